@@ -50,7 +50,7 @@ func (id ID) Compare(other ID) int {
 	return cmp.Or(cmp.Compare(id.hi, other.hi), cmp.Compare(id.lo, other.lo))
 }
 
-// bytes returns the 16 bytes of a UUID.
+// uuid returns the 16 bytes of a UUID.
 func (id ID) uuid() (u uuid.UUID) {
 	binary.BigEndian.PutUint64(u[:8], id.hi)
 	binary.BigEndian.PutUint64(u[8:], id.lo)

@@ -1,0 +1,159 @@
+package topology
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"path"
+	"strings"
+
+	pb "github.com/qdrant/go-client/qdrant"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/sextantdb/sextant/internal/fsx"
+)
+
+// ErrCorrupted says that the stored topology isn't what was written.
+var ErrCorrupted = errors.New("topology file is corrupted")
+
+// storeHeader is the first line of the file: format version and CRC-32C of all
+// bytes behind the line.
+const storeHeader = "sextant-topology 1 %08x\n"
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// Store keeps a State in one file, replaced atomically at each Save
+// (docs/format/topology.md).
+type Store struct {
+	// FS is the file system.
+	FS fsx.FS
+	// Path is the file.
+	Path string
+}
+
+type storedState struct {
+	Collections []storedCollection `json:"collections"`
+	Aliases     map[string]string  `json:"aliases,omitempty"`
+}
+
+type storedCollection struct {
+	Name        string                     `json:"name"`
+	Incarnation string                     `json:"incarnation"`
+	Config      json.RawMessage            `json:"config"`
+	Schema      map[string]json.RawMessage `json:"schema,omitempty"`
+	Shards      []uint32                   `json:"shards"`
+}
+
+// Save makes s durable.
+func (st Store) Save(s *State) error {
+	body, err := marshal(s)
+	if err != nil {
+		return fmt.Errorf("encode topology: %w", err)
+	}
+	temp := st.Path + ".new"
+	f, err := st.FS.Create(temp)
+	if err != nil {
+		return fmt.Errorf("create %s: %w", temp, err)
+	}
+	header := fmt.Sprintf(storeHeader, crc32.Checksum(body, castagnoli))
+	_, err = f.Write(append([]byte(header), body...))
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("write %s: %w", temp, err)
+	}
+	if err := st.FS.Rename(temp, st.Path); err != nil {
+		return fmt.Errorf("replace %s: %w", st.Path, err)
+	}
+	if err := st.FS.SyncDir(path.Dir(st.Path)); err != nil {
+		return fmt.Errorf("sync directory of %s: %w", st.Path, err)
+	}
+	return nil
+}
+
+// Load reads the state back; a missing file is an empty state.
+func (st Store) Load() (*State, error) {
+	f, err := st.FS.Open(st.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &State{}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", st.Path, err)
+	}
+	size, err := f.Size()
+	if err == nil {
+		raw := make([]byte, size)
+		_, err = f.ReadAt(raw, 0)
+		if err == nil {
+			var s *State
+			if s, err = unmarshal(raw); err == nil {
+				return s, f.Close()
+			}
+		}
+	}
+	return nil, errors.Join(fmt.Errorf("read %s: %w", st.Path, err), f.Close())
+}
+
+func marshal(s *State) ([]byte, error) {
+	out := storedState{Aliases: s.aliases}
+	for _, c := range s.Collections() {
+		config, err := protojson.Marshal(c.Config)
+		if err != nil {
+			return nil, err
+		}
+		sc := storedCollection{
+			Name: c.Name, Incarnation: c.Incarnation, Config: config, Shards: c.Shards,
+			Schema: map[string]json.RawMessage{},
+		}
+		for field, schema := range c.Schema {
+			if sc.Schema[field], err = protojson.Marshal(schema); err != nil {
+				return nil, err
+			}
+		}
+		out.Collections = append(out.Collections, sc)
+	}
+	return json.MarshalIndent(out, "", " ")
+}
+
+func unmarshal(raw []byte) (*State, error) {
+	line, body, ok := strings.Cut(string(raw), "\n")
+	var sum uint32
+	if _, err := fmt.Sscanf(line+"\n", storeHeader, &sum); err != nil || !ok {
+		return nil, fmt.Errorf("%w: header %.60q", ErrCorrupted, line)
+	}
+	if got := crc32.Checksum([]byte(body), castagnoli); got != sum {
+		return nil, fmt.Errorf("%w: checksum %08x, expected %08x", ErrCorrupted, got, sum)
+	}
+	var in storedState
+	if err := json.Unmarshal([]byte(body), &in); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrCorrupted, err)
+	}
+	s := &State{collections: map[string]*Collection{}, aliases: map[string]string{}}
+	for alias, target := range in.Aliases {
+		s.aliases[alias] = target
+	}
+	// Fields of a newer version are dropped rather than fatal, so that a node can
+	// be taken back one version.
+	lenient := protojson.UnmarshalOptions{DiscardUnknown: true}
+	for _, sc := range in.Collections {
+		c := &Collection{
+			Name: sc.Name, Incarnation: sc.Incarnation, Shards: sc.Shards,
+			Config: &pb.CollectionConfig{}, Schema: map[string]*pb.PayloadSchemaInfo{},
+		}
+		if err := lenient.Unmarshal(sc.Config, c.Config); err != nil {
+			return nil, fmt.Errorf("%w: config of %s: %w", ErrCorrupted, sc.Name, err)
+		}
+		for field, raw := range sc.Schema {
+			schema := &pb.PayloadSchemaInfo{}
+			if err := lenient.Unmarshal(raw, schema); err != nil {
+				return nil, fmt.Errorf("%w: schema of %s: %w", ErrCorrupted, sc.Name, err)
+			}
+			c.Schema[field] = schema
+		}
+		s.collections[sc.Name] = c
+	}
+	return s, nil
+}
