@@ -1,0 +1,108 @@
+# Everything a developer does with this repository. `make` alone prints the list.
+SHELL        := /bin/bash
+.SHELLFLAGS  := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+export CGO_ENABLED ?= 0
+BIN      := $(CURDIR)/.bin
+CACHE    := $(CURDIR)/.cache
+LINT     := $(BIN)/golangci-lint
+LINT_VERSION := v2.15.0
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT   ?= $(shell git rev-parse HEAD 2>/dev/null)
+LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+FUZZTIME ?= 30s
+PKGS     ?= ./...
+VENV     := $(CACHE)/venv
+NODE     := $(CACHE)/node
+CLIENTS  := $(CACHE)/clients.ok
+
+.PHONY: help
+help: ## print this list
+	@grep -hE '^[a-z][a-zA-Z0-9_-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
+
+.PHONY: demo
+demo: build ## build, start a node, load the Go documentation, search it; stays up until Ctrl-C
+	$(BIN)/sextant demo
+
+.PHONY: build
+build: ## build .bin/sextant
+	go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/sextant ./cmd/sextant
+
+.PHONY: run
+run: build ## run a node on ports 6333 and 6334 with its data in ./storage
+	$(BIN)/sextant
+
+.PHONY: test
+test: build clients ## all tests, with the official clients against the real binary
+	SEXTANT_BINARY=$(BIN)/sextant SEXTANT_PYTHON=$(VENV)/bin/python SEXTANT_NODE_DIR=$(NODE) \
+		go test -count=1 -timeout 12m $(PKGS)
+
+.PHONY: test-race
+test-race: ## the engine, the cluster and the doors under the race detector
+	CGO_ENABLED=1 go test -race -short -timeout 20m ./internal/... ./engine/... ./cluster/... ./server/...
+
+.PHONY: check
+check: verify-tidy lint test test-race fuzz-smoke demo-smoke ## everything that must hold before a change lands
+
+.PHONY: verify-tidy
+verify-tidy: ## go.mod and go.sum are tidy, the tree is formatted
+	go mod tidy -diff
+	test -z "$$(gofmt -l $$(git ls-files '*.go'))"
+
+.PHONY: demo-smoke
+demo-smoke: build ## the demo from start to end, without staying up
+	$(BIN)/sextant demo --exit
+
+.PHONY: lint
+lint: $(LINT) ## go vet and golangci-lint
+	go vet ./...
+	$(LINT) run ./...
+
+.PHONY: fmt
+fmt: $(LINT) ## format the tree
+	$(LINT) fmt ./...
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (30s)
+	@go list -f '{{.Dir}}' ./... | while read -r dir; do \
+		grep -lsE '^func Fuzz' $$dir/*_test.go /dev/null | xargs -r grep -hoE '^func Fuzz[A-Za-z0-9_]*' | awk '{print $$2}' | sort -u | while read -r target; do \
+			echo "fuzz $$dir $$target"; \
+			(cd $$dir && go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) .); \
+		done; \
+	done
+
+.PHONY: fuzz-smoke
+fuzz-smoke: ## every fuzz target for a few seconds
+	$(MAKE) fuzz FUZZTIME=5s
+
+.PHONY: bench
+bench: ## Go benchmarks of the engine (see docs/benchmarks.md for the comparisons)
+	go test -run '^$$' -bench . -benchmem ./engine/... ./internal/...
+
+.PHONY: metamorphic
+metamorphic: ## many random histories with crashes: RUNS=1000
+	METAMORPHIC_RUNS=$(or $(RUNS),1000) go test -count=1 -timeout 0 -run Metamorphic ./engine/shard/...
+
+.PHONY: generate
+generate: ## regenerate what is generated
+	go generate ./...
+
+.PHONY: clients
+clients: $(CLIENTS) ## install the official clients that the tests use
+
+$(CLIENTS): tests/compat/python/requirements.txt tests/compat/node/package.json
+	mkdir -p $(CACHE) $(NODE)
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install -q --disable-pip-version-check -r tests/compat/python/requirements.txt
+	cp tests/compat/node/package.json $(NODE)/
+	cd $(NODE) && npm install --silent --no-audit --no-fund
+	touch $@
+
+$(LINT):
+	mkdir -p $(BIN)
+	GOBIN=$(BIN) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+
+.PHONY: clean
+clean: ## remove what was built (keeps ./storage)
+	rm -rf $(BIN) $(CACHE)
