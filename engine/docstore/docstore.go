@@ -1,0 +1,3 @@
+// Package docstore is the primary store of a shard: it knows for each point its
+// document number, its payload and its version.
+package docstore
