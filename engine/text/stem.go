@@ -49,6 +49,6 @@ var stemmers = map[Language]func(*snowballstem.Env) bool{
 func Stemmers() []Language { return slices.Sorted(maps.Keys(stemmers)) }
 
 // maxStemBytes is the length above which a token is left as it is: no word of a
-// natural language is longer, and the algorithms rewrite the whole string on
-// every replacement.
-const maxStemBytes = 512
+// natural language is longer, and the time of some algorithms grows with the
+// square of the length.
+const maxStemBytes = 160
