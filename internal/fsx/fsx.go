@@ -1,7 +1,7 @@
 // Package fsx is the only way of this code base to files and directories: a
-// small file-system interface with the operating system behind it, and two
+// small file-system interface with the operating system behind it (OS), and two
 // file systems for tests behind it as well, one that forgets what was not
-// synced when the power is cut, and one that fails on request.
+// synced when the power is cut (Mem), and one that fails on request (Fault).
 //
 // Callers: engine/oplog, engine/segment and everything of the engine that
 // persists; nothing in engine/ imports os for I/O.
@@ -13,15 +13,20 @@
 //     gone) only after FS.SyncDir of its directory returned;
 //   - Rename replaces the target atomically.
 //
-// All paths use "/" and are cleaned by the implementation. Implementations are
-// safe for concurrent use; a File is safe for concurrent ReadAt, everything
-// else on it belongs to one goroutine.
+// A missing file gives an error that matches fs.ErrNotExist. All paths use "/" and
+// are cleaned by the implementation. Implementations are safe for concurrent use.
+// ReadAt and Size of a File may be called by any goroutine at any time before
+// Close; everything else on it belongs to one goroutine.
 package fsx
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 )
+
+// ErrLocked is a lock that somebody else holds.
+var ErrLocked = errors.New("file is locked by another holder")
 
 // FS is a file system.
 type FS interface {
@@ -60,6 +65,9 @@ type FS interface {
 type File interface {
 	io.ReaderAt
 	io.Writer // appends at the file's end
+	// WriteAt overwrites bytes inside the file; a range that ends beyond the
+	// file's end is refused.
+	io.WriterAt
 	io.Closer
 	// Sync makes the bytes written so far durable. After a failed Sync nothing is
 	// known about them: the caller must stop using the file, not try again.
