@@ -62,11 +62,12 @@ func (k *Kernels) HammingRange(q []byte, base unsafe.Pointer, stride int, first 
 	k.span(hamming, b, first, out)
 }
 
-// DotBitsIDs scores rows of bits against a query of unsigned integers of
-// `planes` bits each: out[i] = Σ over set bits j of the row of q[j], · scale +
-// bias. q holds the query as bit planes of equal size, the most significant
-// first, so that one AND and one population count weigh 512 components. A row has
-// len(q)/planes bytes, a multiple of BitAlign; planes is 1…8.
+// DotBitsIDs scores rows of bits against a query of signed integers of `planes`
+// bits each: out[i] = Σ over the set bits j of the row of q[j], · scale + bias. q
+// holds the query in two's complement as bit planes of equal size, the highest (the
+// sign, worth −2^(planes−1)) first, so that an AND and a population count weigh 512
+// components at once. A row has len(q)/planes bytes, a multiple of BitAlign; planes
+// is 1…8.
 func (k *Kernels) DotBitsIDs(q []byte, planes int, base unsafe.Pointer, stride int, ids []uint32, scale, bias float32, out []float32) {
 	b := codes(data(q), len(q)/planes, base, stride, scale, bias)
 	b.planes = planes

@@ -15,3 +15,5 @@ func (k *Kernels) gatherNative(links []uint32, visited []uint16, epoch uint16, o
 }
 
 func (k *Kernels) prefetchNative(unsafe.Pointer, int) {}
+
+func (k *Kernels) hadamardNative(x, signs []float32) bool { return false }

@@ -186,14 +186,17 @@ func genericHamming(q, row []uint64) int {
 	return s
 }
 
-// genericDotBits weighs the planes by Horner's rule: the most significant plane
-// comes first and is doubled once for each plane that follows.
+// genericDotBits weighs the planes by Horner's rule: the highest plane comes first,
+// counts negative, and is doubled once for each plane that follows.
 func genericDotBits(q, row []uint64) int {
 	s := 0
-	for len(q) > 0 && len(row) > 0 {
+	for first := true; len(q) > 0 && len(row) > 0; first = false {
 		s *= 2
 		for i, w := range row {
 			s += bits.OnesCount64(q[i] & w)
+		}
+		if first {
+			s = -s
 		}
 		q = q[len(row):]
 	}

@@ -1,0 +1,141 @@
+package vector_test
+
+import (
+	"math"
+	"slices"
+	"testing"
+	"unsafe"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/sextantdb/sextant/engine/vector"
+	"github.com/sextantdb/sextant/engine/vector/distance"
+)
+
+var (
+	distances = []vector.Distance{vector.Cosine, vector.Euclid, vector.Dot, vector.Manhattan}
+	datatypes = []vector.Datatype{vector.Float32, vector.Float16, vector.Uint8}
+)
+
+func TestFinish(t *testing.T) {
+	require.Equal(t, float32(3), vector.Euclid.Finish(-9))
+	require.Equal(t, float32(9), vector.Manhattan.Finish(-9))
+	require.Equal(t, float32(-9), vector.Dot.Finish(-9))
+	require.Equal(t, float32(0.5), vector.Cosine.Finish(0.5))
+	for _, d := range distances {
+		require.Equal(t, float32(4), d.Finish(d.Unfinish(4)))
+		require.Equal(t, d.Unfinish(4) < d.Unfinish(2), d.Ascending(), "larger is better inside")
+	}
+}
+
+func TestBytesTruncateAndSaturate(t *testing.T) {
+	in := []float32{256, -1, 1.9, 0.99, 255, 254.99, 1e30, float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN())}
+	want := []uint8{255, 0, 1, 0, 255, 254, 255, 255, 0, 0}
+	row := make([]byte, len(in))
+	require.NoError(t, vector.Uint8.Encode(distance.Detect(), row, in))
+	require.Equal(t, want, row)
+}
+
+func TestEncodeDecode(t *testing.T) {
+	k := distance.Detect()
+	rapid.Check(t, func(r *rapid.T) {
+		v := rapid.SliceOfN(rapid.Float32Range(0, 255), 1, 100).Draw(r, "vector")
+		for _, dt := range datatypes {
+			row := make([]byte, dt.RowSize(len(v)))
+			require.Zero(r, len(row)%vector.RowAlign)
+			require.NoError(r, dt.Encode(k, row, v))
+			got, err := dt.Decode(k, []float32{7}, row, len(v))
+			require.NoError(r, err)
+			require.Equal(r, float32(7), got[0])
+			for i, x := range v {
+				switch dt {
+				case vector.Float32:
+					require.Equal(r, x, got[i+1])
+				case vector.Float16:
+					require.InDelta(r, x, got[i+1], float64(x)/2048+1e-7)
+				case vector.Uint8:
+					require.Equal(r, float32(math.Trunc(float64(x))), got[i+1])
+				}
+			}
+			again := make([]byte, len(row))
+			require.NoError(r, dt.Encode(k, again, got[1:]))
+			require.Equal(r, row, again, "a decoded row encodes to itself")
+			require.ErrorIs(r, dt.Encode(k, row[:len(v)*dt.Size()-1], v), vector.ErrRowSize)
+			_, err = dt.Decode(k, nil, row, len(row)+1)
+			require.ErrorIs(r, err, vector.ErrRowSize)
+		}
+	})
+}
+
+func TestScorerAgreesWithDefinition(t *testing.T) {
+	k := distance.Detect()
+	rapid.Check(t, func(r *rapid.T) {
+		dim := rapid.IntRange(1, 40).Draw(r, "dim")
+		component := rapid.Float32Range(-3, 200)
+		q := rapid.SliceOfN(component, dim, dim).Draw(r, "query")
+		const n = 6
+		for _, dt := range datatypes {
+			size := dt.RowSize(dim)
+			rows := make([]byte, n*size)
+			decoded := make([][]float32, n)
+			for i := range decoded {
+				v := rapid.SliceOfN(component, dim, dim).Draw(r, "row")
+				require.NoError(r, dt.Encode(k, rows[i*size:(i+1)*size], v))
+				decoded[i], _ = dt.Decode(k, nil, rows[i*size:], dim)
+			}
+			query := slices.Clone(q)
+			if dt == vector.Uint8 {
+				b := make([]uint8, dim)
+				vector.ToBytes(b, q)
+				for i, x := range b {
+					query[i] = float32(x)
+				}
+			}
+			for _, d := range distances {
+				s := vector.NewScorer(k, d, dt)
+				s.Reset(q)
+				ids, out, all := []uint32{3, 0, 5}, make([]float32, 3), make([]float32, n-1)
+				s.Score(unsafe.Pointer(&rows[0]), size, ids, out)
+				s.ScoreRange(unsafe.Pointer(&rows[0]), size, 1, all)
+				for i, id := range ids {
+					want := score(d, dt, query, decoded[id])
+					require.InDelta(r, want, out[i], 1e-4*(1+math.Abs(want)), "%s %s", d, dt)
+				}
+				for i, x := range all {
+					want := score(d, dt, query, decoded[i+1])
+					require.InDelta(r, want, x, 1e-4*(1+math.Abs(want)), "%s %s", d, dt)
+				}
+			}
+		}
+	})
+}
+
+// score is the definition, in float64. The scale of its rounding is that of dot
+// products without cancellation, hence non-negative data dominates above.
+func score(d vector.Distance, dt vector.Datatype, a, b []float32) float64 {
+	var dot, aa, bb, l1, l2 float64
+	for i, x := range a {
+		x, y := float64(x), float64(b[i])
+		dot += x * y
+		aa += x * x
+		bb += y * y
+		l1 += math.Abs(x - y)
+		l2 += (x - y) * (x - y)
+	}
+	switch d {
+	case vector.Euclid:
+		return -l2
+	case vector.Manhattan:
+		return -l1
+	case vector.Cosine:
+		if !vector.Normalizes(d, dt) {
+			if aa == 0 || bb == 0 {
+				return 0
+			}
+			return dot / math.Sqrt(aa*bb)
+		}
+	case vector.Dot:
+	}
+	return dot
+}
