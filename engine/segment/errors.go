@@ -7,16 +7,14 @@ import (
 
 // The reasons for which a file can't be used.
 var (
-	// ErrCorrupted is a file whose bytes aren't those that were written. The
-	// error is a *CorruptedError.
+	// ErrCorrupted is a file whose bytes aren't those that were written, or a
+	// missing one. The error is a *CorruptedError.
 	ErrCorrupted = errors.New("corrupted file")
-	// ErrForeign is a file that isn't a segment file, or of another kind.
-	ErrForeign = errors.New("foreign file")
-	// ErrNewer is a file written by a later version of the program.
+	// ErrForeign is a sound file of another kind than expected.
+	ErrForeign = errors.New("file of another kind")
+	// ErrNewer is a sound file written by a later version of the program.
 	ErrNewer = errors.New("file of a newer version")
 )
-
-var errTodo = errors.New("not built yet")
 
 // CorruptedError says which byte of which file is wrong. It matches ErrCorrupted.
 type CorruptedError struct {
