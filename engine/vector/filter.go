@@ -23,10 +23,10 @@ func (f Filter) All() bool { return f.Docs == nil && f.Match == nil }
 // Passes tells whether a document passes.
 func (f Filter) Passes(doc uint32) bool {
 	switch {
-	case f.Match != nil:
-		return f.Match(doc)
 	case f.Docs != nil:
 		return f.Docs.Contains(doc)
+	case f.Match != nil:
+		return f.Match(doc)
 	default:
 		return true
 	}
