@@ -1,0 +1,111 @@
+package hnsw
+
+import (
+	"math"
+	"sync/atomic"
+)
+
+// unpackEntry splits the entry word.
+func unpackEntry(e uint64) (id uint32, level int) { return uint32(e), int(e >> 32) }
+
+func packEntry(id uint32, level int) uint64 { return uint64(level)<<32 | uint64(id) }
+
+// beam is how a search walks the upper levels. A width of 1 is greedy descent:
+// cheap, but on clustered data it ends in a wrong cluster now and then, and the
+// search of level 0 then returns nothing that belongs. A wider beam carries
+// runners-up along, but costs distances, which are wasted where the nearest one
+// leads clearly. So runners-up are followed only while they are close: see
+// descendLevel.
+type beam struct {
+	width int
+	// slack is the largest lead of the nearest candidate over one that is still
+	// followed, relative to the spread of the distances seen in the level.
+	slack float32
+}
+
+// descend walks from the entry down to the given level (exclusive: the result
+// are candidates of level+1, or of the entry's level when that is not above).
+// They are returned in s.seeds, nearest first, as slots, or as rows when level
+// is 0. It returns false when the graph is empty.
+func (g *Graph) descend(s *searcher, sc Scorer, level int, b beam) bool {
+	e := g.entry.Load()
+	if e == noEntry {
+		return false
+	}
+	id, top := unpackEntry(e)
+	s.seeds = s.seeds[:0]
+	row := id
+	if top > 0 {
+		row = atomic.LoadUint32(&g.upRow[id])
+	}
+	s.batch[0] = row
+	d := farIfNaN(s.score(sc, 1)[0])
+	s.seeds = append(s.seeds, Candidate{d, id})
+	for l := top; l > level; l-- {
+		g.descendLevel(s, sc, l, b)
+	}
+	if level == 0 && top > 0 {
+		for i := range s.seeds {
+			s.seeds[i].Row = atomic.LoadUint32(&g.upRow[s.seeds[i].Row])
+		}
+	}
+	return true
+}
+
+// descendLevel improves s.seeds (slots) within one upper level by a beam search.
+func (g *Graph) descendLevel(s *searcher, sc Scorer, level int, b beam) {
+	p := &s.nav
+	p.reset(b.width)
+	s.nextUpper()
+	for _, c := range s.seeds {
+		if len(p.items) < p.limit {
+			p.items = append(p.items, c)
+			s.upVisited[c.Row] = s.upEpoch
+		}
+	}
+	farthest := p.items[len(p.items)-1].Distance
+	for cur := 0; cur < len(p.items); {
+		c := p.items[cur]
+		if c.Row&expanded != 0 {
+			cur++
+			continue
+		}
+		lead := c.Distance - p.items[0].Distance
+		if cur > 0 && lead > b.slack*(farthest-p.items[0].Distance) {
+			break
+		}
+		p.items[cur].Row |= expanded
+		n := g.gatherUpper(s, c.Row, level)
+		low := len(p.items)
+		for i, d := range s.score(sc, n) {
+			d = farIfNaN(d)
+			if d > farthest && !math.IsInf(float64(d), 1) {
+				farthest = d
+			}
+			if len(p.items) < p.limit || d < p.bound() {
+				low = min(low, p.insert(d, s.slots[i]))
+			}
+		}
+		cur = min(cur+1, low)
+	}
+	s.seeds = s.seeds[:0]
+	for _, c := range p.items {
+		s.seeds = append(s.seeds, Candidate{c.Distance, c.Row &^ expanded})
+	}
+}
+
+// gatherUpper puts the unseen neighbours of a slot into s.slots and their rows
+// into s.batch.
+func (g *Graph) gatherUpper(s *searcher, slot uint32, level int) int {
+	n := gather(s.load(g.list(slot, level)), s.upVisited, s.upEpoch, s.slots)
+	for i, slot := range s.slots[:n] {
+		s.batch[i] = atomic.LoadUint32(&g.upRow[slot])
+	}
+	return n
+}
+
+// searchUpper is the build's search of one upper level: like descendLevel with a
+// wide beam that follows every candidate.
+func (g *Graph) searchUpper(s *searcher, sc Scorer, level, ef int) {
+	g.descendLevel(s, sc, level, beam{width: ef, slack: float32(math.Inf(1))})
+}

@@ -1,0 +1,342 @@
+package hnsw
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// ErrFull is returned when rows don't fit into the capacity.
+var ErrFull = errors.New("graph is full")
+
+// ErrReadOnly is returned by Insert on a graph whose lists lie in a mapped file.
+var ErrReadOnly = errors.New("graph is read-only")
+
+// Batch is a set of rows to be inserted.
+type Batch struct {
+	// First and End are the rows First..End-1.
+	First, End uint32
+	// Skip tells which rows are left out, for instance deleted ones; nil is none.
+	Skip func(row uint32) bool
+	// Scorers makes a scorer for a worker. Its calls are not concurrent.
+	Scorers func() BuildScorer
+	// Workers is the number of goroutines, at least 1. With one, the graph depends
+	// on rows and seed alone.
+	Workers int
+	// Yield, when not nil, is called by each worker between two rows.
+	Yield func()
+}
+
+// Insert inserts rows that are not in the graph yet. Their vectors must be
+// readable by the scorers of concurrent searches before the call. When ctx ends,
+// some of the rows are in the graph, and the error is the context's; such a
+// graph still answers searches, but the rows must not be inserted again.
+func (g *Graph) Insert(ctx context.Context, b Batch) error {
+	if g.readOnly {
+		return ErrReadOnly
+	}
+	if int(b.End) > g.opts.Capacity {
+		return fmt.Errorf("insert rows up to %d into a graph for %d: %w", b.End, g.opts.Capacity, ErrFull)
+	}
+	if b.First >= b.End {
+		return nil
+	}
+	var next atomic.Uint32
+	next.Store(b.First)
+	work := func(sc BuildScorer) {
+		w := worker{g: g, sc: sc, s: g.acquire()}
+		defer g.release(w.s)
+		for ctx.Err() == nil {
+			row := next.Add(1) - 1
+			if row >= b.End {
+				return
+			}
+			if b.Skip == nil || !b.Skip(row) {
+				w.insert(row)
+			}
+			if b.Yield != nil {
+				b.Yield()
+			}
+		}
+	}
+	var wg sync.WaitGroup
+	for range max(b.Workers, 1) - 1 {
+		sc := b.Scorers()
+		wg.Go(func() { work(sc) })
+	}
+	work(b.Scorers())
+	wg.Wait()
+	return ctx.Err()
+}
+
+// worker inserts rows; it holds at most one lock at a time, except that a row
+// that becomes the entry holds Graph.mu throughout.
+type worker struct {
+	g  *Graph
+	sc BuildScorer
+	s  *searcher
+
+	// chosen are the neighbours of the row being inserted, for each level from 0.
+	chosen   [maxLevel + 1][]Candidate
+	sel      []Candidate // result of choose
+	selected []uint32    // its rows, for scoring
+	cand     []Candidate // candidates of link
+}
+
+// insert puts one row into the graph: first all searches, then all links, from
+// level 0 up, so that whoever meets the row finds its lists standing (G2).
+func (w *worker) insert(row uint32) {
+	g := w.g
+	level := g.Level(row)
+	w.sc.SetRow(row)
+	if _, top, ok := w.entry(); !ok || level > top {
+		// A higher row becomes the entry: one at a time, because two that don't
+		// see each other would leave two tops.
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if g.entry.Load() == noEntry {
+			w.first(row, level)
+			return
+		}
+		w.connect(row, level, true)
+		return
+	}
+	w.connect(row, level, false)
+}
+
+func (w *worker) entry() (id uint32, level int, ok bool) {
+	e := w.g.entry.Load()
+	id, level = unpackEntry(e)
+	return id, level, e != noEntry
+}
+
+// first makes a row the only node. Graph.mu is held.
+func (w *worker) first(row uint32, level int) {
+	g := w.g
+	slot, level := g.newSlot(row, level)
+	for i := range g.list0(row) {
+		atomic.StoreUint32(&g.list0(row)[i], none)
+	}
+	g.nodes.Add(1)
+	if level == 0 {
+		slot = row
+	}
+	g.entry.Store(packEntry(slot, level))
+}
+
+// newSlot takes a slot with empty lists for levels 1..level. The level is less
+// than asked for when the upper arrays are full. Graph.mu is held.
+func (g *Graph) newSlot(row uint32, level int) (slot uint32, got int) {
+	m := g.opts.M
+	level = min(level, len(g.upList)/m-g.lists)
+	if level <= 0 || g.slots == len(g.upRow) {
+		return 0, 0
+	}
+	slot = uint32(g.slots)
+	g.slots++
+	lists := g.upList[g.lists*m : (g.lists+level)*m]
+	for i := range lists {
+		atomic.StoreUint32(&lists[i], none)
+	}
+	atomic.StoreUint32(&g.upRow[slot], row)
+	atomic.StoreUint32(&g.upBase[slot], uint32(g.lists))
+	g.lists += level
+	return slot, level
+}
+
+// connect searches the neighbours of a row and links it. holding says that
+// Graph.mu is held and the row may become the entry.
+func (w *worker) connect(row uint32, level int, holding bool) {
+	g, s := w.g, w.s
+	_, top, _ := w.entry()
+	low := min(level, top)
+	g.descend(s, w.sc, low, buildBeam)
+	for l := low; l > 0; l-- {
+		g.searchUpper(s, w.sc, l, g.opts.EfConstruct)
+		w.keep(l, s.seeds, g.opts.M)
+	}
+	if low > 0 {
+		for i := range s.seeds {
+			s.seeds[i].Row = atomic.LoadUint32(&g.upRow[s.seeds[i].Row])
+		}
+	}
+	g.walk(s, w.sc, Params{Ef: g.opts.EfConstruct})
+	for i := range s.nav.items {
+		s.nav.items[i].Row &^= expanded
+	}
+	if node, ok := w.equal(row); ok {
+		g.attach(node, row)
+		return
+	}
+	w.keep(0, s.nav.items, g.opts.M)
+	w.publish(row, level, low, top, holding)
+}
+
+// buildBeam is the beam in the levels above the row's own.
+var buildBeam = beam{width: 4, slack: 0.35}
+
+// publish stores the row's lists and then the links to it.
+func (w *worker) publish(row uint32, level, low, top int, holding bool) {
+	g := w.g
+	fill(g.list0(row), w.chosen[0])
+	var slot uint32
+	if level > 0 {
+		if !holding {
+			g.mu.Lock()
+		}
+		slot, level = g.newSlot(row, level)
+		if !holding {
+			g.mu.Unlock()
+		}
+		for l := 1; l <= min(low, level); l++ {
+			fill(g.list(slot, l), w.chosen[l])
+		}
+	}
+	for _, c := range w.chosen[0] {
+		w.link(c, row, 0)
+	}
+	for l := 1; l <= min(low, level); l++ {
+		for _, c := range w.chosen[l] {
+			w.link(c, slot, l)
+		}
+	}
+	g.nodes.Add(1)
+	if holding && level > top {
+		g.entry.Store(packEntry(slot, level))
+	}
+}
+
+// fill stores a list.
+func fill(list []uint32, chosen []Candidate) {
+	for i := range list {
+		id := none
+		if i < len(chosen) {
+			id = chosen[i].Row
+		}
+		atomic.StoreUint32(&list[i], id)
+	}
+}
+
+// equal looks for the node of rows with the same vector among the candidates at
+// the row's distance to itself.
+func (w *worker) equal(row uint32) (node uint32, ok bool) {
+	s := w.s
+	s.batch[0] = row
+	self := s.score(w.sc, 1)[0]
+	// Kernels may add up one row and four rows in different orders.
+	tolerance := 1e-5*max(self, -self) + 1e-30
+	checks := 0
+	for _, c := range s.nav.items {
+		if diff := c.Distance - self; diff > tolerance || diff < -tolerance {
+			continue
+		}
+		if w.sc.Equal(row, c.Row) {
+			return c.Row, true
+		}
+		if checks++; checks == maxEqualChecks {
+			break
+		}
+	}
+	return 0, false
+}
+
+// maxEqualChecks bounds the comparisons of whole vectors for one row, which
+// matters when codes are so coarse that many vectors share one.
+const maxEqualChecks = 64
+
+// keep chooses the neighbours of the row in a level.
+func (w *worker) keep(level int, candidates []Candidate, m int) {
+	chosen := w.choose(candidates, m, level)
+	w.chosen[level] = append(w.chosen[level][:0], chosen...)
+}
+
+// choose picks at most m of the candidates (nearest first): one that is nearer
+// to a chosen one than to the query is left out, since the chosen one leads
+// there (algorithm 4 of the paper, without keeping pruned ones). Candidates of
+// upper levels are slots. The scorer's query is lost.
+func (w *worker) choose(candidates []Candidate, m, level int) []Candidate {
+	w.sel, w.selected = w.sel[:0], w.selected[:0]
+	for _, c := range candidates {
+		if len(w.sel) == m {
+			break
+		}
+		row := w.rowOf(c.Row, level)
+		if len(w.sel) > 0 {
+			w.sc.SetRow(row)
+			if w.covered(c.Distance) {
+				continue
+			}
+		}
+		w.sel = append(w.sel, c)
+		w.selected = append(w.selected, row)
+	}
+	return w.sel
+}
+
+// covered tells whether a selected row is nearer to the scorer's query than d.
+// It scores a few at a time, as most often one of the first decides.
+func (w *worker) covered(d float32) bool {
+	const step = 8
+	out := w.s.out
+	for rest := w.selected; len(rest) > 0; {
+		n := min(step, len(rest))
+		w.sc.Score(rest[:n], out[:n])
+		for _, o := range out[:n] {
+			if o < d {
+				return true
+			}
+		}
+		rest = rest[n:]
+	}
+	return false
+}
+
+func (w *worker) rowOf(id uint32, level int) uint32 {
+	if level == 0 {
+		return id
+	}
+	return atomic.LoadUint32(&w.g.upRow[id])
+}
+
+// link adds id to the list of a neighbour; a full list is chosen anew.
+func (w *worker) link(to Candidate, id uint32, level int) {
+	g := w.g
+	list := g.listAt(to.Row, level)
+	l := g.lock(to.Row)
+	l.Lock()
+	defer l.Unlock()
+	links := w.s.load(list)
+	if len(links) < len(list) {
+		// The sentinel behind is already there, or the list is full now.
+		atomic.StoreUint32(&list[len(links)], id)
+		return
+	}
+	w.cand = append(w.cand[:0], Candidate{farIfNaN(to.Distance), id})
+	w.sc.SetRow(w.rowOf(to.Row, level))
+	for i, other := range links {
+		w.s.batch[i] = w.rowOf(other, level)
+	}
+	for i, d := range w.s.score(w.sc, len(links)) {
+		w.cand = append(w.cand, Candidate{farIfNaN(d), links[i]})
+	}
+	slices.SortStableFunc(w.cand, func(a, b Candidate) int {
+		switch {
+		case a.Distance < b.Distance:
+			return -1
+		case a.Distance > b.Distance:
+			return 1
+		}
+		return 0
+	})
+	fill(list, w.choose(w.cand, len(list), level))
+}
+
+func (g *Graph) listAt(owner uint32, level int) []uint32 {
+	if level == 0 {
+		return g.list0(owner)
+	}
+	return g.list(owner, level)
+}
