@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/sextantdb/sextant/engine/vector/distance"
+	"github.com/sextantdb/sextant/internal/arena"
 )
 
 const (
@@ -55,6 +56,8 @@ type Options struct {
 	Capacity int
 	// Kernels prefetch lists; nil does without.
 	Kernels *distance.Kernels
+	// Account counts the memory; nil counts nothing.
+	Account *arena.Account
 	// Seed decides the levels of rows.
 	Seed uint64
 }
@@ -127,19 +130,23 @@ func upperCapacity(rows, m int) (slots, lists int) {
 	return enough(float64(rows) / float64(m)), enough(float64(rows) / float64(m-1))
 }
 
-// layout reserves memory and cuts it into the arrays.
+// layout reserves memory and cuts it into the arrays; links0 only when it isn't
+// mapped.
 func (g *Graph) layout() error {
 	n := g.opts.Capacity
 	slots, lists := upperCapacity(n, g.opts.M)
 	// The level-0 lists come first, where the alignment of the memory makes each
 	// begin at a cache line (for M a multiple of 8).
 	sizes := []int{n * g.m0, n, slots, slots, lists * g.opts.M}
+	if g.readOnly {
+		sizes[0] = 0
+	}
 	parts := []*[]uint32{&g.links0, &g.chain, &g.upRow, &g.upBase, &g.upList}
 	total := 0
 	for _, s := range sizes {
 		total += roundUp(s, 16)
 	}
-	mem, err := newMemory(total)
+	mem, err := newMemory(total, g.opts.Account)
 	if err != nil {
 		return err
 	}
@@ -173,10 +180,11 @@ func (g *Graph) Grow(capacity int) (*Graph, error) {
 	return ng, nil
 }
 
-// Free returns the memory. Nothing of the graph may be used afterwards.
-func (g *Graph) Free() {
-	g.mem.free()
+// Free returns the memory. Nothing of the graph may be used afterwards. It may be
+// called again.
+func (g *Graph) Free() error {
 	g.links0, g.chain, g.upRow, g.upBase, g.upList = nil, nil, nil, nil, nil
+	return g.mem.free()
 }
 
 // Cap returns for how many rows there is room.

@@ -156,7 +156,7 @@ func (w *worker) connect(row uint32, level int, holding bool) {
 	g.descend(s, w.sc, low, buildBeam)
 	for l := low; l > 0; l-- {
 		g.searchUpper(s, w.sc, l, g.opts.EfConstruct)
-		w.keep(l, s.seeds, g.opts.M)
+		w.keep(row, l, s.seeds)
 	}
 	if low > 0 {
 		for i := range s.seeds {
@@ -171,7 +171,7 @@ func (w *worker) connect(row uint32, level int, holding bool) {
 		g.attach(node, row)
 		return
 	}
-	w.keep(0, s.nav.items, g.opts.M)
+	w.keep(row, 0, s.nav.items)
 	w.publish(row, level, low, top, holding)
 }
 
@@ -248,9 +248,10 @@ func (w *worker) equal(row uint32) (node uint32, ok bool) {
 const maxEqualChecks = 64
 
 // keep chooses the neighbours of the row in a level.
-func (w *worker) keep(level int, candidates []Candidate, m int) {
-	chosen := w.choose(candidates, m, level)
+func (w *worker) keep(row uint32, level int, candidates []Candidate) {
+	chosen := w.choose(candidates, w.g.opts.M, level)
 	w.chosen[level] = append(w.chosen[level][:0], chosen...)
+	w.sc.SetRow(row)
 }
 
 // choose picks at most m of the candidates (nearest first): one that is nearer

@@ -22,7 +22,7 @@ const (
 // Params are the parameters of one search.
 type Params struct {
 	// Ef is the number of candidates that are kept, and the most that are
-	// returned.
+	// returned, except for a few more with WalkAccepted.
 	Ef int
 	// Accept tells which rows may be returned; nil accepts all. It is called at
 	// most a few times a row, from the calling goroutine.
