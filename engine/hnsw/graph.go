@@ -270,3 +270,11 @@ func (g *Graph) attach(node, row uint32) {
 }
 
 func roundUp(n, to int) int { return (n + to - 1) / to * to }
+
+// ReadOnly tells whether the lists lie in a mapped file, so that rows can only be
+// inserted into what Grow returns.
+func (g *Graph) ReadOnly() bool { return g.readOnly }
+
+// Normalized returns the options as a graph has them: defaults filled in, and
+// what is out of range cut.
+func (o Options) Normalized() Options { return o.withDefaults() }

@@ -1,0 +1,159 @@
+package vectorindex
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/sextantdb/sextant/engine/segment"
+	"github.com/sextantdb/sextant/internal/arena"
+)
+
+// ErrTooManyRows is returned when row numbers are used up; a vacuum frees them.
+var ErrTooManyRows = errors.New("vector index has too many rows")
+
+// maxRows is where row numbers end: one bit is the graph's.
+const maxRows = 1<<31 - 1
+
+// chunk is a run of rows: in memory while it is the last one, in a mapped file
+// after a checkpoint. It is replaced, never changed, except that rows are written
+// behind those that are published.
+type chunk struct {
+	counted
+	base unsafe.Pointer
+	docs []uint32 // document of each row
+	dead *deadBits
+
+	memory *arena.Arena     // owner of base and docs, or
+	reader *segment.Reader  // the mapped file,
+	rows   *segment.Section // and its rows
+	file   segment.FileInfo // the file that holds the chunk's rows, if any
+	stored int              // how many rows that file holds
+}
+
+// deadBits has a bit for each row of a chunk whose document has moved on. It is
+// shared by the chunk's successive forms.
+type deadBits []atomic.Uint64
+
+func newDeadBits(rows int) *deadBits {
+	b := make(deadBits, (rows+63)/64)
+	return &b
+}
+
+func (b deadBits) get(i uint32) bool { return b[i/64].Load()>>(i%64)&1 != 0 }
+
+// set sets a bit and tells whether it was clear.
+func (b deadBits) set(i uint32) bool {
+	bit := uint64(1) << (i % 64)
+	return b[i/64].Or(bit)&bit == 0
+}
+
+// newMemoryChunk reserves memory for a full chunk. The first chunk of an index
+// takes small pages: thousands of collections hold a few vectors each.
+func newMemoryChunk(f *format, account *arena.Account, first bool) (*chunk, error) {
+	rows := f.chunkRows()
+	a, err := arena.New(arena.Options{
+		Reserve: int64(rows)*int64(f.stride) + 4*int64(rows), Account: account, SmallPages: first,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("add rows: %w", err)
+	}
+	c := &chunk{
+		base: a.Base(), docs: arena.View[uint32](a.Bytes()[rows*f.stride:])[:rows:rows],
+		dead: newDeadBits(rows), memory: a,
+	}
+	c.free = func() { ignoreError(a.Free()) }
+	return c, nil
+}
+
+// check verifies the bytes of a row in a mapped file.
+func (c *chunk) check(f *format, at uint32) error {
+	if c.rows == nil {
+		return nil
+	}
+	if err := c.rows.Check(int64(at)*int64(f.stride), int64(f.stride)); err != nil {
+		return fmt.Errorf("read row: %w", err)
+	}
+	return nil
+}
+
+// checkRange verifies the bytes of a run of rows in a mapped file.
+func (c *chunk) checkRange(f *format, at, n uint32) error {
+	if c.rows == nil {
+		return nil
+	}
+	if err := c.rows.Check(int64(at)*int64(f.stride), int64(n)*int64(f.stride)); err != nil {
+		return fmt.Errorf("read rows: %w", err)
+	}
+	return nil
+}
+
+// generation is one numbering of rows. A vacuum makes the next one; everything
+// else only appends. Invariants:
+//
+//   - R1: a row below count is written and never changes.
+//   - R2: a document's row is live; a row is dead when its document has another
+//     row or none. A new row is published, then located, then the old one dies: a
+//     reader that finds a row dead finds its successor below a count read later.
+type generation struct {
+	f         *format
+	count     atomic.Uint32 // published rows
+	deadRows  atomic.Int64
+	locations locations
+}
+
+func newGeneration(f *format) *generation { return &generation{f: f} }
+
+func (g *generation) rows() int { return int(g.count.Load()) }
+
+func (g *generation) live() int { return int(int64(g.count.Load()) - g.deadRows.Load()) }
+
+// address returns where a row lies.
+func (v *view) address(row uint32) unsafe.Pointer {
+	f := v.gen.f
+	return unsafe.Add(v.chunks[row>>f.shift].base, int(row&(1<<f.shift-1))*f.stride)
+}
+
+// doc returns the document of a row.
+func (v *view) doc(row uint32) uint32 {
+	s := v.gen.f.shift
+	return v.chunks[row>>s].docs[row&(1<<s-1)]
+}
+
+// isDead tells whether a row's document has moved on.
+func (v *view) isDead(row uint32) bool {
+	s := v.gen.f.shift
+	return v.chunks[row>>s].dead.get(row & (1<<s - 1))
+}
+
+// kill marks a row dead.
+func (v *view) kill(row uint32) {
+	s := v.gen.f.shift
+	if v.chunks[row>>s].dead.set(row & (1<<s - 1)) {
+		v.gen.deadRows.Add(1)
+	}
+}
+
+// rows returns the number of published rows that the view's chunks hold.
+func (v *view) rows() uint32 {
+	return uint32(min(v.gen.rows(), len(v.chunks)<<v.gen.f.shift))
+}
+
+// copyDead returns the dead bits of the rows 0..n-1 as they are now.
+func (v *view) copyDead(n int) []uint64 {
+	out := make([]uint64, (n+63)/64)
+	per := v.gen.f.chunkRows() / 64 // a chunk has at least 128 rows
+	for i := range out {
+		out[i] = (*v.chunks[i/per].dead)[i%per].Load()
+	}
+	return out
+}
+
+func countBits(words []uint64) (n int) {
+	for _, w := range words {
+		n += bits.OnesCount64(w)
+	}
+	return n
+}

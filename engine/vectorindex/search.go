@@ -1,0 +1,407 @@
+package vectorindex
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/RoaringBitmap/roaring/v2"
+
+	"github.com/sextantdb/sextant/engine/hnsw"
+	"github.com/sextantdb/sextant/engine/quantization"
+	"github.com/sextantdb/sextant/engine/vector"
+	"github.com/sextantdb/sextant/internal/apierror"
+)
+
+// Query is one search. The zero values of its options are the defaults.
+type Query struct {
+	// Vector has Dim components.
+	Vector []float32
+	// K is the number of hits wanted. Any size is answered, with what there is.
+	K int
+	// Ef is the number of candidates in the graph; 0 is the graph's EfConstruct.
+	Ef int
+	// Exact compares with every raw vector.
+	Exact bool
+	// IndexedOnly leaves out rows that wait for the graph.
+	IndexedOnly bool
+	// Rescore says whether candidates by codes are compared again by raw vectors;
+	// nil is true.
+	Rescore *bool
+	// Oversampling is the factor of K by which candidates are taken from codes; 0
+	// chooses by the codec.
+	Oversampling float64
+	// IgnoreQuantization searches by raw vectors.
+	IgnoreQuantization bool
+	// Filter restricts the documents.
+	Filter Filter
+	// ScoreThreshold leaves out hits with a lower score.
+	ScoreThreshold *float32
+}
+
+// Filter is what the shard knows about a query's filter.
+type Filter struct {
+	// Docs are the passing documents, nil unless they were materialised. It is not
+	// changed.
+	Docs *roaring.Bitmap
+	// Match tells whether a document passes; nil lets all pass. It is ignored when
+	// Docs is given.
+	Match func(doc uint32) bool
+	// Estimate is how many documents are expected to pass; it need not be right.
+	Estimate int
+}
+
+// all tells whether every document passes.
+func (f *Filter) all() bool { return f.Docs == nil && f.Match == nil }
+
+// match returns the test of one document.
+func (f *Filter) match() func(doc uint32) bool {
+	if f.Docs != nil {
+		return f.Docs.Contains
+	}
+	return f.Match
+}
+
+// passing returns how many of the live documents are expected to pass.
+func (f *Filter) passing(live int) int {
+	switch {
+	case f.Docs != nil:
+		return min(int(f.Docs.GetCardinality()), live)
+	case f.Match != nil:
+		return min(max(f.Estimate, 0), live)
+	}
+	return live
+}
+
+// Plan is a way to answer a query.
+type Plan string
+
+// The plans.
+const (
+	PlanEmpty         Plan = "empty"          // nothing to search
+	PlanExact         Plan = "exact"          // every raw vector
+	PlanScan          Plan = "scan"           // every code, or raw vector where they are few
+	PlanScanPassing   Plan = "scan_passing"   // the passing documents one by one
+	PlanGraph         Plan = "graph"          // the graph
+	PlanGraphFiltered Plan = "graph_filtered" // the graph, collecting what passes
+	PlanGraphPassing  Plan = "graph_passing"  // the graph, along what passes
+)
+
+// Profile says how a query was answered.
+type Profile struct {
+	Plan Plan
+	// Codec is the form of codes that was used; empty: raw vectors.
+	Codec string
+	// Scored is the number of distances by codes or in the graph; Exact the number
+	// by raw vectors outside of it; Hops the number of lists followed.
+	Scored, Exact, Hops int
+	// Tail is the number of rows that were scanned because they wait for the graph.
+	Tail int
+	// Passing is the number of documents that were expected to pass the filter.
+	Passing int
+}
+
+// search is the state of one search, pooled.
+type search struct {
+	ix      *Index
+	ctx     context.Context
+	v       *view
+	q       *Query
+	k       int
+	raw     rawScorer
+	codes   *codes              // the codes that are used; nil: raw vectors
+	code    *quantization.Query // over codes
+	match   func(doc uint32) bool
+	exact   nearest // by raw vectors
+	approx  nearest // by codes, to be rescored
+	found   []hnsw.Candidate
+	ids     []uint32
+	out     []float32
+	profile Profile
+	stale   bool // a document's row lies beyond the view
+	moved   bool // a candidate's document got another row
+}
+
+// maxRetries bounds how often a search begins again because rows moved out of its
+// view, as when a vacuum swapped the generation.
+const maxRetries = 3
+
+// Search returns the nearest live documents, best first, and how it was done.
+//
+// A document that has a vector during the whole search is not missed because it is
+// being updated: rows of the graph are looked at first, and rows appended
+// meanwhile after that (R2 of generation). Each document is returned once.
+func (ix *Index) Search(ctx context.Context, q Query) ([]vector.Hit, Profile, error) {
+	if len(q.Vector) != ix.format.dim {
+		return nil, Profile{}, apierror.New(apierror.BadInput,
+			"Vector dimension error: expected dim: %d, got %d", ix.format.dim, len(q.Vector))
+	}
+	s := ix.getSearch()
+	defer ix.putSearch(s)
+	s.ctx, s.q = ctx, &q
+	s.match = q.Filter.match()
+	s.raw.query.prepare(ix.format, q.Vector)
+	for try := 0; ; try++ {
+		hits, err := s.run(try == maxRetries)
+		if err != nil || hits != nil {
+			return hits, s.profile, err
+		}
+	}
+}
+
+func (ix *Index) getSearch() *search {
+	if s, ok := ix.pool.Get().(*search); ok {
+		return s
+	}
+	return &search{ix: ix, ids: make([]uint32, 0, block), out: make([]float32, block)}
+}
+
+func (ix *Index) putSearch(s *search) {
+	s.ctx, s.q, s.v, s.match, s.raw.v = nil, nil, nil, nil, nil
+	ix.pool.Put(s)
+}
+
+// run searches once. A nil result without error means: begin again.
+func (s *search) run(last bool) ([]vector.Hit, error) {
+	v := s.ix.acquire()
+	if v == nil {
+		return nil, ErrClosed
+	}
+	defer v.release()
+	s.use(v)
+	s.profile = Profile{Plan: PlanEmpty}
+	s.raw.err, s.stale, s.moved = nil, false, false
+	live := v.gen.live()
+	s.k = min(max(s.q.K, 0), live)
+	s.exact.reset(s.k)
+	s.approx.reset(0)
+	if s.k == 0 {
+		return []vector.Hit{}, nil
+	}
+	defer s.useCodes()()
+	tail, err := s.execute(live)
+	if err != nil {
+		return nil, err
+	}
+	// Rows that were appended meanwhile are in the newest view. The first one stays
+	// in use: its codes do.
+	now := s.ix.acquire()
+	if now == nil {
+		return nil, ErrClosed
+	}
+	defer now.release()
+	if now.gen == v.gen {
+		s.use(now)
+	} else if !last {
+		return nil, nil
+	}
+	if err := s.scanTail(tail); err != nil {
+		return nil, err
+	}
+	hits, err := s.finish()
+	if err == nil && s.stale && !last {
+		return nil, nil
+	}
+	return hits, err
+}
+
+func (s *search) use(v *view) { s.v, s.raw.v = v, v }
+
+// useCodes prepares the query over the codes when they are to be used. What it
+// returns gives them back.
+func (s *search) useCodes() (done func()) {
+	if s.v.codes == nil || s.q.IgnoreQuantization || s.q.Exact || s.v.codeRows() == 0 {
+		return func() {}
+	}
+	s.codes = s.v.codes
+	s.code = s.codes.query()
+	s.code.Prepare(s.raw.query.float)
+	s.approx.reset(s.candidates())
+	s.profile.Codec = s.codes.codec.Kind().String()
+	return func() {
+		s.codes.putQuery(s.code)
+		s.codes, s.code = nil, nil
+	}
+}
+
+// codeRows returns the number of rows with codes that are used.
+func (s *search) codeRows() uint32 {
+	if s.codes == nil {
+		return 0
+	}
+	return s.codes.rows.Load()
+}
+
+// rescoring tells whether candidates by codes are compared by raw vectors.
+func (s *search) rescoring() bool { return s.q.Rescore == nil || *s.q.Rescore }
+
+// candidates returns how many candidates are taken by codes.
+func (s *search) candidates() int {
+	rows := int(s.v.rows())
+	if !s.rescoring() {
+		return min(s.k, rows)
+	}
+	if o := s.q.Oversampling; o >= 1 {
+		return int(min(float64(s.k)*o, float64(rows)))
+	}
+	return min(s.codes.candidates(s.k), rows)
+}
+
+// finish rescores the candidates and makes hits of them: live documents, each
+// once, best first.
+func (s *search) finish() ([]vector.Hit, error) {
+	if s.rescoring() {
+		if err := s.rescore(); err != nil {
+			return nil, err
+		}
+	} else {
+		for _, c := range s.approx.items {
+			s.exact.offer(candidate{s.estimate(c.distance), c.row})
+		}
+	}
+	if s.raw.err != nil {
+		return nil, s.raw.err
+	}
+	hits := make([]vector.Hit, 0, len(s.exact.items))
+	for _, c := range s.exact.items {
+		if hit, ok := s.hit(c); ok {
+			hits = append(hits, hit)
+		}
+	}
+	if s.raw.err != nil {
+		return nil, s.raw.err
+	}
+	slices.SortFunc(hits, func(a, b vector.Hit) int {
+		if c := cmp.Compare(b.Score, a.Score); c != 0 {
+			return c
+		}
+		return cmp.Compare(a.Doc, b.Doc)
+	})
+	if s.moved {
+		hits = unique(hits)
+	}
+	return hits, nil
+}
+
+// hit makes a hit of a candidate. A document that got another vector meanwhile is
+// scored by that.
+func (s *search) hit(c candidate) (vector.Hit, bool) {
+	doc := s.v.doc(c.row)
+	row, ok := s.v.gen.locations.get(doc)
+	if !ok {
+		return vector.Hit{}, false
+	}
+	if row != c.row {
+		s.moved = true
+		if row >= s.v.rows() {
+			s.stale = true
+			return vector.Hit{}, false
+		}
+		s.ids = append(s.ids[:0], row)
+		s.raw.Score(s.ids, s.out[:1])
+		c.distance = s.out[0]
+	}
+	score := toScore(c.distance)
+	return vector.Hit{Doc: doc, Score: score}, s.q.ScoreThreshold == nil || score >= *s.q.ScoreThreshold
+}
+
+// unique removes the second hit of a document: its old and its new row may both
+// have been found.
+func unique(hits []vector.Hit) []vector.Hit {
+	seen := make(map[uint32]struct{}, len(hits))
+	return slices.DeleteFunc(hits, func(h vector.Hit) bool {
+		_, again := seen[h.Doc]
+		seen[h.Doc] = struct{}{}
+		return again
+	})
+}
+
+// rescore moves the candidates by codes to the exact ones.
+func (s *search) rescore() error {
+	items := s.approx.items
+	// In the order of rows: neighbours in memory are neighbours in time.
+	slices.SortFunc(items, func(a, b candidate) int { return cmp.Compare(a.row, b.row) })
+	for len(items) > 0 {
+		n := min(len(items), block)
+		s.ids = s.ids[:0]
+		for _, c := range items[:n] {
+			s.ids = append(s.ids, c.row)
+		}
+		s.raw.Score(s.ids, s.out[:n])
+		s.profile.Exact += n
+		for i, row := range s.ids {
+			s.exact.offer(candidate{s.out[i], row})
+		}
+		items = items[n:]
+		if err := s.ctx.Err(); err != nil {
+			return fmt.Errorf("rescore: %w", err)
+		}
+	}
+	return s.raw.err
+}
+
+// estimate turns a distance by codes into the distance that raw vectors would
+// have. Codecs without factors measure squared distances even where the index
+// wants inner products, which they may since all rows are of about equal length:
+// |q−x|² = |q|² + |x|² − 2 q·x.
+func (s *search) estimate(d float32) float32 {
+	f := s.ix.format
+	if f.distance == vector.Euclid || s.codes.codec.Kind() != quantization.Uniform7 {
+		return d
+	}
+	q := s.raw.query.float
+	return (d - f.kernels.Dot(q, q) - s.codes.norm) / 2
+}
+
+// Score writes the exact scores of documents against a vector; −Inf marks
+// documents without one.
+func (ix *Index) Score(q []float32, docs []uint32, out []float32) error {
+	if len(q) != ix.format.dim {
+		return apierror.New(apierror.BadInput, "Vector dimension error: expected dim: %d, got %d", ix.format.dim, len(q))
+	}
+	v := ix.acquire()
+	if v == nil {
+		return ErrClosed
+	}
+	defer v.release()
+	s := ix.getSearch()
+	defer ix.putSearch(s)
+	s.use(v)
+	s.raw.err = nil
+	s.raw.query.prepare(ix.format, q)
+	out = out[:len(docs)]
+	for i, doc := range docs {
+		row, ok := v.gen.locations.get(doc)
+		if !ok || row >= v.rows() {
+			out[i] = float32(math.Inf(-1))
+			continue
+		}
+		s.ids = append(s.ids[:0], row)
+		s.raw.Score(s.ids, s.out[:1])
+		out[i] = toScore(s.out[0])
+	}
+	return s.raw.err
+}
+
+// Vector appends a document's vector, as stored, to dst[:0], and tells whether it
+// has one.
+func (ix *Index) Vector(doc uint32, dst []float32) ([]float32, bool, error) {
+	v := ix.acquire()
+	if v == nil {
+		return nil, false, ErrClosed
+	}
+	defer v.release()
+	row, ok := v.gen.locations.get(doc)
+	if !ok || row >= v.rows() {
+		return nil, false, nil
+	}
+	f := ix.format
+	if err := v.chunks[row>>f.shift].check(f, row&(1<<f.shift-1)); err != nil {
+		return nil, false, err
+	}
+	dst = slices.Grow(dst[:0], f.dim)[:f.dim]
+	f.decode(dst, v.address(row))
+	return dst, true, nil
+}

@@ -1,0 +1,4 @@
+package vectorindex
+
+func (f *fixture) checkpoint() {}
+func (f *fixture) reopen()     {}
