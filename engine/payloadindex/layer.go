@@ -1,0 +1,67 @@
+package payloadindex
+
+import (
+	"slices"
+
+	"github.com/RoaringBitmap/roaring/v2"
+)
+
+// layer is what one generation of updates says. Methods of an immutable layer
+// need no lock.
+type layer interface {
+	// touched returns the documents that the layer speaks for. Not to be changed.
+	touched() *roaring.Bitmap
+	// flagged returns the documents with a flag. Not to be changed.
+	flagged(f flags) *roaring.Bitmap
+	// collect adds the documents with a key within sp that passes check.
+	collect(sp span, check func(key) bool, c *collector)
+	// entries returns how many pairs of key and document there are within sp.
+	entries(sp span) int
+	// counted calls fn for each number of values of each document that has
+	// another number of values than 1.
+	counted(fn func(doc, count uint32))
+	// keys calls fn for each key of a document.
+	keys(doc uint32, fn func(key))
+	// next returns the first key from sp.lo on (the last below sp.hi, when
+	// descending) within sp and appends its documents, sorted, to docs.
+	next(sp span, descending bool, docs []uint32) (key, []uint32, bool)
+	// size is roughly the number of bytes of the layer.
+	size() int
+}
+
+// collector gathers documents as single numbers and as sets.
+type collector struct {
+	docs []uint32
+	sets []*roaring.Bitmap
+}
+
+// result returns the union. It shares no memory with what was collected.
+func (c *collector) result() *roaring.Bitmap {
+	out := setOf(c.docs)
+	if len(c.sets) > 0 {
+		c.sets = append(c.sets, out)
+		out = roaring.FastOr(c.sets...)
+	}
+	return out
+}
+
+// setOf makes a set of documents in any order. It may reorder docs.
+func setOf(docs []uint32) *roaring.Bitmap {
+	out := roaring.New()
+	if len(docs) == 0 {
+		return out
+	}
+	// A bit array beats sorting as soon as it isn't much larger than the list.
+	const dense, most = 64, 1 << 27
+	if highest := slices.Max(docs); highest < most && int(highest) < dense*len(docs) && len(docs) > 64 {
+		words := make([]uint64, highest/64+1)
+		for _, d := range docs {
+			words[d/64] |= 1 << (d % 64)
+		}
+		out.FromDense(words, false)
+		return out
+	}
+	slices.Sort(docs)
+	out.AddMany(docs)
+	return out
+}

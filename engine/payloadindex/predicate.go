@@ -1,0 +1,362 @@
+package payloadindex
+
+import (
+	"bytes"
+	"iter"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/sextantdb/sextant/engine/payload"
+)
+
+// Tokenizer turns text into tokens, for stored values and for queries.
+// *text.Analyzer is one.
+type Tokenizer interface {
+	// Document yields the tokens of a stored value.
+	Document(text string) iter.Seq[string]
+	// Query yields the tokens of the text of a condition.
+	Query(text string) iter.Seq[string]
+}
+
+// Predicate is a condition on one field: one of the types of this file.
+type Predicate interface {
+	// one reports whether a single value (an element, for arrays) satisfies the
+	// predicate; predicates about the field as a whole don't use it.
+	one(v payload.Value, sem Semantics) bool
+}
+
+// Semantics is what the kind of a field's index changes about predicates, also
+// where the index itself isn't used.
+type Semantics struct {
+	// Tokenizer is set when the field has a text index: text predicates then
+	// compare tokens, else substrings.
+	Tokenizer Tokenizer
+	// UUID is set when the field has a uuid index: strings that are UUIDs are
+	// then equal in every textual form.
+	UUID bool
+}
+
+// Keywords is satisfied by a string of the set.
+type Keywords struct {
+	set   map[string]struct{}
+	uuids map[uuid.UUID]struct{} // the elements of set that are UUIDs
+}
+
+// NewKeywords makes the predicate from its strings.
+func NewKeywords(values ...string) Keywords {
+	k := Keywords{set: make(map[string]struct{}, len(values)), uuids: map[uuid.UUID]struct{}{}}
+	for _, s := range values {
+		k.set[s] = struct{}{}
+		if u, err := uuid.Parse(s); err == nil {
+			k.uuids[u] = struct{}{}
+		}
+	}
+	return k
+}
+
+func (p Keywords) one(v payload.Value, sem Semantics) bool {
+	s, ok := v.Text()
+	return ok && p.has(s, sem)
+}
+
+func (p Keywords) has(s []byte, sem Semantics) bool {
+	if sem.UUID {
+		if u, err := uuid.ParseBytes(s); err == nil {
+			_, found := p.uuids[u]
+			return found
+		}
+	}
+	_, found := p.set[string(s)]
+	return found
+}
+
+// ExceptKeywords is satisfied by any value but null and the strings of the set.
+type ExceptKeywords struct{ Keywords }
+
+func (p ExceptKeywords) one(v payload.Value, sem Semantics) bool {
+	return v.Kind() != payload.Null && !p.Keywords.one(v, sem)
+}
+
+// Integers is satisfied by an integer (not a float) of the set.
+type Integers struct{ set map[int64]struct{} }
+
+// NewIntegers makes the predicate from its numbers.
+func NewIntegers(values ...int64) Integers {
+	p := Integers{set: make(map[int64]struct{}, len(values))}
+	for _, n := range values {
+		p.set[n] = struct{}{}
+	}
+	return p
+}
+
+func (p Integers) one(v payload.Value, _ Semantics) bool {
+	n, ok := v.Int()
+	_, found := p.set[n]
+	return ok && found
+}
+
+// ExceptIntegers is satisfied by any value but null and the integers of the set.
+type ExceptIntegers struct{ Integers }
+
+func (p ExceptIntegers) one(v payload.Value, sem Semantics) bool {
+	return v.Kind() != payload.Null && !p.Integers.one(v, sem)
+}
+
+// Is is satisfied by one of the two truth values.
+type Is struct{ Value bool }
+
+func (p Is) one(v payload.Value, _ Semantics) bool {
+	b, ok := v.Bool()
+	return ok && b == p.Value
+}
+
+// Prefix is satisfied by strings that begin with it.
+type Prefix struct{ Prefix string }
+
+func (p Prefix) one(v payload.Value, _ Semantics) bool {
+	s, ok := v.Text()
+	return ok && strings.HasPrefix(string(s), p.Prefix)
+}
+
+// Text is satisfied when all tokens of the query are found in the field; without
+// tokenizer, by a string that contains the query.
+type Text struct{ Query string }
+
+func (p Text) one(v payload.Value, _ Semantics) bool { return containsText(v, p.Query) }
+
+// TextAny is satisfied when some token of the query is found in the field;
+// without tokenizer, by a string that contains a word of the query.
+type TextAny struct{ Query string }
+
+func (p TextAny) one(v payload.Value, _ Semantics) bool {
+	for word := range strings.FieldsSeq(p.Query) {
+		if containsText(v, word) {
+			return true
+		}
+	}
+	return false
+}
+
+// Phrase is satisfied when the tokens of the query follow each other in one
+// string; without tokenizer, by a string that contains the query.
+type Phrase struct{ Query string }
+
+func (p Phrase) one(v payload.Value, sem Semantics) bool {
+	if sem.Tokenizer == nil {
+		return containsText(v, p.Query)
+	}
+	var want []string
+	for token := range sem.Tokenizer.Query(p.Query) {
+		want = append(want, token)
+	}
+	s, ok := v.Text()
+	if !ok || len(want) == 0 {
+		return false
+	}
+	// window holds the last len(want) tokens.
+	window := make([]string, 0, 2*len(want))
+	for token := range sem.Tokenizer.Document(string(s)) {
+		if len(window) == cap(window) {
+			window = append(window[:0], window[len(window)-len(want)+1:]...)
+		}
+		window = append(window, token)
+		if n := len(window) - len(want); n >= 0 && equal(window[n:], want) {
+			return true
+		}
+	}
+	return false
+}
+
+func equal(a, b []string) bool {
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func containsText(v payload.Value, part string) bool {
+	s, ok := v.Text()
+	return ok && bytes.Contains(s, []byte(part))
+}
+
+// Bounds are the four optional limits of a range; all that are set must hold.
+type Bounds[T int64 | uint64 | float64] struct{ Lt, Gt, Gte, Lte *T }
+
+// Hold reports whether n is within the bounds.
+func (b Bounds[T]) Hold(n T) bool {
+	return (b.Lt == nil || n < *b.Lt) && (b.Gt == nil || n > *b.Gt) &&
+		(b.Gte == nil || n >= *b.Gte) && (b.Lte == nil || n <= *b.Lte)
+}
+
+// Range is satisfied by numbers within the bounds; integers are compared as
+// floats.
+type Range struct{ Bounds[float64] }
+
+func (p Range) one(v payload.Value, _ Semantics) bool {
+	f, ok := v.Float()
+	return ok && p.Hold(f)
+}
+
+// DatetimeRange is satisfied by strings that are dates within the bounds, which
+// are in microseconds.
+type DatetimeRange struct{ Bounds[int64] }
+
+func (p DatetimeRange) one(v payload.Value, _ Semantics) bool {
+	s, ok := v.Text()
+	if !ok {
+		return false
+	}
+	t, ok := ParseDatetime(s)
+	return ok && p.Hold(t)
+}
+
+// GeoBox is satisfied by points within two corners, edges excluded. It crosses
+// the antimeridian when its west is east of its east.
+type GeoBox struct{ TopLeft, BottomRight GeoPoint }
+
+func (b GeoBox) one(v payload.Value, _ Semantics) bool { return inShape(b, v) }
+
+// GeoRadius is satisfied by points nearer than a distance.
+type GeoRadius struct {
+	Center GeoPoint
+	Metres float64
+}
+
+func (r GeoRadius) one(v payload.Value, _ Semantics) bool { return inShape(r, v) }
+
+// GeoPolygon is satisfied by points inside the exterior ring and outside the
+// interior ones, planar, boundaries excluded. Rings repeat their first point at
+// the end.
+type GeoPolygon struct {
+	Exterior  []GeoPoint
+	Interiors [][]GeoPoint
+}
+
+func (g GeoPolygon) one(v payload.Value, _ Semantics) bool { return inShape(g, v) }
+
+func inShape(s shape, v payload.Value) bool {
+	p, ok := geoPoint(v)
+	return ok && s.contains(p)
+}
+
+// ValuesCount is satisfied by the number of values of the field: none for a
+// missing field and null, the length of an array, 1 for anything else.
+type ValuesCount struct{ Bounds[uint64] }
+
+func (p ValuesCount) one(payload.Value, Semantics) bool { return false }
+
+// IsEmpty is satisfied when the field is missing, null or [].
+type IsEmpty struct{}
+
+func (IsEmpty) one(payload.Value, Semantics) bool { return false }
+
+// IsNull is satisfied when the field is null or an array with a null.
+type IsNull struct{}
+
+func (IsNull) one(payload.Value, Semantics) bool { return false }
+
+// Holds evaluates a predicate on a payload, without index.
+func Holds(p Predicate, o payload.Object, path payload.Path, sem Semantics) bool {
+	switch p := p.(type) {
+	case ValuesCount:
+		return holdsCount(p, o, path)
+	case IsEmpty:
+		empty := true
+		path.Visit(o, func(v payload.Value) bool {
+			empty = isEmpty(v)
+			return empty
+		})
+		return empty
+	case IsNull:
+		null := false
+		path.EachScalar(o, func(v payload.Value) bool {
+			null = v.Kind() == payload.Null
+			return !null
+		})
+		return null
+	case Text:
+		if sem.Tokenizer != nil {
+			return holdsTokens(p.Query, true, o, path, sem.Tokenizer)
+		}
+	case TextAny:
+		if sem.Tokenizer != nil {
+			return holdsTokens(p.Query, false, o, path, sem.Tokenizer)
+		}
+	}
+	found := false
+	path.EachScalar(o, func(v payload.Value) bool {
+		found = p.one(v, sem)
+		return !found
+	})
+	return found
+}
+
+func isEmpty(v payload.Value) bool {
+	switch v.Kind() {
+	case payload.Null:
+		return true
+	case payload.Array:
+		for range v.Elements() {
+			return false
+		}
+		return true
+	default:
+		return false
+	}
+}
+
+func holdsCount(p ValuesCount, o payload.Object, path payload.Path) bool {
+	found, missing := false, true
+	path.Visit(o, func(v payload.Value) bool {
+		missing = false
+		found = p.Hold(valueCount(v))
+		return !found
+	})
+	return found || missing && p.Hold(0)
+}
+
+func valueCount(v payload.Value) uint64 {
+	switch v.Kind() {
+	case payload.Null:
+		return 0
+	case payload.Array:
+		return uint64(v.Len())
+	default:
+		return 1
+	}
+}
+
+// holdsTokens looks for all, or any, tokens of the query among the tokens of all
+// strings of the field. A query without tokens is never satisfied.
+func holdsTokens(query string, all bool, o payload.Object, path payload.Path, tok Tokenizer) bool {
+	want := map[string]struct{}{}
+	for token := range tok.Query(query) {
+		want[token] = struct{}{}
+	}
+	if len(want) == 0 {
+		return false
+	}
+	enough := 1
+	if all {
+		enough = len(want)
+	}
+	path.EachScalar(o, func(v payload.Value) bool {
+		s, ok := v.Text()
+		if !ok {
+			return true
+		}
+		for token := range tok.Document(string(s)) {
+			if _, ok := want[token]; ok {
+				delete(want, token)
+				if enough--; enough == 0 {
+					return false
+				}
+			}
+		}
+		return true
+	})
+	return enough == 0
+}
