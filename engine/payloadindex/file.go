@@ -179,7 +179,7 @@ func (m *image) keysValid() bool {
 		end = e
 	}
 	for i := 1; i < n; i++ {
-		if m.key(i - 1).compare(m.key(i)) >= 0 {
+		if m.key(i-1).compare(m.key(i)) >= 0 {
 			return false
 		}
 	}

@@ -57,6 +57,7 @@ type state struct {
 	layers  []layer // oldest first: images from files, then images and mems in memory
 	growing *mem
 	users   atomic.Int32
+	closed  bool
 }
 
 func newState(layers []layer, growing *mem) *state {
@@ -94,6 +95,7 @@ func (ix *Index) acquire() *state {
 // swap replaces the state. The caller holds mutate.
 func (ix *Index) swap(layers []layer, growing *mem) error {
 	next := newState(layers, growing)
+	next.closed = ix.closed
 	ix.mu.Lock()
 	old := ix.state
 	ix.state = next
@@ -125,7 +127,9 @@ func Open(opts Options) (*Index, error) {
 		return int(a.(*image).generation) - int(b.(*image).generation)
 	})
 	ix.state = newState(layers, newMem())
-	ix.live.Store(int64(ix.flagged(filled).GetCardinality()))
+	q := reading{ix, ix.acquire()}
+	defer q.release()
+	ix.live.Store(int64(q.flagged(filled).GetCardinality()))
 	return ix, nil
 }
 
@@ -224,7 +228,8 @@ func (ix *Index) Build(ctx context.Context, docs iter.Seq2[uint32, payload.Objec
 	return nil
 }
 
-// Close releases the files once the reads that are under way have ended.
+// Close releases the files once the reads that are under way have ended. A
+// closed index answers no query; a filter then looks at the documents.
 func (ix *Index) Close() error {
 	ix.mutate.Lock()
 	defer ix.mutate.Unlock()

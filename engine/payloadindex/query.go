@@ -17,25 +17,30 @@ type Answer struct {
 // Query answers p. It returns false when the index knows nothing that would
 // save looking at every document.
 func (ix *Index) Query(p Predicate) (Answer, bool) {
+	q := reading{ix, ix.acquire()}
+	defer q.release()
+	if q.st.closed {
+		return Answer{}, false
+	}
 	switch p := p.(type) {
 	case IsEmpty:
-		return Answer{Sure: ix.flagged(filled), Maybe: roaring.New(), Negated: true}, true
+		return Answer{Sure: q.flagged(filled), Maybe: roaring.New(), Negated: true}, true
 	case IsNull:
-		return Answer{Sure: ix.flagged(null), Maybe: roaring.New()}, true
+		return Answer{Sure: q.flagged(null), Maybe: roaring.New()}, true
 	case ValuesCount:
-		return ix.queryCount(p), true
+		return q.count(p), true
 	case Text:
 		if ix.cfg.Kind == FullText {
-			return ix.queryTokens(p.Query, true), true
+			return q.tokens(p.Query, true), true
 		}
 	case TextAny:
 		if ix.cfg.Kind == FullText {
-			return ix.queryTokens(p.Query, false), true
+			return q.tokens(p.Query, false), true
 		}
 	case Phrase:
 		if ix.cfg.Kind == FullText {
 			// Positions aren't kept: the documents with all tokens are looked at.
-			a := ix.queryTokens(p.Query, true)
+			a := q.tokens(p.Query, true)
 			return Answer{Sure: a.Maybe, Maybe: a.Sure}, true
 		}
 	}
@@ -43,38 +48,47 @@ func (ix *Index) Query(p Predicate) (Answer, bool) {
 	if !ok {
 		return Answer{}, false
 	}
-	return ix.run(pl), true
+	return q.run(pl), true
+}
+
+// reading is one read of the index on one list of layers.
+type reading struct {
+	ix *Index
+	st *state
+}
+
+func (q reading) release() {
+	// That a replaced file couldn't be closed changes no answer.
+	_ = q.st.release()
 }
 
 // fold combines what the layers say, oldest first: a layer's documents replace
 // what older ones say about them. The result shares no memory with the index.
-func (ix *Index) fold(of func(layer) *roaring.Bitmap) *roaring.Bitmap {
-	st := ix.acquire()
-	defer func() { _ = st.release() }() // a failed close of a replaced file changes no answer
-	acc := stack(st.layers, of)
-	ix.mu.RLock()
-	defer ix.mu.RUnlock()
-	if len(st.growing.rows) > 0 {
-		acc.AndNot(st.growing.touched())
-		acc.Or(of(st.growing))
+func (q reading) fold(of func(layer) *roaring.Bitmap) *roaring.Bitmap {
+	acc := stack(q.st.layers, of)
+	q.ix.mu.RLock()
+	defer q.ix.mu.RUnlock()
+	if growing := q.st.growing; len(growing.rows) > 0 {
+		acc.AndNot(growing.touched())
+		acc.Or(of(growing))
 	}
 	// Sets read from a file may still refer to its memory.
 	acc.CloneCopyOnWriteContainers()
 	return acc
 }
 
-func (ix *Index) flagged(f flags) *roaring.Bitmap {
-	return ix.fold(func(l layer) *roaring.Bitmap { return l.flagged(f) })
+func (q reading) flagged(f flags) *roaring.Bitmap {
+	return q.fold(func(l layer) *roaring.Bitmap { return l.flagged(f) })
 }
 
-func (ix *Index) run(pl plan) Answer {
+func (q reading) run(pl plan) Answer {
 	a := Answer{Sure: roaring.New(), Maybe: roaring.New()}
 	if len(pl.spans) > 0 {
-		found := ix.fold(func(l layer) *roaring.Bitmap { return collectSpans(l, pl) })
+		found := q.fold(func(l layer) *roaring.Bitmap { return collectSpans(l, pl) })
 		a.add(found, pl.keys)
 	}
 	if pl.others != no {
-		a.add(ix.flagged(other), pl.others)
+		a.add(q.flagged(other), pl.others)
 	}
 	a.Maybe.AndNot(a.Sure)
 	return a
@@ -101,7 +115,7 @@ func collectSpans(l layer, pl plan) *roaring.Bitmap {
 	return c.result()
 }
 
-func (ix *Index) queryCount(p ValuesCount) Answer {
+func (q reading) count(p ValuesCount) Answer {
 	// Documents whose count is 1 aren't listed by counted.
 	ofLayer := func(l layer) *roaring.Bitmap {
 		var irregular, holding []uint32
@@ -118,10 +132,10 @@ func (ix *Index) queryCount(p ValuesCount) Answer {
 		return out
 	}
 	if !p.Hold(0) {
-		return Answer{Sure: ix.fold(ofLayer), Maybe: roaring.New()}
+		return Answer{Sure: q.fold(ofLayer), Maybe: roaring.New()}
 	}
 	return Answer{
-		Sure: ix.fold(func(l layer) *roaring.Bitmap {
+		Sure: q.fold(func(l layer) *roaring.Bitmap {
 			return roaring.AndNot(l.flagged(present), ofLayer(l))
 		}),
 		Maybe:   roaring.New(),
@@ -129,14 +143,14 @@ func (ix *Index) queryCount(p ValuesCount) Answer {
 	}
 }
 
-func (ix *Index) queryTokens(query string, all bool) Answer {
+func (q reading) tokens(query string, all bool) Answer {
 	tokens := map[string]struct{}{}
-	for t := range ix.cfg.Tokenizer.Query(query) {
+	for t := range q.ix.cfg.Tokenizer.Query(query) {
 		tokens[t] = struct{}{}
 	}
 	var acc *roaring.Bitmap
 	for t := range tokens {
-		found := ix.fold(func(l layer) *roaring.Bitmap {
+		found := q.fold(func(l layer) *roaring.Bitmap {
 			return collectSpans(l, plan{spans: []span{exactly(key{s: t}, FullText)}})
 		})
 		switch {
@@ -154,8 +168,9 @@ func (ix *Index) queryTokens(query string, all bool) Answer {
 	return Answer{Sure: acc, Maybe: roaring.New()}
 }
 
-// Estimate says how many documents satisfy a predicate.
-type Estimate struct{ Min, Exp, Max int }
+// Estimate says how many documents satisfy a predicate: at least, expected, at
+// most. Unsure is how many documents the caller has to look at to know which.
+type Estimate struct{ Min, Exp, Max, Unsure int }
 
 // Estimate estimates p without building sets, for total live documents. It
 // returns false when Query would.
@@ -178,7 +193,9 @@ func (ix *Index) Estimate(p Predicate, total int) (Estimate, bool) {
 		n += ix.entries(sp)
 	}
 	if pl.others != no {
-		others = int(ix.flagged(other).GetCardinality())
+		q := reading{ix, ix.acquire()}
+		others = int(q.flagged(other).GetCardinality())
+		q.release()
 	}
 	max := min(n+others, total)
 	exp := min(n, max)
@@ -189,6 +206,12 @@ func (ix *Index) Estimate(p Predicate, total int) (Estimate, bool) {
 		exp = (exp + 1) / 2
 	}
 	e := Estimate{Exp: exp, Max: max}
+	if pl.keys == maybe {
+		e.Unsure += n
+	}
+	if pl.others == maybe {
+		e.Unsure += others
+	}
 	if len(pl.spans) == 1 && !pl.spans[0].check && pl.keys == yes && pl.spans[0].single() && ix.settled() {
 		e.Min = exp
 	}
@@ -226,7 +249,10 @@ func (ix *Index) entries(sp span) (n int) {
 }
 
 func (ix *Index) estimateFlags(p Predicate, total int) Estimate {
-	a, _ := ix.Query(p)
+	a, ok := ix.Query(p)
+	if !ok {
+		return Estimate{Max: total, Unsure: total}
+	}
 	n := min(int(a.Sure.GetCardinality()), total)
 	if a.Negated {
 		n = total - n
@@ -258,5 +284,9 @@ func (ix *Index) estimateTokens(p Predicate, total int) Estimate {
 		seen = true
 	}
 	n = min(n, total)
-	return Estimate{Exp: n, Max: n}
+	e := Estimate{Exp: n, Max: n}
+	if _, ok := p.(Phrase); ok {
+		e.Exp, e.Unsure = (n+1)/2, n
+	}
+	return e
 }

@@ -102,8 +102,8 @@ func above(sp span, k key, numeric bool) span {
 	return sp
 }
 
-func intKey(n int64) uint64   { return uint64(n) ^ 1<<63 }
-func keyInt(k uint64) int64   { return int64(k ^ 1<<63) }
+func intKey(n int64) uint64 { return uint64(n) ^ 1<<63 }
+func keyInt(k uint64) int64 { return int64(k ^ 1<<63) }
 func floatKey(f float64) uint64 {
 	if f == 0 {
 		f = 0 // −0 is the same value
