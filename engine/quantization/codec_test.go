@@ -296,7 +296,7 @@ func configs() []quantization.Config {
 func relativeError(k quantization.Kind) float64 {
 	switch k {
 	case quantization.Uniform7, quantization.Scaled7:
-		return 0.02
+		return 0.03
 	case quantization.Scaled4:
 		return 0.1
 	case quantization.Bits2:

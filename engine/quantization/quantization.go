@@ -68,7 +68,7 @@ type Config struct {
 	Method Method
 	// Quantile is the share of components that scalar codes must represent without
 	// clipping, 0 = all. It is a lower bound: after rotation, clipping more than a
-	// two-thousandth only loses precision.
+	// ten-thousandth only loses precision.
 	Quantile float32
 	// Encoding is the size of codes of Binary: OneBit (also when zero),
 	// OneAndHalfBits or TwoBits.

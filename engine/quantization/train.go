@@ -34,7 +34,7 @@ const equalLengths = 1e-3
 // maxClipped is the share of components beyond the outermost levels of Uniform7.
 // Fewer would widen all levels for the sake of some; the error that clipping adds
 // to a distance grows faster than what finer levels save.
-const maxClipped = 1.0 / 2000
+const maxClipped = 1.0 / 10000
 
 // Train chooses the codec for a configuration and a sample and trains it. sample
 // holds rows of Dim components one after the other, as they are stored
