@@ -1,11 +1,9 @@
 package vectorindex
 
 import (
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
-	"unsafe"
 
 	"github.com/sextantdb/sextant/engine/quantization"
 	"github.com/sextantdb/sextant/internal/arena"
@@ -16,73 +14,67 @@ import (
 type codes struct {
 	counted
 	codec    *quantization.Codec
-	id       uint64              // distinguishes codecs of one index
-	trained  int                 // documents when the codec was trained
-	config   quantization.Config // for which it was trained
-	memory   [2]*arena.Arena
+	store    *quantization.Store
 	at       quantization.Rows
 	capacity int
 	// rows are encoded.
 	rows atomic.Uint32
-	// norm is the mean squared length of the rows of the training sample.
-	norm float32
 	// queries pools prepared queries of this codec.
 	queries *sync.Pool
+	training
+}
+
+// training is what is known about how a codec came to be.
+type training struct {
+	id      uint64              // distinguishes codecs of one index
+	trained int                 // documents when the codec was trained
+	config  quantization.Config // for which it was trained
+	norm    float32             // mean squared length of the rows of the sample
 }
 
 // newCodes reserves memory for the codes of a number of rows.
-func newCodes(c *quantization.Codec, capacity int, account *arena.Account) (*codes, error) {
-	s := &codes{codec: c, capacity: capacity}
-	for i, size := range []int{c.RowSize(), c.FactorSize()} {
-		if size == 0 {
-			continue
-		}
-		a, err := arena.New(arena.Options{Reserve: int64(size) * int64(capacity), Account: account})
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("reserve codes: %w", err), s.memory[0].Free())
-		}
-		s.memory[i] = a
+func newCodes(c *quantization.Codec, t training, capacity int, account *arena.Account) (*codes, error) {
+	store, err := c.NewStore(capacity, account)
+	if err != nil {
+		return nil, fmt.Errorf("reserve codes: %w", err)
 	}
-	s.at.Codes = s.memory[0].Base()
-	if s.memory[1] != nil {
-		s.at.Factors = s.memory[1].Base()
-	}
+	s := &codes{codec: c, store: store, at: store.Rows(), capacity: capacity, training: t}
 	s.queries = &sync.Pool{New: func() any { return c.NewQuery(s.at) }}
-	memory := s.memory
-	s.free = func() {
-		for _, a := range memory {
-			ignoreError(a.Free())
-		}
-	}
+	s.free = func() { ignoreError(store.Close()) }
 	return s, nil
 }
 
 // grow returns a copy with more room.
 func (s *codes) grow(capacity int, account *arena.Account) (*codes, error) {
-	n, err := newCodes(s.codec, capacity, account)
+	n, err := newCodes(s.codec, s.training, capacity, account)
 	if err != nil {
 		return nil, err
 	}
 	rows := s.rows.Load()
-	n.id, n.trained, n.config, n.norm, n.queries = s.id, s.trained, s.config, s.norm, s.queries
-	copy(n.code(0, rows), s.code(0, rows))
-	copy(n.factor(0, rows), s.factor(0, rows))
+	n.queries = s.queries
+	n.put(0, s, 0, int(rows))
 	n.rows.Store(rows)
 	return n, nil
 }
 
-// code returns the codes of a run of rows as bytes, factor their factors.
-func (s *codes) code(from, to uint32) []byte {
-	n := s.codec.RowSize()
-	return unsafe.Slice((*byte)(s.at.Codes), s.capacity*n)[int(from)*n : int(to)*n]
+// put copies the codes of rows from..to-1 of another value with the same codec to
+// the rows from at on.
+func (s *codes) put(at int, from *codes, first, end int) {
+	codes, factors := from.slice(first, end)
+	s.putBytes(at, codes, factors)
 }
 
-func (s *codes) factor(from, to uint32) []byte {
-	n := s.codec.FactorSize()
-	if n == 0 {
-		return nil
-	}
-	return unsafe.Slice((*byte)(s.at.Factors), s.capacity*n)[int(from)*n : int(to)*n]
+// putBytes copies codes and factors as slice returns them.
+func (s *codes) putBytes(at int, codes, factors []byte) {
+	toCodes, toFactors := s.store.Bytes(s.capacity)
+	copy(toCodes[at*s.codec.RowSize():], codes)
+	copy(toFactors[at*s.codec.FactorSize():], factors)
+}
+
+// slice returns the codes and factors of a run of rows.
+func (s *codes) slice(from, to int) (codes, factors []byte) {
+	codes, factors = s.store.Bytes(to)
+	return codes[from*s.codec.RowSize():], factors[from*s.codec.FactorSize():]
 }
 
 // query returns a query over these codes, to be given back with putQuery.

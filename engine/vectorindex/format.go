@@ -2,6 +2,7 @@ package vectorindex
 
 import (
 	"math"
+	"math/bits"
 	"unsafe"
 
 	"github.com/sextantdb/sextant/engine/vector"
@@ -21,24 +22,21 @@ type format struct {
 	shift uint
 }
 
-// chunkBytes is the size that a chunk of rows has at most (and at least one row).
-// A checkpoint rewrites the last, partial chunk: it bounds what that costs, and
-// the memory that rows take before they are mapped files.
-const chunkBytes = 32 << 20
+// minChunkRows bounds the rows of a chunk from below: dead bits come in words.
+const minChunkRows = 128
 
 // maxChunkRows bounds the rows of a chunk for short rows.
 const maxChunkRows = 1 << 18
 
-func newFormat(k *distance.Kernels, c Config) *format {
+func newFormat(k *distance.Kernels, c Config, chunkBytes int) *format {
 	f := &format{kernels: k, dim: c.Dim, distance: c.Distance, datatype: c.Datatype}
 	size := c.Dim * f.elementSize()
 	f.stride = (size + 63) &^ 63
 	if f.stride-size > size/8 {
 		f.stride = (size + 15) &^ 15 // short rows: memory before alignment
 	}
-	for rows := 2; rows*f.stride <= chunkBytes && rows <= maxChunkRows; rows *= 2 {
-		f.shift++
-	}
+	rows := min(max(chunkBytes/f.stride, minChunkRows), maxChunkRows)
+	f.shift = uint(bits.Len(uint(rows)) - 1)
 	return f
 }
 

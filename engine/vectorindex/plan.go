@@ -13,9 +13,6 @@ const (
 	// stopEvery is the number of blocks after which a scan asks whether the caller
 	// is still there.
 	stopEvery = 16
-	// exactBytes is the size of raw vectors up to which a scan doesn't bother with
-	// codes: the answer is exact, in some tens of microseconds.
-	exactBytes = 1 << 20
 	// minGraphShare is the share of passing documents below which the graph of
 	// passing rows falls apart.
 	minGraphShare = 0.01
@@ -27,6 +24,9 @@ const (
 // scanLimit is the number of passing documents up to which scoring them one by
 // one is faster than the graph.
 func (ix *Index) scanLimit(codes bool) int {
+	if n := ix.opts.tuning.scanLimit; n > 0 {
+		return n
+	}
 	// A random row costs about as much as its cache lines; a search in the graph
 	// costs a few thousand rows, and more overhead for each.
 	if !codes {
@@ -86,7 +86,7 @@ func (s *search) scanTail(from uint32) error {
 // rows are so few that raw vectors are as good.
 func (s *search) scanRows(from, to uint32) error {
 	coded := from
-	if s.code != nil && int64(to-from)*int64(s.ix.format.stride) > exactBytes {
+	if s.code != nil && int64(to-from)*int64(s.ix.format.stride) > int64(s.ix.opts.tuning.exactBytes) {
 		coded = max(from, min(to, s.codeRows()))
 	}
 	if err := s.scanRun(from, coded, &s.approx, s.scoreCodes); err != nil {
@@ -138,7 +138,7 @@ func (s *search) scanRun(from, to uint32, into *nearest, score func(first uint32
 // scanPassing scores the documents of the filter's bitmap.
 func (s *search) scanPassing() error {
 	codes := uint32(0)
-	if s.code != nil && int64(s.profile.Passing)*int64(s.ix.format.stride) > exactBytes/4 {
+	if s.code != nil && int64(s.profile.Passing)*int64(s.ix.format.stride) > int64(s.ix.opts.tuning.exactBytes/4) {
 		codes = s.codeRows()
 	}
 	it := s.q.Filter.Docs.ManyIterator()

@@ -26,11 +26,8 @@ type chunk struct {
 	docs []uint32 // document of each row
 	dead *deadBits
 
-	memory *arena.Arena     // owner of base and docs, or
-	reader *segment.Reader  // the mapped file,
-	rows   *segment.Section // and its rows
-	file   segment.FileInfo // the file that holds the chunk's rows, if any
-	stored int              // how many rows that file holds
+	// rows is the section of a mapped file in which the rows lie; nil: in memory.
+	rows *segment.Section
 }
 
 // deadBits has a bit for each row of a chunk whose document has moved on. It is
@@ -62,10 +59,53 @@ func newMemoryChunk(f *format, account *arena.Account, first bool) (*chunk, erro
 	}
 	c := &chunk{
 		base: a.Base(), docs: arena.View[uint32](a.Bytes()[rows*f.stride:])[:rows:rows],
-		dead: newDeadBits(rows), memory: a,
+		dead: newDeadBits(rows),
 	}
 	c.free = func() { ignoreError(a.Free()) }
 	return c, nil
+}
+
+// newMappedChunk opens a file of rows. dead is nil, or the bits of the chunk that
+// it replaces.
+func newMappedChunk(f *format, dir *segment.Dir, info segment.FileInfo, rows int, dead *deadBits) (*chunk, error) {
+	r, err := dir.Open(info, kindRows, formatVersion)
+	if err != nil {
+		return nil, fmt.Errorf("open rows: %w", err)
+	}
+	c, err := readChunk(f, r, rows)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open rows: %w", err), r.Close())
+	}
+	if c.dead = dead; dead == nil {
+		c.dead = newDeadBits(f.chunkRows())
+	}
+	c.free = func() { ignoreError(r.Close()) }
+	return c, nil
+}
+
+// readChunk makes a chunk of the sections of a file; it verifies the documents
+// but not yet the rows.
+func readChunk(f *format, r *segment.Reader, rows int) (*chunk, error) {
+	data, err := r.Section(sectionRows)
+	if err != nil {
+		return nil, err
+	}
+	section, err := r.Section(sectionDocs)
+	if err != nil {
+		return nil, err
+	}
+	b, err := section.All()
+	if err != nil {
+		return nil, err
+	}
+	if data.Len() != int64(rows)*int64(f.stride) || len(b) != 4*rows || rows == 0 {
+		return nil, fmt.Errorf("%d bytes of rows and %d of documents for %d rows: %w", data.Len(), len(b), rows, ErrInvalid)
+	}
+	docs, err := segment.View[uint32](b)
+	if err != nil {
+		return nil, err
+	}
+	return &chunk{base: unsafe.Pointer(unsafe.SliceData(data.Bytes())), docs: docs, rows: data}, nil
 }
 
 // check verifies the bytes of a row in a mapped file.
@@ -144,7 +184,7 @@ func (v *view) rows() uint32 {
 // copyDead returns the dead bits of the rows 0..n-1 as they are now.
 func (v *view) copyDead(n int) []uint64 {
 	out := make([]uint64, (n+63)/64)
-	per := v.gen.f.chunkRows() / 64 // a chunk has at least 128 rows
+	per := v.gen.f.chunkRows() / 64 // a chunk has at least minChunkRows
 	for i := range out {
 		out[i] = (*v.chunks[i/per].dead)[i%per].Load()
 	}

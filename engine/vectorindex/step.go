@@ -17,9 +17,6 @@ const (
 )
 
 const (
-	// codesFrom is the number of rows from which codes are worth having; fewer are
-	// scanned as fast as they are, and are too few to train a codec on.
-	codesFrom = 2000
 	// retrainGrowth is the factor of growth after which the codec is trained anew,
 	// until it was trained on an index of retrainUntil rows: by then a sample says
 	// all there is to know, short of a drift.
@@ -80,7 +77,7 @@ func (ix *Index) Step(ctx context.Context) (more bool, err error) {
 }
 
 func (ix *Index) wantsCodes(v *view) bool {
-	return v.codes == nil && !ix.noCodec && v.gen.live() >= codesFrom
+	return v.codes == nil && !ix.noCodec && v.gen.live() >= ix.opts.tuning.codesFrom
 }
 
 func (ix *Index) wantsEncoding(v *view) bool {
@@ -174,14 +171,11 @@ func (ix *Index) train(v *view) (*codes, error) {
 	if err != nil {
 		return nil, fmt.Errorf("train codec: %w", err)
 	}
-	c, err := newCodes(codec, capacityFor(n), ix.opts.Account)
-	if err != nil {
-		return nil, err
-	}
 	ix.codecGen++
-	c.id, c.trained, c.config = ix.codecGen, v.gen.live(), cfg.Quantization
-	c.norm = float32(norm * float64(f.dim) / float64(len(sample)))
-	return c, nil
+	return newCodes(codec, training{
+		id: ix.codecGen, trained: v.gen.live(), config: cfg.Quantization,
+		norm: float32(norm * float64(f.dim) / float64(len(sample))),
+	}, capacityFor(n), ix.opts.Account)
 }
 
 // firstCodes trains the first codec.
@@ -278,7 +272,11 @@ func (ix *Index) roomyGraph(v *view, cfg *Config, rows int) (*graph, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make room in the graph: %w", err)
 	}
-	w := newGraph(g)
+	id := ix.nextGraph()
+	if v.graph != nil {
+		id = v.graph.id
+	}
+	w := newGraph(g, id)
 	w.rows.Store(uint32(v.graphRows()))
 	ix.publish(func(v *view) *view { v.setGraph(w); return v })
 	return w, nil

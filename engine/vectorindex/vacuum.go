@@ -89,11 +89,10 @@ func (ix *Index) beginVacuum(v *view, cfg *Config) error {
 	w := &vacuuming{old: v.gen, codes: codesID(v), v: newView(newGeneration(ix.format)), m: cfg.M, ef: cfg.EfConstruct}
 	room := capacityFor(v.gen.live() + 2*swapRest)
 	if v.codes != nil {
-		c, err := newCodes(v.codes.codec, room, ix.opts.Account)
+		c, err := newCodes(v.codes.codec, v.codes.training, room, ix.opts.Account)
 		if err != nil {
 			return err
 		}
-		c.id, c.trained, c.config, c.norm = v.codes.id, v.codes.trained, v.codes.config, v.codes.norm
 		w.v.codes = c
 	}
 	if v.graph != nil && cfg.M > 0 {
@@ -105,7 +104,7 @@ func (ix *Index) beginVacuum(v *view, cfg *Config) error {
 			w.v.release()
 			return err
 		}
-		w.v.graph = newGraph(g)
+		w.v.graph = newGraph(g, ix.nextGraph())
 	}
 	ix.vacuum = w
 	return nil
@@ -146,8 +145,7 @@ func (ix *Index) copyRow(v *view, w *vacuuming, row uint32) error {
 	}
 	to := uint32(n)
 	if c := w.v.codes; c != nil && row < uint32(v.codeRows()) && c.rows.Load() == to && n < c.capacity {
-		copy(c.code(to, to+1), v.codes.code(row, row+1))
-		copy(c.factor(to, to+1), v.codes.factor(row, row+1))
+		c.put(n, v.codes, int(row), int(row)+1)
 		c.rows.Store(to + 1)
 	}
 	w.v.append(to, v.doc(row), unsafe.Slice((*byte)(v.address(row)), f.stride))
@@ -185,9 +183,6 @@ func (ix *Index) endVacuum(w *vacuuming) (more bool, err error) {
 		old.release() // of the private copy: nothing of it is kept
 		return w.v
 	})
-	ix.filesMu.Lock()
-	ix.graph = graphFile{}
-	ix.filesMu.Unlock()
 	return false, nil
 }
 

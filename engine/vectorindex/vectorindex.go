@@ -1,6 +1,7 @@
 package vectorindex
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -106,6 +107,33 @@ type Options struct {
 	Account *arena.Account
 	// Seed decides the levels of the graph and the rotation of codes.
 	Seed uint64
+
+	// tuning is for tests: sizes at which the index changes its ways.
+	tuning tuning
+}
+
+// tuning holds sizes at which an index changes its ways. Zero is the default.
+type tuning struct {
+	// chunkBytes is the size that a chunk of rows has at most (and at least 128
+	// rows). A checkpoint rewrites the last, partial chunk: it bounds what that
+	// costs, and the memory that rows take before they are mapped files.
+	chunkBytes int
+	// codesFrom is the number of documents from which codes are worth having; fewer
+	// are scanned as fast as they are, and are too few to train a codec on.
+	codesFrom int
+	// exactBytes is the size of raw vectors up to which a scan doesn't bother with
+	// codes: the answer is exact, in some tens of microseconds.
+	exactBytes int
+	// scanLimit is the number of passing documents up to which they are scored one
+	// by one; 0 chooses by the dimension.
+	scanLimit int
+}
+
+func (t tuning) withDefaults() tuning {
+	t.chunkBytes = cmp.Or(t.chunkBytes, 32<<20)
+	t.codesFrom = cmp.Or(t.codesFrom, 2000)
+	t.exactBytes = cmp.Or(t.exactBytes, 1<<20)
+	return t
 }
 
 // Index is the dense index of one vector name. Upsert, Delete and Freeze belong
@@ -135,6 +163,7 @@ type Index struct {
 	fit      quantization.Fit // of the rows encoded with the current codec
 	noCodec  bool             // the distance has none
 	codecGen uint64           // number of codecs trained so far
+	graphGen uint64           // number of graphs begun so far
 
 	// drifted says that the codec no longer fits what is encoded with it.
 	drifted atomic.Bool
@@ -143,10 +172,9 @@ type Index struct {
 	// when none is open. The graph doesn't grow beyond it meanwhile.
 	frozen atomic.Int64
 
-	// filesMu guards the files below: what the last committed checkpoint wrote.
-	filesMu sync.Mutex
-	graph   graphFile
-	dirty   bool
+	// files is what the last committed checkpoint holds. It belongs to the
+	// goroutine that drives checkpoints.
+	files savedFiles
 
 	pool   sync.Pool // *search
 	closed atomic.Bool
@@ -165,8 +193,9 @@ func Open(o Options) (*Index, error) {
 	if o.Kernels == nil {
 		o.Kernels = distance.Detect()
 	}
+	o.tuning = o.tuning.withDefaults()
 	cfg := o.Config.withDefaults()
-	ix := &Index{opts: o, kernels: o.Kernels, format: newFormat(o.Kernels, cfg)}
+	ix := &Index{opts: o, kernels: o.Kernels, format: newFormat(o.Kernels, cfg, o.tuning.chunkBytes)}
 	ix.config.Store(&cfg)
 	ix.frozen.Store(noCheckpoint)
 	ix.scratch = make([]byte, ix.format.stride)
@@ -175,7 +204,7 @@ func Open(o Options) (*Index, error) {
 	v := newView(newGeneration(ix.format))
 	if len(o.Files) > 0 {
 		var err error
-		if v, err = ix.load(); err != nil {
+		if v, err = ix.load(v); err != nil {
 			return nil, fmt.Errorf("open vector index: %w", err)
 		}
 	}
@@ -198,6 +227,12 @@ func (ix *Index) Close() error {
 	v := ix.current.Swap(nil)
 	v.release()
 	return nil
+}
+
+// nextGraph returns a number that no graph of the index had.
+func (ix *Index) nextGraph() uint64 {
+	ix.graphGen++
+	return ix.graphGen
 }
 
 // SetConfig changes the configuration. What follows from it is done by Step.

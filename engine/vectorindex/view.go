@@ -40,13 +40,16 @@ type view struct {
 type graph struct {
 	counted
 	g *hnsw.Graph
+	// id is kept when the graph grows, so that a file can be recognised as an
+	// earlier state of it.
+	id uint64
 	// rows are in the graph: those below are found through it (or were dead when
 	// their turn came), those from it on are scanned.
 	rows atomic.Uint32
 }
 
-func newGraph(g *hnsw.Graph) *graph {
-	w := &graph{g: g}
+func newGraph(g *hnsw.Graph, id uint64) *graph {
+	w := &graph{g: g, id: id}
 	w.free = func() { ignoreError(g.Free()) }
 	return w
 }

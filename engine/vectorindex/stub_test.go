@@ -1,4 +1,0 @@
-package vectorindex
-
-func (f *fixture) checkpoint() {}
-func (f *fixture) reopen()     {}
