@@ -18,7 +18,7 @@ var pow10 = [...]float64{
 // is first rounded to float64, then to float32, as upstream does.
 func (r *Reader) Floats() []float32 {
 	if r.Kind() != Array {
-		r.wrongType("a sequence")
+		r.WrongType("a sequence")
 		return nil
 	}
 	raw := r.Raw()
@@ -61,7 +61,7 @@ func (r *Reader) failFloat(raw []byte, bad int) {
 	if s.Kind() == Number {
 		s.Failf("number out of range")
 	} else {
-		s.wrongType("f32")
+		s.WrongType("f32")
 	}
 	r.Fail(s.err)
 }

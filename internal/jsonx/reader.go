@@ -224,7 +224,7 @@ func (r *Reader) Decoder() *jsontext.Decoder { return &r.dec }
 // enter consumes the beginning of an object or array.
 func (r *Reader) enter(want Kind, expected string) bool {
 	if k := r.Kind(); k != want {
-		r.wrongType(expected)
+		r.WrongType(expected)
 		return false
 	}
 	if r.depth >= MaxDepth {
@@ -338,8 +338,9 @@ func (r *Reader) unquote(v []byte) string {
 	return string(b)
 }
 
-// wrongType fails r at the next value, naming it.
-func (r *Reader) wrongType(expected string) {
+// WrongType fails r because the next value is not what was expected; the text
+// names both.
+func (r *Reader) WrongType(expected string) {
 	k := r.Kind()
 	if r.err != nil {
 		return
@@ -388,7 +389,7 @@ func describe(k Kind, raw []byte) string {
 // Text consumes a string.
 func (r *Reader) Text() string {
 	if r.Kind() != String {
-		r.wrongType("a string")
+		r.WrongType("a string")
 		return ""
 	}
 	v, err := r.dec.ReadValue()
@@ -406,7 +407,7 @@ func (r *Reader) Text() string {
 func (r *Reader) Bool() bool {
 	k := r.Kind()
 	if !k.IsBool() {
-		r.wrongType("a boolean")
+		r.WrongType("a boolean")
 		return false
 	}
 	r.Skip()
@@ -416,7 +417,7 @@ func (r *Reader) Bool() bool {
 // number consumes a number and returns its text.
 func (r *Reader) number(expected string) string {
 	if r.Kind() != Number {
-		r.wrongType(expected)
+		r.WrongType(expected)
 		return ""
 	}
 	v, err := r.dec.ReadValue()
@@ -489,4 +490,21 @@ func (r *Reader) Float32() float32 {
 		return 0
 	}
 	return f
+}
+
+// Number consumes a number: as int64 when it is written as an integer that
+// fits, else as float64.
+func (r *Reader) Number() (n int64, f float64, isInt bool) {
+	s := r.number("a number")
+	if r.err != nil {
+		return 0, 0, false
+	}
+	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+		return n, float64(n), true
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil {
+		r.Failf("number out of range")
+	}
+	return 0, f, false
 }
