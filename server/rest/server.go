@@ -80,7 +80,26 @@ type Options struct {
 	DisableCORS bool
 }
 
+// server is the door: options with their defaults filled in.
+type server struct {
+	Options
+	mux *http.ServeMux
+}
+
 // New returns the door's handler.
 func New(o Options) http.Handler {
-	return http.NotFoundHandler()
+	if o.MaxBodyBytes == 0 {
+		o.MaxBodyBytes = 32 << 20
+	}
+	if o.ReadTimeout == 0 {
+		o.ReadTimeout = time.Minute
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &server{Options: o, mux: http.NewServeMux()}
+	for _, r := range s.routes() {
+		s.mux.HandleFunc(r.pattern, s.handle(r))
+	}
+	return http.HandlerFunc(s.serve)
 }

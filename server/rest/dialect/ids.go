@@ -161,3 +161,26 @@ func idList(r *jsonx.Reader) *pb.PointsSelector {
 func filterSelector(r *jsonx.Reader) *pb.PointsSelector {
 	return &pb.PointsSelector{PointsSelectorOneOf: &pb.PointsSelector_Filter{Filter: filter(r)}}
 }
+
+// Ordering reads the query parameter of that name: weak, medium or strong; nil
+// when it is none of them.
+func Ordering(s string) *pb.WriteOrdering {
+	n := number(orderings, s)
+	if n < 0 {
+		return nil
+	}
+	return &pb.WriteOrdering{Type: pb.WriteOrderingType(n)}
+}
+
+// Consistency reads the query parameter of that name: a number of replicas
+// (at least 1), or all, majority or quorum; nil when it is none of them.
+func Consistency(s string) *pb.ReadConsistency {
+	if n := number(consistencies, s); n >= 0 {
+		return &pb.ReadConsistency{Value: &pb.ReadConsistency_Type{Type: pb.ReadConsistencyType(n)}}
+	}
+	n, err := strconv.ParseUint(s, 10, 64)
+	if err != nil || n == 0 {
+		return nil
+	}
+	return &pb.ReadConsistency{Value: &pb.ReadConsistency_Factor{Factor: n}}
+}

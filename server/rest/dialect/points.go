@@ -14,11 +14,7 @@ func attachPayload(r *jsonx.Reader, m proto.Message) {
 		r.WrongType("a map")
 		return
 	}
-	raw := r.Raw()
-	if r.Err() != nil {
-		return
-	}
-	o, err := payload.FromJSON(raw)
+	o, err := payload.Decode(r.Decoder())
 	if err != nil {
 		r.Fail(err)
 		return

@@ -1,0 +1,244 @@
+package rest
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sextantdb/sextant/internal/apierror"
+	"github.com/sextantdb/sextant/server/rest/dialect"
+	"github.com/sextantdb/sextant/server/status"
+)
+
+// exchange is one request and what becomes of its answer.
+type exchange struct {
+	w     http.ResponseWriter
+	r     *http.Request
+	start time.Time
+	// pattern and status are for the observer; status is 0 until answered.
+	pattern, collection string
+	status              int
+}
+
+// seconds is how long the exchange has taken so far.
+func (x *exchange) seconds() float64 { return time.Since(x.start).Seconds() }
+
+type exchangeKey struct{}
+
+// serve is the outermost handler: it sees to everything that all requests
+// share, and hands over to the route.
+func (s *server) serve(w http.ResponseWriter, r *http.Request) {
+	x := &exchange{w: w, start: time.Now()}
+	x.r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
+	defer s.finish(x)
+	requestID(w, r)
+	if s.cors(w, r) {
+		x.status = http.StatusOK
+		return
+	}
+	if !normalize(x.r) {
+		s.fail(x, apierror.New(apierror.NotFound, "%s", r.URL.Path))
+		return
+	}
+	h, pattern := s.mux.Handler(x.r)
+	if pattern == "" {
+		s.noRoute(x, h)
+		return
+	}
+	s.mux.ServeHTTP(w, x.r)
+}
+
+// finish answers a request whose handler panicked, and tells the observer.
+func (s *server) finish(x *exchange) {
+	if v := recover(); v != nil {
+		if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+			panic(v)
+		}
+		s.Logger.ErrorContext(x.r.Context(), "request handler panicked", slog.String("path", x.r.URL.Path),
+			slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
+		if x.status != 0 {
+			// Part of an answer may be out: break the connection off.
+			panic(http.ErrAbortHandler)
+		}
+		s.fail(x, fmt.Errorf("panicked: %v", v))
+	}
+	if s.Observer != nil {
+		s.Observer.ObserveREST(x.r.Method, x.pattern, x.collection, x.status, time.Since(x.start))
+	}
+}
+
+// requestID returns the client's request ID to it, or a new one.
+func requestID(w http.ResponseWriter, r *http.Request) {
+	const header, most = "X-Request-Id", 128
+	id := r.Header.Get(header)
+	if id == "" || len(id) > most {
+		var b [16]byte
+		rand.Read(b[:]) // never fails
+		id = hex.EncodeToString(b[:])
+	}
+	w.Header().Set(header, id)
+}
+
+// cors lets web pages read the answer; it reports whether the request only
+// asked for that.
+func (s *server) cors(w http.ResponseWriter, r *http.Request) (answered bool) {
+	if s.DisableCORS || r.Header.Get("Origin") == "" {
+		return false
+	}
+	h := w.Header()
+	h.Set("Access-Control-Allow-Origin", "*")
+	h.Set("Access-Control-Expose-Headers", "*")
+	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
+		return false
+	}
+	h.Set("Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE, OPTIONS")
+	if want := r.Header.Get("Access-Control-Request-Headers"); want != "" {
+		h.Set("Access-Control-Allow-Headers", want)
+	}
+	h.Set("Access-Control-Max-Age", "3600")
+	w.WriteHeader(http.StatusOK)
+	return true
+}
+
+// normalize merges slashes and removes a trailing one from the path; false when
+// the path has a segment "." or "..", which no route has.
+func normalize(r *http.Request) bool {
+	u := *r.URL
+	u.Path, u.RawPath = cleanPath(u.Path), cleanPath(u.RawPath)
+	*r.URL = u
+	for segment := range strings.SplitSeq(u.Path, "/") {
+		if segment == "." || segment == ".." {
+			return false
+		}
+	}
+	return true
+}
+
+func cleanPath(p string) string {
+	if p == "" {
+		return ""
+	}
+	for strings.Contains(p, "//") {
+		p = strings.ReplaceAll(p, "//", "/")
+	}
+	if len(p) > 1 {
+		p = strings.TrimSuffix(p, "/")
+	}
+	return p
+}
+
+// noRoute answers a request that no route is for, with what the multiplexer
+// would say: 404, or 405 with the methods that there are.
+func (s *server) noRoute(x *exchange, h http.Handler) {
+	p := probe{header: http.Header{}}
+	h.ServeHTTP(&p, x.r)
+	if p.status == http.StatusMethodNotAllowed {
+		x.w.Header().Set("Allow", p.header.Get("Allow"))
+		s.answer(x, p.status, dialect.Failure("Method not allowed: "+x.r.Method+" "+x.r.URL.Path, x.seconds()))
+		return
+	}
+	s.fail(x, apierror.New(apierror.NotFound, "%s", x.r.URL.Path))
+}
+
+// probe is a ResponseWriter that notes the status.
+type probe struct {
+	header http.Header
+	status int
+}
+
+func (p *probe) Header() http.Header         { return p.header }
+func (p *probe) WriteHeader(status int)      { p.status = status }
+func (p *probe) Write(b []byte) (int, error) { return len(b), nil }
+
+// handle wraps a route: who may, for how long, and how its error is answered.
+func (s *server) handle(rt route) http.HandlerFunc {
+	return func(_ http.ResponseWriter, r *http.Request) {
+		x := r.Context().Value(exchangeKey{}).(*exchange)
+		x.r, x.pattern, x.collection = r, rt.pattern, r.PathValue("collection_name")
+		if !s.authorize(x, rt) {
+			return
+		}
+		if rt.access == Read {
+			timeout, err := s.readTimeout(x.r.URL)
+			if err != nil {
+				s.fail(x, err)
+				return
+			}
+			ctx, cancel := context.WithTimeout(x.r.Context(), timeout)
+			defer cancel()
+			x.r = x.r.WithContext(ctx)
+		}
+		if err := rt.serve(x); err != nil {
+			s.fail(x, err)
+		}
+	}
+}
+
+// authorize asks the guard. Its refusals are answered as plain text.
+func (s *server) authorize(x *exchange, rt route) bool {
+	if s.Auth == nil {
+		return true
+	}
+	ctx, err := s.Auth.Check(x.r, Target{Access: rt.access, Collection: x.collection, Pattern: rt.pattern})
+	if err != nil {
+		code, _ := status.HTTP(err)
+		x.status = code
+		h := x.w.Header()
+		h.Set("Content-Type", "text/plain; charset=utf-8")
+		x.w.WriteHeader(code)
+		s.note(x, write(x.w, []byte(status.Public(err).Msg)))
+		return false
+	}
+	x.r = x.r.WithContext(ctx)
+	return true
+}
+
+// readTimeout returns how long a read may take.
+func (s *server) readTimeout(u *url.URL) (time.Duration, error) {
+	seconds, err := timeoutParam(u)
+	if err != nil || seconds == nil {
+		return s.ReadTimeout, err
+	}
+	const most = 1 << 31 // seconds, below which durations don't overflow
+	return time.Duration(min(*seconds, most)) * time.Second, nil
+}
+
+// fail answers with an error. What is our fault is logged besides.
+func (s *server) fail(x *exchange, err error) {
+	if x.status != 0 {
+		// The answer is on its way; the client learns by a broken connection.
+		s.note(x, err)
+		return
+	}
+	if status.IsClientGone(err) && x.r.Context().Err() != nil {
+		x.status = status.ClientGone
+		return
+	}
+	code, text := status.HTTP(err)
+	if plain, ok := errors.AsType[*plainError](err); ok {
+		code, text = plain.code, plain.text
+	}
+	if code == http.StatusInternalServerError {
+		s.Logger.ErrorContext(x.r.Context(), "request failed", slog.String("path", x.r.URL.Path), slog.Any("error", err))
+	}
+	if after, ok := status.RetryAfter(err); ok {
+		x.w.Header().Set("Retry-After", strconv.Itoa(after))
+	}
+	s.answer(x, code, dialect.Failure(text, x.seconds()))
+}
+
+// note records an error that no client can be told.
+func (s *server) note(x *exchange, err error) {
+	if err != nil && x.r.Context().Err() == nil {
+		s.Logger.WarnContext(x.r.Context(), "response not written", slog.String("path", x.r.URL.Path), slog.Any("error", err))
+	}
+}
