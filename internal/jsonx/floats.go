@@ -114,7 +114,7 @@ func parseFloat32(b []byte) (f float32, n int) {
 			break
 		}
 		mant = mant*10 + uint64(d)
-		if mant != 0 {
+		if digits > 0 || d != 0 {
 			digits++
 		}
 	}
@@ -127,7 +127,7 @@ func parseFloat32(b []byte) (f float32, n int) {
 				break
 			}
 			mant = mant*10 + uint64(d)
-			if mant != 0 {
+			if digits > 0 || d != 0 {
 				digits++
 			}
 		}

@@ -176,7 +176,7 @@ func (r *Reader) Kind() Kind {
 
 // End fails r unless the text is used up.
 func (r *Reader) End() error {
-	if r.err == nil && len(bytes.TrimSpace(r.dec.UnreadBuffer())) > 0 {
+	if r.err == nil && len(bytes.TrimLeft(r.dec.UnreadBuffer(), " \t\r\n")) > 0 {
 		r.Failf("trailing characters")
 	}
 	return r.err

@@ -127,7 +127,7 @@ func AppendString(dst []byte, s string) []byte {
 // fraction or an exponent, so that a reader sees a float; null when f is not
 // finite. The limits between the two forms are those of upstream's formatter.
 func AppendFloat32(dst []byte, f float32) []byte {
-	return appendFloat(dst, float64(f), 32, 1e-6, 1e13)
+	return appendFloat(dst, float64(f), 32, float64(float32(1e-6)), float64(float32(1e13)))
 }
 
 // AppendFloat64 is AppendFloat32 for float64.

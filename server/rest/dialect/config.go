@@ -506,6 +506,11 @@ func writeUnion(w *jsonx.Writer, m protoreflect.Message) bool {
 		}
 	case *pb.BinaryQuantizationQueryEncoding:
 		writeEnum(w, queryEncodings, int(v.GetSetting()))
+	case *pb.StopwordsSet:
+		if len(v.Languages) != 1 || len(v.Custom) > 0 {
+			return false
+		}
+		w.String(v.Languages[0])
 	case *pb.StemmingAlgorithm:
 		w.Open('{')
 		w.Name("type")
