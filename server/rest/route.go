@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"context"
 	"net/http"
 	"strings"
 
@@ -113,10 +114,23 @@ func (s *server) readRoutes() []route {
 	}
 }
 
+// olderSearches are the methods of pb.PointsServer that its authors advise
+// clients against; servers must have them.
+type olderSearches interface {
+	Search(context.Context, *pb.SearchPoints) (*pb.SearchResponse, error)
+	SearchBatch(context.Context, *pb.SearchBatchPoints) (*pb.SearchBatchResponse, error)
+	SearchGroups(context.Context, *pb.SearchPointGroups) (*pb.SearchGroupsResponse, error)
+	Recommend(context.Context, *pb.RecommendPoints) (*pb.RecommendResponse, error)
+	RecommendBatch(context.Context, *pb.RecommendBatchPoints) (*pb.RecommendBatchResponse, error)
+	RecommendGroups(context.Context, *pb.RecommendPointGroups) (*pb.RecommendGroupsResponse, error)
+	Discover(context.Context, *pb.DiscoverPoints) (*pb.DiscoverResponse, error)
+	DiscoverBatch(context.Context, *pb.DiscoverBatchPoints) (*pb.DiscoverBatchResponse, error)
+}
+
 // legacyRoutes are the searches that came before …/points/query and that
 // clients still use.
 func (s *server) legacyRoutes() []route {
-	p := s.Points
+	p := olderSearches(s.Points)
 	return []route{
 		{"POST " + points + "/search", Read, do(s, body(s, dialect.SearchPoints), p.Search, func(r *pb.SearchResponse) dialect.Answer {
 			return dialect.Hits(r.GetResult())

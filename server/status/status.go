@@ -87,7 +87,7 @@ func GRPC(err error) error {
 	if err == nil {
 		return nil
 	}
-	if _, ok := err.(interface{ GRPCStatus() *grpcstatus.Status }); ok { //nolint:errorlint // only a bare status is passed through
+	if _, ok := err.(interface{ GRPCStatus() *grpcstatus.Status }); ok {
 		return err
 	}
 	if errors.Is(err, context.Canceled) {

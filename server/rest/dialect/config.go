@@ -69,7 +69,7 @@ func CreateFieldIndex(body []byte) (*pb.CreateFieldIndexCollection, error) {
 
 func fieldSchema(r *jsonx.Reader, m *pb.CreateFieldIndexCollection) {
 	if r.Kind() == jsonx.String {
-		m.FieldType = ptr(enum[pb.FieldType](r, fieldTypes))
+		m.FieldType = new(enum[pb.FieldType](r, fieldTypes))
 		return
 	}
 	if r.Kind() != jsonx.Object {
@@ -83,7 +83,7 @@ func fieldSchema(r *jsonx.Reader, m *pb.CreateFieldIndexCollection) {
 		r.NoVariant("PayloadFieldSchema")
 		return
 	}
-	m.FieldType = ptr(pb.FieldType(n))
+	m.FieldType = new(pb.FieldType(n))
 	m.FieldIndexParams = &pb.PayloadIndexParams{}
 	params := m.FieldIndexParams.ProtoReflect()
 	fd := params.Descriptor().Fields().ByName(protoreflect.Name(kind + "_index_params"))

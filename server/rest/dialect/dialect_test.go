@@ -94,7 +94,9 @@ func answer[M proto.Message](fn func(M) Answer) func(string) (Answer, error) {
 // message or the error, "encode <what>" writes an answer given as a message.
 func TestScripts(t *testing.T) {
 	datadriven.Walk(t, "testdata/script", func(t *testing.T, path string) {
+		t.Helper()
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			t.Helper()
 			what := d.CmdArgs[0].Key
 			switch d.Cmd {
 			case "decode":

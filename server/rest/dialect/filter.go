@@ -139,9 +139,9 @@ func (p *conditionParts) fieldMember(r *jsonx.Reader, key string) bool {
 	case "values_count":
 		f.ValuesCount = valuesCount(r)
 	case "is_empty":
-		f.IsEmpty = ptr(r.Bool())
+		f.IsEmpty = new(r.Bool())
 	case "is_null":
-		f.IsNull = ptr(r.Bool())
+		f.IsNull = new(r.Bool())
 	default:
 		return false
 	}
@@ -317,7 +317,7 @@ func ranges(r *jsonx.Reader) (*pb.Range, *pb.DatetimeRange) {
 		if r.Kind() == jsonx.String {
 			*d, isDate = datetime(r, "RangeInterface"), true
 		} else {
-			*n, isNumber = ptr(r.Float64()), true
+			*n, isNumber = new(r.Float64()), true
 		}
 	}
 	switch {
@@ -355,13 +355,13 @@ func valuesCount(r *jsonx.Reader) *pb.ValuesCount {
 	for key := range r.Fields() {
 		switch key {
 		case "lt":
-			c.Lt = ptr(r.Uint64())
+			c.Lt = new(r.Uint64())
 		case "gt":
-			c.Gt = ptr(r.Uint64())
+			c.Gt = new(r.Uint64())
 		case "gte":
-			c.Gte = ptr(r.Uint64())
+			c.Gte = new(r.Uint64())
 		case "lte":
-			c.Lte = ptr(r.Uint64())
+			c.Lte = new(r.Uint64())
 		default:
 			r.Skip()
 		}

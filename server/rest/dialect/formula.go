@@ -113,7 +113,7 @@ func division(r *jsonx.Reader) *pb.DivExpression {
 		case "right":
 			d.Right = expression(r)
 		case "by_zero_default":
-			d.ByZeroDefault = ptr(r.Float32())
+			d.ByZeroDefault = new(r.Float32())
 		default:
 			r.Skip()
 		}
@@ -149,9 +149,9 @@ func decay(r *jsonx.Reader) *pb.DecayParamsExpression {
 		case "target":
 			d.Target = expression(r)
 		case "scale":
-			d.Scale = ptr(r.Float32())
+			d.Scale = new(r.Float32())
 		case "midpoint":
-			d.Midpoint = ptr(r.Float32())
+			d.Midpoint = new(r.Float32())
 		default:
 			r.Skip()
 		}

@@ -45,13 +45,13 @@ func searchPoints(r *jsonx.Reader) *pb.SearchPoints {
 		case "limit", "top":
 			m.Limit, hasLimit = r.Uint64(), true
 		case "offset":
-			m.Offset = ptr(r.Uint64())
+			m.Offset = new(r.Uint64())
 		case "with_payload":
 			m.WithPayload = withPayload(r)
 		case "with_vector", "with_vectors":
 			m.WithVectors = withVectors(r)
 		case "score_threshold":
-			m.ScoreThreshold = ptr(r.Float32())
+			m.ScoreThreshold = new(r.Float32())
 		case "shard_key":
 			m.ShardKeySelector = shardKeys(r)
 		default:
@@ -85,7 +85,7 @@ func namedVector(r *jsonx.Reader) (v vectorWithName) {
 	for key := range r.Fields() {
 		switch key {
 		case "name":
-			v.name = ptr(r.Text())
+			v.name = new(r.Text())
 		case "vector":
 			hasVector = true
 			v.data, v.indices = denseOrSparse(r)
@@ -149,7 +149,7 @@ func searchGroups(r *jsonx.Reader) *pb.SearchPointGroups {
 		case "with_vector", "with_vectors":
 			m.WithVectors = withVectors(r)
 		case "score_threshold":
-			m.ScoreThreshold = ptr(r.Float32())
+			m.ScoreThreshold = new(r.Float32())
 		case "with_lookup":
 			m.WithLookup = withLookup(r)
 		case "shard_key":
@@ -195,7 +195,7 @@ func recommendPoints(r *jsonx.Reader) *pb.RecommendPoints {
 		case "negative":
 			m.Negative, m.NegativeVectors = examples(r)
 		case "strategy":
-			m.Strategy = ptr(enum[pb.RecommendStrategy](r, strategies))
+			m.Strategy = new(enum[pb.RecommendStrategy](r, strategies))
 		case "filter":
 			m.Filter = filter(r)
 		case "params":
@@ -203,15 +203,15 @@ func recommendPoints(r *jsonx.Reader) *pb.RecommendPoints {
 		case "limit", "top":
 			m.Limit, hasLimit = r.Uint64(), true
 		case "offset":
-			m.Offset = ptr(r.Uint64())
+			m.Offset = new(r.Uint64())
 		case "with_payload":
 			m.WithPayload = withPayload(r)
 		case "with_vector", "with_vectors":
 			m.WithVectors = withVectors(r)
 		case "score_threshold":
-			m.ScoreThreshold = ptr(r.Float32())
+			m.ScoreThreshold = new(r.Float32())
 		case "using":
-			m.Using = ptr(r.Text())
+			m.Using = new(r.Text())
 		case "lookup_from":
 			m.LookupFrom = lookupFrom(r)
 		case "shard_key":
@@ -240,7 +240,7 @@ func recommendGroups(r *jsonx.Reader) *pb.RecommendPointGroups {
 		case "negative":
 			m.Negative, m.NegativeVectors = examples(r)
 		case "strategy":
-			m.Strategy = ptr(enum[pb.RecommendStrategy](r, strategies))
+			m.Strategy = new(enum[pb.RecommendStrategy](r, strategies))
 		case "filter":
 			m.Filter = filter(r)
 		case "params":
@@ -256,9 +256,9 @@ func recommendGroups(r *jsonx.Reader) *pb.RecommendPointGroups {
 		case "with_vector", "with_vectors":
 			m.WithVectors = withVectors(r)
 		case "score_threshold":
-			m.ScoreThreshold = ptr(r.Float32())
+			m.ScoreThreshold = new(r.Float32())
 		case "using":
-			m.Using = ptr(r.Text())
+			m.Using = new(r.Text())
 		case "lookup_from":
 			m.LookupFrom = lookupFrom(r)
 		case "with_lookup":
@@ -334,13 +334,13 @@ func discoverPoints(r *jsonx.Reader) *pb.DiscoverPoints {
 		case "limit", "top":
 			m.Limit, hasLimit = r.Uint64(), true
 		case "offset":
-			m.Offset = ptr(r.Uint64())
+			m.Offset = new(r.Uint64())
 		case "with_payload":
 			m.WithPayload = withPayload(r)
 		case "with_vector", "with_vectors":
 			m.WithVectors = withVectors(r)
 		case "using":
-			m.Using = ptr(r.Text())
+			m.Using = new(r.Text())
 		case "lookup_from":
 			m.LookupFrom = lookupFrom(r)
 		case "shard_key":

@@ -50,7 +50,7 @@ func upsert(r *jsonx.Reader) *pb.PointsUpdateOperation_PointStructList {
 		case "update_filter":
 			l.UpdateFilter = filter(r)
 		case "update_mode":
-			l.UpdateMode = ptr(enum[pb.UpdateMode](r, updateModes))
+			l.UpdateMode = new(enum[pb.UpdateMode](r, updateModes))
 		default:
 			r.Skip()
 		}
@@ -266,7 +266,7 @@ func setPayload(r *jsonx.Reader, carrier proto.Message) (*pb.PointsSelector, *pb
 			attachPayload(r, carrier)
 			has = true
 		case key == "key":
-			path = ptr(r.Text())
+			path = new(r.Text())
 		default:
 			r.Skip()
 		}

@@ -50,17 +50,17 @@ func queryPoints(r *jsonx.Reader) *pb.QueryPoints {
 		case "query":
 			m.Query = query(r)
 		case "using":
-			m.Using = ptr(r.Text())
+			m.Using = new(r.Text())
 		case "filter":
 			m.Filter = filter(r)
 		case "params":
 			m.Params = searchParams(r)
 		case "score_threshold":
-			m.ScoreThreshold = ptr(r.Float32())
+			m.ScoreThreshold = new(r.Float32())
 		case "limit", "top":
-			m.Limit = ptr(r.Uint64())
+			m.Limit = new(r.Uint64())
 		case "offset":
-			m.Offset = ptr(r.Uint64())
+			m.Offset = new(r.Uint64())
 		case "with_vector", "with_vectors":
 			m.WithVectors = withVectors(r)
 		case "with_payload":
@@ -92,17 +92,17 @@ func queryGroups(r *jsonx.Reader) *pb.QueryPointGroups {
 		case "query":
 			m.Query = query(r)
 		case "using":
-			m.Using = ptr(r.Text())
+			m.Using = new(r.Text())
 		case "filter":
 			m.Filter = filter(r)
 		case "params":
 			m.Params = searchParams(r)
 		case "score_threshold":
-			m.ScoreThreshold = ptr(r.Float32())
+			m.ScoreThreshold = new(r.Float32())
 		case "limit":
-			m.Limit = ptr(r.Uint64())
+			m.Limit = new(r.Uint64())
 		case "group_size":
-			m.GroupSize = ptr(r.Uint64())
+			m.GroupSize = new(r.Uint64())
 		case "group_by":
 			m.GroupBy, has = r.Text(), true
 		case "with_vector", "with_vectors":
@@ -132,15 +132,15 @@ func prefetch(r *jsonx.Reader) *pb.PrefetchQuery {
 		case "query":
 			m.Query = query(r)
 		case "using":
-			m.Using = ptr(r.Text())
+			m.Using = new(r.Text())
 		case "filter":
 			m.Filter = filter(r)
 		case "params":
 			m.Params = searchParams(r)
 		case "score_threshold":
-			m.ScoreThreshold = ptr(r.Float32())
+			m.ScoreThreshold = new(r.Float32())
 		case "limit":
-			m.Limit = ptr(r.Uint64())
+			m.Limit = new(r.Uint64())
 		case "lookup_from":
 			m.LookupFrom = lookupFrom(r)
 		default:
@@ -158,7 +158,7 @@ func lookupFrom(r *jsonx.Reader) *pb.LookupLocation {
 		case "collection":
 			l.CollectionName, has = r.Text(), true
 		case "vector":
-			l.VectorName = ptr(r.Text())
+			l.VectorName = new(r.Text())
 		case "shard_key":
 			l.ShardKeySelector = shardKeys(r)
 		default:
@@ -206,13 +206,13 @@ func searchParams(r *jsonx.Reader) *pb.SearchParams {
 	for key := range r.Fields() {
 		switch key {
 		case "hnsw_ef":
-			p.HnswEf = ptr(r.Uint64())
+			p.HnswEf = new(r.Uint64())
 		case "exact":
-			p.Exact = ptr(r.Bool())
+			p.Exact = new(r.Bool())
 		case "quantization":
 			p.Quantization = quantizationParams(r)
 		case "indexed_only":
-			p.IndexedOnly = ptr(r.Bool())
+			p.IndexedOnly = new(r.Bool())
 		case "acorn":
 			p.Acorn = acorn(r)
 		case "idf":
@@ -229,11 +229,11 @@ func quantizationParams(r *jsonx.Reader) *pb.QuantizationSearchParams {
 	for key := range r.Fields() {
 		switch key {
 		case "ignore":
-			q.Ignore = ptr(r.Bool())
+			q.Ignore = new(r.Bool())
 		case "rescore":
-			q.Rescore = ptr(r.Bool())
+			q.Rescore = new(r.Bool())
 		case "oversampling":
-			q.Oversampling = ptr(r.Float64())
+			q.Oversampling = new(r.Float64())
 		default:
 			r.Skip()
 		}
@@ -246,9 +246,9 @@ func acorn(r *jsonx.Reader) *pb.AcornSearchParams {
 	for key := range r.Fields() {
 		switch key {
 		case "enable":
-			a.Enable = ptr(r.Bool())
+			a.Enable = new(r.Bool())
 		case "max_selectivity":
-			a.MaxSelectivity = ptr(r.Float64())
+			a.MaxSelectivity = new(r.Float64())
 		default:
 			r.Skip()
 		}
@@ -363,9 +363,9 @@ func mmr(r *jsonx.Reader) *pb.Mmr {
 	for key := range r.Fields() {
 		switch key {
 		case "diversity":
-			m.Diversity = ptr(r.Float32())
+			m.Diversity = new(r.Float32())
 		case "candidates_limit":
-			m.CandidatesLimit = ptr(r.Uint32())
+			m.CandidatesLimit = new(r.Uint32())
 		default:
 			r.Skip()
 		}
@@ -378,7 +378,7 @@ func rrf(r *jsonx.Reader) *pb.Rrf {
 	for key := range r.Fields() {
 		switch key {
 		case "k":
-			m.K = ptr(r.Uint32())
+			m.K = new(r.Uint32())
 		case "weights":
 			m.Weights = r.Floats()
 		default:
@@ -397,7 +397,7 @@ func recommendInput(r *jsonx.Reader) *pb.RecommendInput {
 		case "negative":
 			m.Negative = list(r, vectorInput)
 		case "strategy":
-			m.Strategy = ptr(enum[pb.RecommendStrategy](r, strategies))
+			m.Strategy = new(enum[pb.RecommendStrategy](r, strategies))
 		default:
 			r.Skip()
 		}
@@ -467,7 +467,7 @@ func orderBy(r *jsonx.Reader) *pb.OrderBy {
 		case "key":
 			o.Key, has = r.Text(), true
 		case "direction":
-			o.Direction = ptr(enum[pb.Direction](r, directions))
+			o.Direction = new(enum[pb.Direction](r, directions))
 		case "start_from":
 			o.StartFrom = startFrom(r)
 		default:

@@ -52,7 +52,7 @@ func ScrollPoints(body []byte) (*pb.ScrollPoints, error) {
 			case "offset":
 				m.Offset = pointID(r)
 			case "limit", "top":
-				m.Limit = ptr(clamp32(r.Uint64()))
+				m.Limit = new(clamp32(r.Uint64()))
 			case "with_payload":
 				m.WithPayload = withPayload(r)
 			case "with_vector", "with_vectors":
@@ -81,13 +81,13 @@ func clamp32(n uint64) uint32 { return uint32(min(n, 1<<32-1)) }
 // the body says otherwise.
 func CountPoints(body []byte) (*pb.CountPoints, error) {
 	m, err := read(body, func(r *jsonx.Reader) *pb.CountPoints {
-		m := &pb.CountPoints{Exact: ptr(true)}
+		m := &pb.CountPoints{Exact: new(true)}
 		for key := range r.Fields() {
 			switch key {
 			case "filter":
 				m.Filter = filter(r)
 			case "exact":
-				m.Exact = ptr(r.Bool())
+				m.Exact = new(r.Bool())
 			case "shard_key":
 				m.ShardKeySelector = shardKeys(r)
 			default:
@@ -113,9 +113,9 @@ func Facet(body []byte) (*pb.FacetCounts, error) {
 			case "filter":
 				m.Filter = filter(r)
 			case "limit":
-				m.Limit = ptr(r.Uint64())
+				m.Limit = new(r.Uint64())
 			case "exact":
-				m.Exact = ptr(r.Bool())
+				m.Exact = new(r.Bool())
 			case "shard_key":
 				m.ShardKeySelector = shardKeys(r)
 			default:
@@ -141,11 +141,11 @@ func SearchMatrix(body []byte) (*pb.SearchMatrixPoints, error) {
 			case "filter":
 				m.Filter = filter(r)
 			case "sample":
-				m.Sample = ptr(r.Uint64())
+				m.Sample = new(r.Uint64())
 			case "limit":
-				m.Limit = ptr(r.Uint64())
+				m.Limit = new(r.Uint64())
 			case "using":
-				m.Using = ptr(r.Text())
+				m.Using = new(r.Text())
 			case "shard_key":
 				m.ShardKeySelector = shardKeys(r)
 			default:

@@ -126,16 +126,6 @@ type vectorParts struct {
 	options            map[string]*pb.Value
 }
 
-// knows reports whether key is a member of a vector's object.
-func (p *vectorParts) knows(key string) bool {
-	switch key {
-	case "indices", "values", "text", "model", "image", "object", "options":
-		return true
-	default:
-		return false
-	}
-}
-
 // member reads the value of one member.
 func (p *vectorParts) member(r *jsonx.Reader, key string) {
 	switch key {
