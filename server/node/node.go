@@ -142,7 +142,7 @@ func (n *Node) build() {
 	})
 	n.telemetry = telemetry.New(telemetry.Options{
 		Version: APIVersion, Requests: n.requests, Source: telemetry.FromServer(n.desk.Collections),
-		Prefix: s.MetricsPrefix, ID: uuid.NewString(), Storage: c.Storage.Path,
+		Prefix: s.MetricsPrefix, ID: uuid.NewString(),
 		Logger: observe.Component(n.opts.Logger, "telemetry"),
 	})
 	readTimeout := time.Duration(0) // the doors' default

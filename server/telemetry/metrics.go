@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"hash/fnv"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	pb "github.com/qdrant/go-client/qdrant"
 )
 
 // Options are what a Telemetry tells about. Zero values of the optional ones
@@ -24,15 +27,16 @@ type Options struct {
 	Version  string
 	Requests *Requests
 	Source   Source // optional
+	// InfoJSON renders a collection's description as the REST door does; without
+	// it, collections are told without their configuration.
+	InfoJSON func(*pb.CollectionInfo) ([]byte, error)
 	// Prefix is put before the name of every metric.
 	Prefix string
 	// ID names this run of the node in /telemetry.
 	ID string
 	// JWT says whether access is controlled by tokens.
-	JWT bool
-	// Storage is the directory with the data, for the size of its disk.
-	Storage string
-	Logger  *slog.Logger
+	JWT    bool
+	Logger *slog.Logger
 	// Timeout bounds how long the collections are asked; 0 is 30 s.
 	Timeout time.Duration
 }
@@ -145,7 +149,7 @@ func (c *collector) collections(out chan<- prometheus.Metric) {
 		return
 	}
 	gauge(out, "collections_total", "number of collections", float64(len(all)))
-	var vectors, running float64
+	var vectors uint64
 	for _, col := range all {
 		name := col.Name
 		if c.anonymize {
@@ -156,27 +160,34 @@ func (c *collector) collections(out chan<- prometheus.Metric) {
 		gauge(out, "collection_indexed_vectors", "approximate number of vectors in an index", float64(i.GetIndexedVectorsCount()), "id", name)
 		gauge(out, "collection_segments", "number of segments", float64(i.GetSegmentsCount()), "id", name)
 		optimizing := 0.0
-		if i.GetStatus() == 2 { // Yellow: being optimized
+		if i.GetStatus() == pb.CollectionStatus_Yellow {
 			optimizing = 1
 		}
 		gauge(out, "collection_running_optimizations", "number of running optimizations", optimizing, "id", name)
 		gauge(out, "collection_update_queue_length", "operations waiting to be applied", float64(i.GetUpdateQueue().GetLength()), "id", name)
-		running += optimizing
+		for _, vector := range vectorNames(col) {
+			gauge(out, "collection_vectors", "approximate number of vectors", float64(i.GetPointsCount()), "id", name, "vector", vector)
+		}
 		vectors += vectorsOf(col)
 	}
-	gauge(out, "collections_vector_total", "approximate number of vectors in all collections", vectors)
+	gauge(out, "collections_vector_total", "approximate number of vectors in all collections", float64(vectors))
+}
+
+// vectorNames lists the vectors a point of the collection can have; the default
+// vector has no name.
+func vectorNames(c Collection) []string {
+	params := c.Info.GetConfig().GetParams()
+	names := slices.Collect(maps.Keys(params.GetVectorsConfig().GetParamsMap().GetMap()))
+	names = slices.AppendSeq(names, maps.Keys(params.GetSparseVectorsConfig().GetMap()))
+	if params.GetVectorsConfig().GetParams() != nil {
+		names = append(names, "")
+	}
+	return names
 }
 
 // vectorsOf estimates the vectors of a collection: points that may lack some of
 // the names count for all of them.
-func vectorsOf(c Collection) float64 {
-	params := c.Info.GetConfig().GetParams()
-	names := len(params.GetVectorsConfig().GetParamsMap().GetMap()) + len(params.GetSparseVectorsConfig().GetMap())
-	if params.GetVectorsConfig().GetParams() != nil {
-		names++
-	}
-	return float64(c.Info.GetPointsCount()) * float64(names)
-}
+func vectorsOf(c Collection) uint64 { return c.Info.GetPointsCount() * uint64(len(vectorNames(c))) }
 
 // requests writes the counts of both doors.
 func (c *collector) requests(out chan<- prometheus.Metric) {
