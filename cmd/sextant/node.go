@@ -75,9 +75,6 @@ func (f *nodeFlags) check() error {
 			errs = append(errs, fmt.Errorf("%s %q is not an address like http://host:6335", one.name, one.value))
 		}
 	}
-	if f.bootstrap != "" && f.bootstrap != f.uri {
-		errs = append(errs, errors.New("--bootstrap: cluster mode is not built yet; start without it for a single node"))
-	}
 	if f.reinit {
 		errs = append(errs, errors.New("--reinit: cluster mode is not built yet"))
 	}
@@ -108,8 +105,8 @@ func runNode(ctx context.Context, f nodeFlags) error {
 		return err
 	}
 	tell(logger, notes)
-	if f.uri != "" {
-		logger.Warn("--uri has no effect without a cluster", "uri", f.uri)
+	if f.uri != "" || f.bootstrap != "" {
+		logger.WarnContext(ctx, "--uri and --bootstrap have no effect: cluster.enabled is false", "uri", f.uri, "bootstrap", f.bootstrap)
 	}
 	node.TuneProcess(logger)
 	err = node.Run(ctx, node.Options{Config: cfg, Logger: logger, Commit: revision()}, func(*node.Node) error {

@@ -24,9 +24,11 @@ import (
 //	                loads and prints notes, then the named values or the error
 func TestScripts(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, script string) {
+		t.Helper()
 		dir := t.TempDir()
 		environ := []string{}
 		datadriven.RunTest(t, script, func(t *testing.T, d *datadriven.TestData) string {
+			t.Helper()
 			switch d.Cmd {
 			case "file":
 				name := filepath.Join(dir, d.CmdArgs[0].Key)

@@ -118,7 +118,7 @@ func (d *decoder) lastLayer(key string) int {
 
 // value fills one field.
 func (d *decoder) value(key string, v any, into reflect.Value) {
-	if sub, ok := into.Addr().Interface().(*Subtree); ok {
+	if sub, ok := reflect.TypeAssert[*Subtree](into.Addr()); ok {
 		sub.Value = v
 		return
 	}

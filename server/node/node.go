@@ -275,13 +275,13 @@ func (n *Node) Wait(ctx context.Context) error {
 // period (or ctx) allows, then flushes and closes the data. It is idempotent.
 func (n *Node) Stop(ctx context.Context) error {
 	n.stopOnce.Do(func() {
-		n.log.Info("stopping")
+		n.log.InfoContext(ctx, "stopping")
 		grace := time.Duration(n.opts.Config.Service.ShutdownGracePeriodSeconds) * time.Second
 		ctx, cancel := context.WithTimeout(ctx, grace)
 		defer cancel()
 		n.drain(ctx)
 		n.stopErr = errors.Join(n.group.Wait(), n.release())
-		n.log.Info("stopped")
+		n.log.InfoContext(ctx, "stopped")
 	})
 	return n.stopErr
 }
@@ -295,7 +295,7 @@ func (n *Node) drain(ctx context.Context) {
 		}
 		wg.Go(func() {
 			if srv.Shutdown(ctx) != nil { // out of time
-				n.log.Warn("cutting off REST requests that did not end in time")
+				n.log.WarnContext(ctx, "cutting off REST requests that did not end in time")
 				n.hardStop()
 				_ = srv.Close() // what is left of it doesn't matter any more
 			}
