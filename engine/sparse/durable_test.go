@@ -150,7 +150,9 @@ func TestSurvivesAnything(t *testing.T) {
 				case !r.open.written:
 					require.NoError(t, r.write())
 				default:
+					seq := r.open.seq
 					require.NoError(t, r.commit())
+					requireFiles(t, r, expect(cfg, r.log[:seq]))
 				}
 			},
 			"abort": func(*rapid.T) {
@@ -176,6 +178,21 @@ func TestSurvivesAnything(t *testing.T) {
 			},
 		})
 	})
+}
+
+// requireFiles compares what the manifest's files hold, without the log after
+// them, with the oracle: they are one version of the index, not more or less.
+func requireFiles(t tb, r *replica, o *oracle) {
+	t.Helper()
+	m, err := r.dir.Load()
+	require.NoError(t, err)
+	ix, err := Open(Options{Dir: r.dir, Files: m.Files["sparse"], Config: r.cfg})
+	require.NoError(t, err)
+	require.Equal(t, len(o.docs), ix.Len())
+	for doc := range o.docs {
+		requireVector(t, ix, o, doc)
+	}
+	require.NoError(t, ix.Close())
 }
 
 // script is a fixed life of an index with checkpoints; it stops at the first
