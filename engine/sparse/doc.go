@@ -21,8 +21,8 @@
 //     version v when it was born in or before v and not killed in or before v.
 //   - R3: a search sees exactly one version: everything applied before it began.
 //   - R4: a build (seal, merge, vacuum) drops only rows killed in or before the
-//     version it began at, and a build does not touch what an open checkpoint
-//     has captured. So a checkpoint's files hold exactly the version it froze.
+//     version it began at; growing parts captured by an open checkpoint are built
+//     in its version. So a checkpoint's files hold exactly the version it froze.
 //   - R5: the score of a document depends on its vector, the query and the idf
 //     counts only, not on the part its row is in.
 package sparse

@@ -195,6 +195,26 @@ func requireFiles(t tb, r *replica, o *oracle) {
 	require.NoError(t, ix.Close())
 }
 
+// Background work and deletes between Freeze and Write don't reach the files.
+func TestFilesHoldTheFrozenVersion(t *testing.T) {
+	mem := fsx.NewMem()
+	require.NoError(t, mem.MkdirAll("/shard"))
+	r, err := start(mem, Config{}, nil)
+	require.NoError(t, err)
+	for doc := range uint32(6) {
+		require.NoError(t, r.do(operation{doc: doc, indices: []uint32{1}, values: []float32{1}}))
+	}
+	r.freeze()
+	o := expect(r.cfg, r.log)
+	require.NoError(t, r.do(operation{doc: 3, del: true}))
+	settle(t, r.ix)
+	require.NoError(t, r.do(operation{doc: 4, del: true}))
+	require.NoError(t, r.write())
+	require.NoError(t, r.commit())
+	requireFiles(t, r, o)
+	require.Equal(t, 4, r.ix.Len())
+}
+
 // script is a fixed life of an index with checkpoints; it stops at the first
 // error and returns the log up to there.
 func script(fsys fsx.FS, cfg Config) (log []operation, err error) {

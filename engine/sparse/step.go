@@ -74,7 +74,9 @@ func (ix *Index) yield() {
 }
 
 // choose picks the next piece of work. The caller holds mu, for reading at
-// least. While a checkpoint is open its parts are left alone (R4).
+// least. While a checkpoint is open, its growing parts are its own to seal, in the
+// version it froze (R4), and its sealed parts wait: they would be written and
+// thrown away.
 func (ix *Index) choose() plan {
 	for _, g := range ix.view.sealing {
 		if !ix.open.hasGrowing(g) {
