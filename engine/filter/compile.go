@@ -3,6 +3,7 @@ package filter
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	pb "github.com/qdrant/go-client/qdrant"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -145,7 +146,7 @@ func (c *compiler) nested(n *pb.NestedCondition, at string, depth int) (node, er
 	if n.GetFilter() == nil {
 		return nil, malformed("nested condition: it has no filter")
 	}
-	inner := compiler{src: c.src, prefix: c.prefix + n.GetKey() + "[].", conditions: c.conditions}
+	inner := compiler{src: c.src, prefix: c.prefix + strings.TrimSuffix(n.GetKey(), "[]") + "[].", conditions: c.conditions}
 	f, err := inner.filter(n.GetFilter(), at+".nested.filter", depth+1)
 	c.conditions = inner.conditions
 	return nested{path, f}, err

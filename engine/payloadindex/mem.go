@@ -99,8 +99,7 @@ func (m *mem) entries(sp span) (n int) {
 	if sp.open && sp.lo == (key{}) {
 		return m.tree.Len()
 	}
-	// Enough for an estimate, and the layer isn't large anyway.
-	const most = 1 << 12
+	const most = 1 << 12 // beyond, counting costs more than it is worth
 	m.tree.Ascend(entry{key: sp.lo}, func(e entry) bool {
 		if !sp.open && e.key.compare(sp.hi) >= 0 || n >= most {
 			return false
@@ -108,6 +107,9 @@ func (m *mem) entries(sp span) (n int) {
 		n++
 		return true
 	})
+	if n >= most {
+		return m.tree.Len() // an estimate may be too high, never too low
+	}
 	return n
 }
 
