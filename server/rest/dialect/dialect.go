@@ -58,9 +58,6 @@ func checked[T any](v T, err error, check func(*checks, T)) (T, error) {
 	return v, nil
 }
 
-// ptr returns a pointer to v.
-func ptr[T any](v T) *T { return &v }
-
 // list reads an array whose elements fn reads.
 func list[T any](r *jsonx.Reader, fn func(*jsonx.Reader) T) []T {
 	var out []T

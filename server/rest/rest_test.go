@@ -1,0 +1,345 @@
+package rest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cockroachdb/datadriven"
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sextantdb/sextant/internal/apierror"
+)
+
+func door(d *desk, change func(*Options)) http.Handler {
+	o := Options{
+		Points: pointsFace{d: d}, Collections: collectionsFace{d: d},
+		Version: "1.19.0", Commit: strings.Repeat("0123456789", 4),
+	}
+	if change != nil {
+		change(&o)
+	}
+	return New(o)
+}
+
+var took = regexp.MustCompile(`"time":[0-9.e-]+`)
+
+// TestScripts runs testdata: "answer" sets what the front desk says next,
+// "fail kind=…" its error, and "<METHOD> <path>" sends a request and shows what
+// was answered and what the front desk was asked.
+func TestScripts(t *testing.T) {
+	datadriven.Walk(t, "testdata/script", func(t *testing.T, path string) {
+		t.Helper()
+		d := &desk{}
+		h := door(d, nil)
+		datadriven.RunTest(t, path, func(t *testing.T, td *datadriven.TestData) string {
+			t.Helper()
+			switch td.Cmd {
+			case "answer":
+				d.answer, d.err = td.Input, nil
+				return ""
+			case "fail":
+				n, err := strconv.Atoi(td.CmdArgs[0].Key)
+				require.NoError(t, err)
+				d.err = apierror.New(apierror.Kind(n), "%s", strings.TrimSpace(td.Input))
+				return ""
+			}
+			d.asked = nil
+			r := httptest.NewRequestWithContext(t.Context(), td.Cmd, td.CmdArgs[0].String(), strings.NewReader(td.Input))
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			var out strings.Builder
+			for _, asked := range d.asked {
+				out.WriteString(asked + "\n")
+			}
+			body := took.ReplaceAllString(w.Body.String(), `"time":T`)
+			fmt.Fprintf(&out, "%d %s\n%s\n", w.Code, w.Header().Get("Content-Type"), body)
+			return out.String()
+		})
+	})
+}
+
+func request(h http.Handler, method, path, body string, header ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+func TestBodyLimit(t *testing.T) {
+	d := &desk{}
+	h := door(d, func(o *Options) { o.MaxBodyBytes = 100 })
+	long := `{"limit": 1` + strings.Repeat(" ", 100) + "}"
+	w := request(h, "POST", "/collections/c/points/scroll", long)
+	require.Equal(t, http.StatusRequestEntityTooLarge, w.Code)
+	require.Contains(t, w.Body.String(), "limit: 100 bytes")
+
+	// A body without a length, and one that is small only while compressed.
+	r := httptest.NewRequest("POST", "/collections/c/points/scroll", io.MultiReader(strings.NewReader(long)))
+	r.ContentLength = -1
+	w = httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	require.Equal(t, http.StatusRequestEntityTooLarge, w.Code)
+	w = request(h, "POST", "/collections/c/points/scroll", zipped(t, strings.Repeat(" ", 1000)), "Content-Encoding", "gzip")
+	require.Equal(t, http.StatusRequestEntityTooLarge, w.Code)
+	require.Empty(t, d.asked)
+
+	require.Equal(t, http.StatusOK, request(h, "POST", "/collections/c/points/scroll", strings.Repeat(" ", 98)+"{}").Code)
+}
+
+func zipped(t *testing.T, text string) string {
+	t.Helper()
+	var b bytes.Buffer
+	zw := gzip.NewWriter(&b)
+	_, err := io.WriteString(zw, text)
+	require.NoError(t, err)
+	require.NoError(t, zw.Close())
+	return b.String()
+}
+
+func TestContentEncodings(t *testing.T) {
+	d := &desk{}
+	h := door(d, nil)
+	const path, body = "/collections/c/points/count", `{"exact": false}`
+	enc, err := zstd.NewWriter(nil)
+	require.NoError(t, err)
+	for encoding, text := range map[string]string{
+		"gzip": zipped(t, body), "identity": body, "zstd": string(enc.EncodeAll([]byte(body), nil)),
+	} {
+		d.asked = nil
+		require.Equal(t, http.StatusOK, request(h, "POST", path, text, "Content-Encoding", encoding).Code, encoding)
+		require.Equal(t, []string{`Count collection_name:"c" exact:false`}, d.asked)
+	}
+	for encoding, text := range map[string]string{"gzip": body, "deflate": body, "zstd": body, "br": body} {
+		require.Equal(t, http.StatusBadRequest, request(h, "POST", path, text, "Content-Encoding", encoding).Code, encoding)
+	}
+}
+
+func TestCompressedAnswers(t *testing.T) {
+	d := &desk{answer: `result { payload { key: "text" value { string_value: "` + strings.Repeat("abc ", 1000) + `" } } }`}
+	h := door(d, nil)
+	plain := request(h, "POST", "/collections/c/points", `{"ids": [1]}`)
+	require.Empty(t, plain.Header().Get("Content-Encoding"))
+	require.Equal(t, strconv.Itoa(plain.Body.Len()), plain.Header().Get("Content-Length"))
+	for header, compressed := range map[string]bool{
+		"gzip": true, "deflate, gzip;q=0.5": true, "br, gzip": true, "gzip;q=0": false, "br": false, "identity": false,
+	} {
+		w := request(h, "POST", "/collections/c/points", `{"ids": [1]}`, "Accept-Encoding", header)
+		require.Equal(t, compressed, w.Header().Get("Content-Encoding") == "gzip", header)
+		require.Equal(t, "Accept-Encoding", w.Header().Get("Vary"))
+		if !compressed {
+			continue
+		}
+		zr, err := gzip.NewReader(w.Body)
+		require.NoError(t, err)
+		text, err := io.ReadAll(zr)
+		require.NoError(t, err)
+		require.Equal(t, took.ReplaceAllString(plain.Body.String(), ""), took.ReplaceAllString(string(text), ""))
+	}
+}
+
+type guard struct {
+	seen []Target
+	err  error
+}
+
+type guardKey struct{}
+
+func (g *guard) Check(r *http.Request, target Target) (context.Context, error) {
+	g.seen = append(g.seen, target)
+	if target.Access == Public {
+		return r.Context(), nil
+	}
+	return context.WithValue(r.Context(), guardKey{}, "checked"), g.err
+}
+
+func TestGuardIsAskedFirst(t *testing.T) {
+	g := &guard{err: apierror.New(apierror.Unauthorized, "Must provide an API key or an Authorization bearer token")}
+	d := &desk{}
+	h := door(d, func(o *Options) { o.Auth = g })
+	for _, path := range []string{"/", "/healthz", "/livez", "/readyz"} {
+		require.Equal(t, http.StatusOK, request(h, "GET", path, "").Code, path)
+	}
+	g.seen = nil
+	w := request(h, "PUT", "/collections/c/points", "not even JSON")
+	require.Equal(t, http.StatusUnauthorized, w.Code)
+	require.Equal(t, "Must provide an API key or an Authorization bearer token", w.Body.String())
+	require.Contains(t, w.Header().Get("Content-Type"), "text/plain")
+	require.Empty(t, d.asked)
+	require.Equal(t, []Target{{Access: Write, Collection: "c", Pattern: "PUT /collections/{collection_name}/points"}}, g.seen)
+
+	g.err = apierror.New(apierror.Forbidden, "Write access is required")
+	require.Equal(t, http.StatusForbidden, request(h, "DELETE", "/collections/c", "").Code)
+	require.Equal(t, http.StatusForbidden, request(h, "POST", "/collections/c/snapshots", "").Code, "before saying that it isn't built")
+}
+
+func TestCORS(t *testing.T) {
+	w := request(door(&desk{}, nil), "OPTIONS", "/collections/c/points", "",
+		"Origin", "http://x", "Access-Control-Request-Method", "PUT", "Access-Control-Request-Headers", "api-key")
+	require.Equal(t, http.StatusOK, w.Code)
+	require.Equal(t, "*", w.Header().Get("Access-Control-Allow-Origin"))
+	require.Equal(t, "api-key", w.Header().Get("Access-Control-Allow-Headers"))
+	require.Contains(t, w.Header().Get("Access-Control-Allow-Methods"), "PATCH")
+	w = request(door(&desk{}, nil), "GET", "/", "", "Origin", "http://x")
+	require.Equal(t, "*", w.Header().Get("Access-Control-Allow-Origin"))
+	w = request(door(&desk{}, func(o *Options) { o.DisableCORS = true }), "GET", "/", "", "Origin", "http://x")
+	require.Empty(t, w.Header().Get("Access-Control-Allow-Origin"))
+}
+
+func TestRequestID(t *testing.T) {
+	h := door(&desk{}, nil)
+	require.Equal(t, "mine", request(h, "GET", "/", "", "X-Request-Id", "mine").Header().Get("X-Request-Id"))
+	made := request(h, "GET", "/", "").Header().Get("X-Request-Id")
+	require.Len(t, made, 32)
+	require.NotEqual(t, made, request(h, "GET", "/", "", "X-Request-Id", strings.Repeat("x", 1000)).Header().Get("X-Request-Id"))
+}
+
+func TestPanicIsAnsweredAndLogged(t *testing.T) {
+	var log bytes.Buffer
+	h := door(&desk{panics: "broken"}, func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	w := request(h, "POST", "/collections/c/points/count", "{}")
+	require.Equal(t, http.StatusInternalServerError, w.Code)
+	require.Contains(t, w.Body.String(), "Service internal error: panicked: broken")
+	require.Contains(t, log.String(), "rest_test") // the stack
+}
+
+func TestInternalErrorsAreLogged(t *testing.T) {
+	var log bytes.Buffer
+	d := &desk{err: errors.New("disk gone")}
+	h := door(d, func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	require.Equal(t, http.StatusInternalServerError, request(h, "POST", "/collections/c/points/count", "{}").Code)
+	require.Contains(t, log.String(), "disk gone")
+	log.Reset()
+	d.err = apierror.New(apierror.NotFound, "x")
+	require.Equal(t, http.StatusNotFound, request(h, "POST", "/collections/c/points/count", "{}").Code)
+	require.Empty(t, log.String())
+}
+
+type retry struct{ error }
+
+func (retry) RetryAfter() time.Duration { return 1500 * time.Millisecond }
+func (r retry) Unwrap() error           { return r.error }
+
+func TestRetryAfter(t *testing.T) {
+	d := &desk{err: retry{apierror.New(apierror.RateLimited, "too much")}}
+	w := request(door(d, nil), "POST", "/collections/c/points/count", "{}")
+	require.Equal(t, http.StatusTooManyRequests, w.Code)
+	require.Equal(t, "2", w.Header().Get("Retry-After"))
+}
+
+func TestReadsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &desk{block: true}
+		h := door(d, func(o *Options) { o.ReadTimeout = 5 * time.Second })
+		start := time.Now()
+		w := request(h, "POST", "/collections/c/points/count", "{}")
+		require.Equal(t, http.StatusRequestTimeout, w.Code)
+		require.Contains(t, w.Body.String(), "Timeout: ")
+		require.Equal(t, 5*time.Second, time.Since(start))
+
+		start = time.Now()
+		require.Equal(t, http.StatusRequestTimeout, request(h, "POST", "/collections/c/points/count?timeout=2", "{}").Code)
+		require.Equal(t, 2*time.Second, time.Since(start))
+	})
+}
+
+func TestClientThatHangsUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		o := &observed{}
+		h := door(&desk{block: true}, func(opt *Options) {
+			opt.Observer = o
+			opt.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		})
+		// A write has no timeout of its own: only the client ends it.
+		ctx, cancel := context.WithCancel(t.Context())
+		r := httptest.NewRequestWithContext(ctx, "PUT", "/collections/c/points", strings.NewReader(`{"points": []}`))
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			h.ServeHTTP(httptest.NewRecorder(), r)
+		}()
+		synctest.Wait()
+		cancel()
+		<-done
+		require.Equal(t, []string{"PUT PUT /collections/{collection_name}/points c 499"}, o.seen)
+		require.Empty(t, log.String())
+	})
+}
+
+type observed struct{ seen []string }
+
+func (o *observed) ObserveREST(method, pattern, collection string, status int, _ time.Duration) {
+	o.seen = append(o.seen, fmt.Sprintf("%s %s %s %d", method, pattern, collection, status))
+}
+
+func TestObserver(t *testing.T) {
+	o := &observed{}
+	h := door(&desk{}, func(opt *Options) { opt.Observer = o })
+	request(h, "GET", "/collections/c/exists", "")
+	request(h, "GET", "/nowhere", "")
+	request(h, "POST", "/collections/c/points/scroll", "{")
+	request(h, "DELETE", "/collections", "")
+	require.Equal(t, []string{
+		"GET GET /collections/{collection_name}/exists c 200",
+		"GET   404",
+		"POST POST /collections/{collection_name}/points/scroll c 400",
+		"DELETE   405",
+	}, o.seen)
+}
+
+func TestServiceEndpoints(t *testing.T) {
+	ready := false
+	h := door(&desk{}, func(o *Options) {
+		o.Ready = func(context.Context) bool { return ready }
+		o.Telemetry = func(*http.Request) ([]byte, error) { return []byte(`{"id":"x"}`), nil }
+		o.Metrics = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "app_info 1\n") })
+	})
+	require.JSONEq(t, `{"title":"qdrant - vector search engine","version":"1.19.0","commit":"0123456789012345678901234567890123456789"}`,
+		request(h, "GET", "/", "").Body.String())
+	require.Equal(t, "healthz check passed", request(h, "GET", "/healthz", "").Body.String())
+	w := request(h, "GET", "/readyz", "")
+	require.Equal(t, http.StatusServiceUnavailable, w.Code)
+	require.Equal(t, "some shards are not ready", w.Body.String())
+	ready = true
+	require.Equal(t, "all shards are ready", request(h, "GET", "/readyz", "").Body.String())
+	require.Contains(t, request(h, "GET", "/telemetry", "").Body.String(), `"result":{"id":"x"},"status":"ok"`)
+	require.Equal(t, "app_info 1\n", request(h, "GET", "/metrics", "").Body.String())
+}
+
+func TestMissingOperationsSaySo(t *testing.T) {
+	s := &server{}
+	h := door(&desk{}, nil)
+	for _, rt := range s.missingRoutes() {
+		method, pattern, _ := strings.Cut(rt.pattern, " ")
+		w := request(h, method, pattern, "")
+		require.Equal(t, http.StatusNotImplemented, w.Code, rt.pattern)
+		require.Contains(t, w.Body.String(), `{"status":{"error":"`+rt.pattern+` is not implemented"},"time":`)
+	}
+}
+
+func TestRoutesAreDistinct(t *testing.T) {
+	var patterns []string
+	for _, rt := range (&server{Options: Options{Points: pointsFace{}, Collections: collectionsFace{}}}).routes() {
+		patterns = append(patterns, rt.pattern)
+	}
+	slices.Sort(patterns)
+	require.Equal(t, slices.Compact(slices.Clone(patterns)), patterns)
+}
