@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/sextantdb/sextant/engine/quantization"
 	"github.com/sextantdb/sextant/engine/segment"
 	"github.com/sextantdb/sextant/engine/vector"
 	"github.com/sextantdb/sextant/engine/vector/distance"
@@ -127,7 +128,10 @@ type fixture struct {
 func newFixture(t require.TestingT, cfg Config) *fixture {
 	fs := fsx.NewMem()
 	require.NoError(t, fs.MkdirAll("/shard"))
-	f := &fixture{t: t, o: Options{Dir: &segment.Dir{FS: fs, Path: "/shard"}, Config: cfg, Seed: 5}, ref: newOracle(cfg)}
+	f := &fixture{t: t, ref: newOracle(cfg), o: Options{
+		Dir: &segment.Dir{FS: fs, Path: "/shard"}, Config: cfg, Seed: 5,
+		tuning: tuning{chunkBytes: 1, codesFrom: 64, exactBytes: 1, scanLimit: 50},
+	}}
 	f.open()
 	return f
 }
@@ -180,56 +184,121 @@ func randomVector(rng *rand.Rand, cfg Config) []float32 {
 
 var distances = []vector.Distance{vector.Cosine, vector.Euclid, vector.Dot, vector.Manhattan}
 
-// TestExactSearchEqualsTheOracle runs random operations for every distance and
-// datatype and compares exact search, filtered or not, with the oracle.
-func TestExactSearchEqualsTheOracle(t *testing.T) {
+// valid compares hits with the oracle but for their ranks: an approximate search
+// may miss a document, but never the number, the scores, or who is alive.
+func (o *oracle) valid(t require.TestingT, hits []vector.Hit, q []float32, k int, match func(uint32) bool) {
+	want := o.scores(q, match)
+	require.Len(t, hits, min(k, len(want)))
+	if o.cfg.Datatype == vector.Uint8 {
+		q = o.stored(q)
+	}
+	seen := map[uint32]bool{}
+	for i, h := range hits {
+		x, ok := o.docs[h.Doc]
+		require.True(t, ok, "document %d is gone", h.Doc)
+		require.False(t, seen[h.Doc], "document %d twice", h.Doc)
+		seen[h.Doc] = true
+		require.True(t, match == nil || match(h.Doc))
+		require.True(t, near(float64(h.Score), o.score(q, x)), "score of %d: %v, want %v", h.Doc, h.Score, o.score(q, x))
+		require.True(t, i == 0 || hits[i-1].Score >= h.Score)
+	}
+}
+
+// TestSearchEqualsTheOracle runs random operations for every distance and
+// datatype, with sizes so small that every way of the index is taken, and compares
+// exact search with the oracle, and the others as far as they promise.
+func TestSearchEqualsTheOracle(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		cfg := Config{
 			Dim:                 rapid.SampledFrom([]int{1, 3, 16, 67}).Draw(t, "dim"),
 			Distance:            rapid.SampledFrom(distances).Draw(t, "distance"),
 			Datatype:            rapid.SampledFrom([]vector.Datatype{vector.Float32, vector.Float16, vector.Uint8}).Draw(t, "datatype"),
 			IndexingThresholdKB: rapid.SampledFrom([]int{1, -1}).Draw(t, "threshold"),
+			FullScanThresholdKB: rapid.SampledFrom([]int{-1, 0}).Draw(t, "full scan"),
+			HNSWOnDisk:          rapid.Bool().Draw(t, "graph on disk"),
 			M:                   4, EfConstruct: 16, VacuumMin: 20,
 		}
 		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
 		f := newFixture(t, cfg)
 		defer func() { require.NoError(t, f.ix.Close()) }()
-		for range rapid.IntRange(1, 30).Draw(t, "rounds") {
-			switch rapid.SampledFrom([]string{"upsert", "upsert", "delete", "step", "same", "checkpoint", "reopen"}).Draw(t, "op") {
-			case "upsert":
-				for range rng.IntN(60) {
-					f.upsert(uint32(rng.IntN(200)), randomVector(rng, cfg))
-				}
-			case "same":
-				v := randomVector(rng, cfg)
-				for doc := range uint32(rng.IntN(20)) {
-					f.upsert(doc*7, v)
-				}
-			case "delete":
-				for range rng.IntN(30) {
-					f.delete(uint32(rng.IntN(200)))
-				}
-			case "step":
-				f.settle()
-			case "checkpoint":
-				f.checkpoint()
-			case "reopen":
-				f.checkpoint()
-				f.reopen()
-			}
-			q, k := randomVector(rng, cfg), rng.IntN(30)
-			hits, _ := f.search(Query{Vector: q, K: k, Exact: true})
-			f.ref.check(t, hits, q, k, nil)
-			match := func(doc uint32) bool { return doc%3 == 0 }
-			hits, _ = f.search(Query{Vector: q, K: k, Exact: true, Filter: Filter{Match: match, Estimate: 10}})
-			f.ref.check(t, hits, q, k, match)
-			docs := roaring.New()
-			for doc := uint32(0); doc < 300; doc += 3 {
-				docs.Add(doc)
-			}
-			hits, _ = f.search(Query{Vector: q, K: k, Filter: Filter{Docs: docs}})
-			f.ref.check(t, hits, q, k, match)
-			require.Equal(t, len(f.ref.docs), f.ix.Len())
+		for range rapid.IntRange(1, 25).Draw(t, "rounds") {
+			f.operate(rapid.SampledFrom(operations).Draw(t, "op"), rng)
+			f.compare(rng)
 		}
 	})
+}
+
+var operations = []string{"upsert", "upsert", "upsert", "same", "delete", "one step", "settle", "checkpoint", "abort", "reopen", "codec", "graph"}
+
+// operate does one random operation.
+func (f *fixture) operate(op string, rng *rand.Rand) {
+	switch op {
+	case "upsert":
+		for range rng.IntN(150) {
+			f.upsert(uint32(rng.IntN(500)), randomVector(rng, f.o.Config))
+		}
+	case "same":
+		v := randomVector(rng, f.o.Config)
+		for doc := range uint32(rng.IntN(20)) {
+			f.upsert(doc*7, v)
+		}
+	case "delete":
+		for range rng.IntN(60) {
+			f.delete(uint32(rng.IntN(500)))
+		}
+	case "one step":
+		_, err := f.ix.Step(context.Background())
+		require.NoError(f.t, err)
+	case "settle":
+		f.settle()
+	case "checkpoint":
+		f.checkpoint()
+	case "abort":
+		cp := f.ix.Freeze()
+		if rng.IntN(2) == 0 {
+			_, err := cp.Write(context.Background(), f.o.Dir)
+			require.NoError(f.t, err)
+		}
+		cp.Abort()
+	case "reopen":
+		f.checkpoint()
+		f.reopen()
+	case "codec":
+		f.o.Config.Quantization.Method = []quantization.Method{quantization.Auto, quantization.Scalar, quantization.Binary}[rng.IntN(3)]
+		require.NoError(f.t, f.ix.SetConfig(f.o.Config))
+	case "graph":
+		f.o.Config.M = 4 + rng.IntN(3)
+		require.NoError(f.t, f.ix.SetConfig(f.o.Config))
+	}
+}
+
+// compare searches in all ways.
+func (f *fixture) compare(rng *rand.Rand) {
+	q, k := randomVector(rng, f.o.Config), rng.IntN(30)
+	match := func(doc uint32) bool { return doc%3 == 0 }
+	docs := roaring.New()
+	for doc := uint32(0); doc < 600; doc += 3 {
+		docs.Add(doc)
+	}
+	filters := []struct {
+		f     Filter
+		match func(uint32) bool
+	}{{Filter{}, nil}, {Filter{Match: match, Estimate: rng.IntN(300)}, match}, {Filter{Docs: docs}, match}}
+	for _, filter := range filters {
+		hits, _ := f.search(Query{Vector: q, K: k, Exact: true, Filter: filter.f})
+		f.ref.check(f.t, hits, q, k, filter.match)
+		hits, _ = f.search(Query{Vector: q, K: k, Filter: filter.f})
+		f.ref.valid(f.t, hits, q, k, filter.match)
+		hits, _ = f.search(Query{Vector: q, K: k, Filter: filter.f, Ef: 5, IgnoreQuantization: true, Oversampling: 3})
+		f.ref.valid(f.t, hits, q, k, filter.match)
+	}
+	no := false
+	hits, _ := f.search(Query{Vector: q, K: k, Rescore: &no})
+	require.Len(f.t, hits, min(k, len(f.ref.docs)))
+	require.Equal(f.t, len(f.ref.docs), f.ix.Len())
+	doc := uint32(rng.IntN(500))
+	v, ok, err := f.ix.Vector(doc, nil)
+	require.NoError(f.t, err)
+	require.Equal(f.t, ok, f.ix.Has(doc))
+	require.Equal(f.t, f.ref.docs[doc], v)
 }

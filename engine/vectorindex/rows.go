@@ -3,7 +3,6 @@ package vectorindex
 import (
 	"errors"
 	"fmt"
-	"math/bits"
 	"sync/atomic"
 	"unsafe"
 
@@ -189,11 +188,4 @@ func (v *view) copyDead(n int) []uint64 {
 		out[i] = (*v.chunks[i/per].dead)[i%per].Load()
 	}
 	return out
-}
-
-func countBits(words []uint64) (n int) {
-	for _, w := range words {
-		n += bits.OnesCount64(w)
-	}
-	return n
 }

@@ -53,9 +53,6 @@ type Filter struct {
 	Estimate int
 }
 
-// all tells whether every document passes.
-func (f *Filter) all() bool { return f.Docs == nil && f.Match == nil }
-
 // match returns the test of one document.
 func (f *Filter) match() func(doc uint32) bool {
 	if f.Docs != nil {
@@ -122,10 +119,13 @@ type search struct {
 	profile Profile
 	stale   bool // a document's row lies beyond the view
 	moved   bool // a candidate's document got another row
+	lost    int  // candidates that were given up: deleted, or a document's second
+	margin  int  // how many more candidates than k are kept, to make up for lost ones
 }
 
-// maxRetries bounds how often a search begins again because rows moved out of its
-// view, as when a vacuum swapped the generation.
+// maxRetries bounds how often a search begins again because rows moved under it:
+// out of its view, as when a vacuum swapped the generation, or so many that the
+// candidates don't suffice.
 const maxRetries = 3
 
 // Search returns the nearest live documents, best first, and how it was done.
@@ -143,6 +143,7 @@ func (ix *Index) Search(ctx context.Context, q Query) ([]vector.Hit, Profile, er
 	s.ctx, s.q = ctx, &q
 	s.match = q.Filter.match()
 	s.raw.query.prepare(ix.format, q.Vector)
+	s.margin = 0
 	for try := 0; ; try++ {
 		hits, err := s.run(try == maxRetries)
 		if err != nil || hits != nil {
@@ -172,10 +173,10 @@ func (s *search) run(last bool) ([]vector.Hit, error) {
 	defer v.release()
 	s.use(v)
 	s.profile = Profile{Plan: PlanEmpty}
-	s.raw.err, s.stale, s.moved = nil, false, false
+	s.raw.err, s.stale, s.moved, s.lost = nil, false, false, 0
 	live := v.gen.live()
 	s.k = min(max(s.q.K, 0), live)
-	s.exact.reset(s.k)
+	s.exact.reset(s.k + s.margin)
 	s.approx.reset(0)
 	if s.k == 0 {
 		return []vector.Hit{}, nil
@@ -201,10 +202,11 @@ func (s *search) run(last bool) ([]vector.Hit, error) {
 		return nil, err
 	}
 	hits, err := s.finish()
-	if err == nil && s.stale && !last {
+	if err == nil && !last && (s.stale || s.lost > 0 && len(hits) < s.k) {
+		s.margin = max(16, 2*s.lost, 4*s.margin)
 		return nil, nil
 	}
-	return hits, err
+	return hits[:min(len(hits), s.k)], err
 }
 
 func (s *search) use(v *view) { s.v, s.raw.v = v, v }
@@ -241,12 +243,12 @@ func (s *search) rescoring() bool { return s.q.Rescore == nil || *s.q.Rescore }
 func (s *search) candidates() int {
 	rows := int(s.v.rows())
 	if !s.rescoring() {
-		return min(s.k, rows)
+		return min(s.k, rows) + s.margin
 	}
 	if o := s.q.Oversampling; o >= 1 {
-		return int(min(float64(s.k)*o, float64(rows)))
+		return int(min(float64(s.k)*o, float64(rows))) + s.margin
 	}
-	return min(s.codes.candidates(s.k), rows)
+	return min(s.codes.candidates(s.k), rows) + s.margin
 }
 
 // finish rescores the candidates and makes hits of them: live documents, each
@@ -280,7 +282,9 @@ func (s *search) finish() ([]vector.Hit, error) {
 		return cmp.Compare(a.Doc, b.Doc)
 	})
 	if s.moved {
+		n := len(hits)
 		hits = unique(hits)
+		s.lost += n - len(hits)
 	}
 	return hits, nil
 }
@@ -291,6 +295,7 @@ func (s *search) hit(c candidate) (vector.Hit, bool) {
 	doc := s.v.doc(c.row)
 	row, ok := s.v.gen.locations.get(doc)
 	if !ok {
+		s.lost++
 		return vector.Hit{}, false
 	}
 	if row != c.row {

@@ -56,12 +56,15 @@ func (ix *Index) Step(ctx context.Context) (more bool, err error) {
 		err = ix.encodeTail(v)
 	case ix.wantsInsertion(v, cfg):
 		err = ix.insertTail(ctx, v, cfg)
-	case ix.wantsRetraining(v) || ix.retrain != nil:
+	case ix.wantsRetraining(v):
 		err = ix.stepRetraining(v)
-	case ix.wantsVacuum(v, cfg) || ix.vacuum != nil:
-		more, err = ix.stepVacuum(ctx, v, cfg)
-		return more, err
+	case ix.wantsVacuum(v, cfg):
+		err = ix.stepVacuum(ctx, v, cfg)
 	default:
+		ix.dropRetraining() // not wanted any more, if there are any
+		if ix.frozen.Load() == noCheckpoint {
+			ix.dropVacuum()
+		}
 		return false, nil
 	}
 	if err != nil {

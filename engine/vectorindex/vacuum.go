@@ -55,24 +55,21 @@ func (ix *Index) wantsVacuum(v *view, cfg *Config) bool {
 }
 
 // stepVacuum does a piece of the vacuum.
-func (ix *Index) stepVacuum(ctx context.Context, v *view, cfg *Config) (more bool, err error) {
+func (ix *Index) stepVacuum(ctx context.Context, v *view, cfg *Config) error {
 	if w := ix.vacuum; w != nil && (w.old != v.gen || w.codes != codesID(v) || w.m != cfg.M || w.ef != cfg.EfConstruct) {
 		ix.dropVacuum() // overtaken: begin again
 	}
 	if ix.vacuum == nil {
-		if !ix.wantsVacuum(v, cfg) {
-			return false, nil
-		}
-		return true, ix.beginVacuum(v, cfg)
+		return ix.beginVacuum(v, cfg)
 	}
 	w := ix.vacuum
 	switch {
 	case w.next < v.rows():
-		return true, ix.copyLive(v, w, min(v.rows(), w.next+copyStep))
+		return ix.copyLive(v, w, min(v.rows(), w.next+copyStep))
 	case w.v.graph != nil && w.v.graphRows() < w.v.gen.rows():
 		from := uint32(w.v.graphRows())
 		to := min(from+insertStep, uint32(w.v.gen.rows()))
-		return true, ix.insert(ctx, w.v, w.v.graph, from, to)
+		return ix.insert(ctx, w.v, w.v.graph, from, to)
 	}
 	return ix.endVacuum(w)
 }
@@ -156,22 +153,22 @@ func (ix *Index) copyRow(v *view, w *vacuuming, row uint32) error {
 // endVacuum carries over what happened meanwhile and makes the new generation the
 // current one. It does nothing when too much is left, or while a checkpoint is
 // open.
-func (ix *Index) endVacuum(w *vacuuming) (more bool, err error) {
+func (ix *Index) endVacuum(w *vacuuming) error {
 	ix.applyMu.Lock()
 	defer ix.applyMu.Unlock()
 	v := ix.acquire()
 	if v == nil {
-		return false, ErrClosed
+		return ErrClosed
 	}
 	defer v.release()
 	if v.rows()-w.next > swapRest {
-		return true, nil
+		return nil
 	}
 	if ix.frozen.Load() != noCheckpoint {
-		return false, nil
+		return nil
 	}
 	if err := ix.copyLive(v, w, v.rows()); err != nil {
-		return false, err
+		return err
 	}
 	for i, word := range v.copyDead(int(w.next)) {
 		for ; word != 0; word &= word - 1 {
@@ -183,7 +180,7 @@ func (ix *Index) endVacuum(w *vacuuming) (more bool, err error) {
 		old.release() // of the private copy: nothing of it is kept
 		return w.v
 	})
-	return false, nil
+	return nil
 }
 
 // died carries over that a row of the old generation is dead.

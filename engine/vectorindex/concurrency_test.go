@@ -1,0 +1,103 @@
+package vectorindex
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sextantdb/sextant/engine/vector"
+)
+
+// TestWritesSearchesAndBackgroundWorkTogether runs an applier, searches, steps and
+// checkpoints at once. Documents below `stable` are updated all the time but
+// always have a vector: every search must find each of them exactly once.
+func TestWritesSearchesAndBackgroundWorkTogether(t *testing.T) {
+	const stable, docs, rounds = 60, 400, 40
+	cfg := Config{
+		Dim: 8, Distance: vector.Euclid, IndexingThresholdKB: 1, FullScanThresholdKB: -1,
+		M: 4, EfConstruct: 20, VacuumMin: 50, MaxIndexingThreads: 2,
+	}
+	f := newFixture(t, cfg)
+	rng := rand.New(rand.NewPCG(1, 2))
+	for doc := range uint32(docs) {
+		f.upsert(doc, randomVector(rng, cfg))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	var searches atomic.Int64
+	for i := range uint64(2) {
+		wg.Go(func() {
+			rng := rand.New(rand.NewPCG(3, i))
+			for ctx.Err() == nil {
+				if !searchStable(t, f.ix, randomVector(rng, cfg), stable) {
+					return
+				}
+				searches.Add(1)
+			}
+		})
+	}
+	wg.Go(func() {
+		for ctx.Err() == nil {
+			if _, err := f.ix.Step(ctx); err != nil && ctx.Err() == nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	for range rounds {
+		for range 50 {
+			doc := uint32(rng.IntN(docs))
+			if doc >= stable && rng.IntN(3) == 0 {
+				f.delete(doc)
+				continue
+			}
+			f.upsert(doc, randomVector(rng, cfg))
+		}
+		f.checkpoint() // Freeze between operations, as the shard does
+	}
+	cancel()
+	wg.Wait()
+	require.Positive(t, searches.Load())
+	f.settle()
+	f.reopen()
+	for range 20 {
+		q := randomVector(rng, cfg)
+		hits, _ := f.search(Query{Vector: q, K: 10, Exact: true})
+		f.ref.check(t, hits, q, 10, nil)
+	}
+	require.NoError(t, f.ix.Close())
+	require.NoError(t, f.ix.Close())
+}
+
+// searchStable searches in all ways for the documents that always have a vector.
+func searchStable(t *testing.T, ix *Index, q []float32, stable uint32) bool {
+	match := func(doc uint32) bool { return doc < stable }
+	for _, query := range []Query{
+		{Vector: q, K: int(stable), Exact: true, Filter: Filter{Match: match, Estimate: int(stable)}},
+		{Vector: q, K: int(stable), Filter: Filter{Match: match, Estimate: int(stable)}},
+		{Vector: q, K: 20},
+	} {
+		hits, profile, err := ix.Search(t.Context(), query)
+		if err != nil {
+			t.Error(err)
+			return false
+		}
+		seen := map[uint32]bool{}
+		for _, h := range hits {
+			if seen[h.Doc] {
+				t.Errorf("document %d twice", h.Doc)
+				return false
+			}
+			seen[h.Doc] = true
+		}
+		if query.Filter.Match != nil && len(hits) != int(stable) {
+			t.Errorf("plan %s found %d documents of %d", profile.Plan, len(hits), stable)
+			return false
+		}
+	}
+	return true
+}
