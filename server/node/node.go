@@ -29,11 +29,13 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sextantdb/sextant/internal/fsx"
+	"github.com/sextantdb/sextant/internal/jsonx"
 	"github.com/sextantdb/sextant/internal/observe"
 	"github.com/sextantdb/sextant/server/auth"
 	"github.com/sextantdb/sextant/server/config"
 	"github.com/sextantdb/sextant/server/grpc"
 	"github.com/sextantdb/sextant/server/rest"
+	"github.com/sextantdb/sextant/server/rest/dialect"
 	"github.com/sextantdb/sextant/server/telemetry"
 )
 
@@ -143,7 +145,7 @@ func (n *Node) build() {
 	n.telemetry = telemetry.New(telemetry.Options{
 		Version: APIVersion, Requests: n.requests, Source: telemetry.FromServer(n.desk.Collections),
 		Prefix: s.MetricsPrefix, ID: uuid.NewString(),
-		Logger: observe.Component(n.opts.Logger, "telemetry"),
+		InfoJSON: infoJSON, Logger: observe.Component(n.opts.Logger, "telemetry"),
 	})
 	readTimeout := time.Duration(0) // the doors' default
 	if t := c.Storage.Performance.SearchTimeoutSec; t != nil {
@@ -177,6 +179,13 @@ func (n *Node) build() {
 		}
 		n.grpc = grpc.New(o)
 	}
+}
+
+// infoJSON renders a collection's description as the REST door does.
+func infoJSON(info *pb.CollectionInfo) ([]byte, error) {
+	w := jsonx.NewWriter(nil)
+	dialect.Collection(info)(w)
+	return w.Bytes(), nil
 }
 
 // httpServer makes a server with limits on what a silent client can hold.

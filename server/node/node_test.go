@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -41,7 +42,11 @@ type desk struct {
 }
 
 func (d *desk) List(context.Context, *pb.ListCollectionsRequest) (*pb.ListCollectionsResponse, error) {
-	return &pb.ListCollectionsResponse{}, nil
+	return &pb.ListCollectionsResponse{Collections: []*pb.CollectionDescription{{Name: "wine"}}}, nil
+}
+
+func (d *desk) Get(context.Context, *pb.GetCollectionInfoRequest) (*pb.GetCollectionInfoResponse, error) {
+	return &pb.GetCollectionInfoResponse{Result: &pb.CollectionInfo{Status: pb.CollectionStatus_Green}}, nil
 }
 
 func (d *desk) CollectionExists(ctx context.Context, r *pb.CollectionExistsRequest) (*pb.CollectionExistsResponse, error) {
@@ -67,6 +72,10 @@ type (
 
 func (c collections) List(ctx context.Context, r *pb.ListCollectionsRequest) (*pb.ListCollectionsResponse, error) {
 	return c.d.List(ctx, r)
+}
+
+func (c collections) Get(ctx context.Context, r *pb.GetCollectionInfoRequest) (*pb.GetCollectionInfoResponse, error) {
+	return c.d.Get(ctx, r)
 }
 
 func (c collections) CollectionExists(ctx context.Context, r *pb.CollectionExistsRequest) (*pb.CollectionExistsResponse, error) {
@@ -150,6 +159,84 @@ func TestStartAnswerStop(t *testing.T) {
 	require.EqualValues(t, 1, d.closed.Load())
 	_, err = net.Dial("tcp", n.HTTPAddr())
 	require.Error(t, err)
+}
+
+func TestRESTService(t *testing.T) {
+	n := start(t, node.Options{
+		Config: configure(t, t.TempDir(), "QDRANT__SERVICE__API_KEY=all", "QDRANT__SERVICE__READ_ONLY_API_KEY=look"),
+		Commit: strings.Repeat("ab", 20), OpenDesk: newDesk().open,
+	})
+	url := "http://" + n.HTTPAddr()
+	f := func(path, key string, wantCode int, want string) {
+		t.Helper()
+		code, body := get(t, url+path, "api-key", key)
+		require.Equal(t, wantCode, code, "%s: %s", path, body)
+		require.Contains(t, body, want)
+	}
+	for _, key := range []string{"", "wrong", "look", "all"} {
+		f("/", key, 200, `{"title":"qdrant - vector search engine","version":"1.19.0","commit":"`+strings.Repeat("ab", 20)+`"}`)
+		f("/readyz", key, 200, "all shards are ready")
+		f("/livez", key, 200, "livez check passed")
+		f("/healthz/", key, 200, "healthz check passed")
+	}
+	for _, path := range []string{"/metrics", "/telemetry", "/collections"} {
+		f(path, "", 401, "Must provide an API key")
+		f(path, "wrong", 401, "Invalid API key")
+	}
+	f("/metrics", "look", 200, `app_info{name="qdrant",version="1.19.0"} 1`)
+	f("/metrics", "all", 200, `rest_responses_total{endpoint="/",method="GET",status="200"} 4`)
+	f("/telemetry?details_level=3", "look", 200, `"number_of_collections":1`)
+	f("/telemetry?details_level=3", "look", 200, `"params":{`)
+	f("/collections", "look", 200, `"collections":[{"name":"wine"}]`)
+}
+
+// TestRESTKeys: reads with the read-only key, everything else only with a full
+// one.
+func TestRESTKeys(t *testing.T) {
+	n := start(t, node.Options{
+		Config:   configure(t, t.TempDir(), "QDRANT__SERVICE__ALT_API_KEY=all", "QDRANT__SERVICE__READ_ONLY_API_KEY=look"),
+		OpenDesk: newDesk().open,
+	})
+	const forbidden, unauthorized, reaches = 403, 401, 0
+	send := func(route, header, value string) int {
+		method, path, _ := strings.Cut(route, " ")
+		req, err := http.NewRequestWithContext(t.Context(), method, "http://"+n.HTTPAddr()+path, strings.NewReader("{}"))
+		require.NoError(t, err)
+		req.Close = true
+		if header != "" {
+			req.Header.Set(header, value)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		if resp.StatusCode == forbidden || resp.StatusCode == unauthorized {
+			return resp.StatusCode
+		}
+		return reaches
+	}
+	f := func(readOnly int, routes ...string) {
+		t.Helper()
+		for _, route := range routes {
+			require.Equal(t, unauthorized, send(route, "", ""), route)
+			require.Equal(t, unauthorized, send(route, "api-key", "nobody"), route)
+			require.Equal(t, readOnly, send(route, "api-key", "look"), route)
+			require.Equal(t, readOnly, send(route, "Authorization", "Bearer look"), route)
+			require.Equal(t, reaches, send(route, "api-key", "all"), route)
+			require.Equal(t, reaches, send(route, "Authorization", "Bearer all"), route)
+		}
+	}
+	f(reaches, "GET /collections/wine", "GET /collections/wine/exists", "GET /aliases", "GET /collections/wine/aliases",
+		"GET /collections/wine/points/1", "POST /collections/wine/points", "POST /collections/wine/points/scroll",
+		"POST /collections/wine/points/count", "POST /collections/wine/points/query", "POST /collections/wine/points/query/batch",
+		"POST /collections/wine/points/search", "POST /collections/wine/points/recommend", "POST /collections/wine/facet",
+		"GET /collections/wine/snapshots", "GET /snapshots", "GET /cluster", "GET /issues")
+	f(forbidden, "PUT /collections/wine", "PATCH /collections/wine", "DELETE /collections/wine", "POST /collections/aliases",
+		"PUT /collections/wine/points", "POST /collections/wine/points/delete", "POST /collections/wine/points/batch",
+		"PUT /collections/wine/points/vectors", "POST /collections/wine/points/vectors/delete",
+		"POST /collections/wine/points/payload", "PUT /collections/wine/points/payload",
+		"POST /collections/wine/points/payload/delete", "POST /collections/wine/points/payload/clear",
+		"PUT /collections/wine/index", "DELETE /collections/wine/index/f", "POST /collections/wine/snapshots",
+		"POST /snapshots", "DELETE /issues", "POST /collections/wine/cluster", "DELETE /cluster/peer/1")
 }
 
 func TestWithoutGRPC(t *testing.T) {

@@ -82,7 +82,7 @@ func (r *Requests) ObserveREST(method, pattern, _ string, status int, took time.
 		method = "OTHER"
 	}
 	// The public names of the routes have {name} for the collection.
-	pattern = strings.ReplaceAll(pattern, "{collection_name}", "{name}")
+	pattern = strings.ReplaceAll(strings.TrimSuffix(pattern, "{$}"), "{collection_name}", "{name}")
 	r.record(route{method: method, endpoint: pattern, status: status}, took)
 }
 
