@@ -46,7 +46,7 @@ func Upsert(m *pb.UpsertPoints) (Op, error) {
 	points := make([]*pb.PointStruct, len(m.GetPoints()))
 	for i, p := range m.GetPoints() {
 		var err error
-		if points[i], err = withPayload(p, p.GetPayload(), func(b *pb.PointStruct) {
+		if points[i], err = withPayload(p, func(b *pb.PointStruct) {
 			b.Id, b.Vectors = p.GetId(), p.GetVectors()
 		}); err != nil {
 			return Op{}, err
@@ -78,7 +78,7 @@ func SetPayload(m *pb.SetPayloadPoints) (Op, error) { return setPayload(KindSetP
 func OverwritePayload(m *pb.SetPayloadPoints) (Op, error) { return setPayload(KindOverwritePayload, m) }
 
 func setPayload(kind Kind, m *pb.SetPayloadPoints) (Op, error) {
-	out, err := withPayload(m, m.GetPayload(), func(b *pb.SetPayloadPoints) {
+	out, err := withPayload(m, func(b *pb.SetPayloadPoints) {
 		b.PointsSelector, b.Key = m.GetPointsSelector(), m.Key
 	})
 	return Op{kind, out}, err
@@ -112,23 +112,21 @@ func DeleteIndex(m *pb.DeleteFieldIndexCollection) Op {
 // difference.
 func SetConfig(m *pb.CollectionConfig) Op { return Op{KindSetConfig, m} }
 
-// payloadCarrier is a message with room for a payload.
-type payloadCarrier[T any] interface {
+// carrier is a message with a payload.
+type carrier[T any] interface {
 	*T
-	proto.Message
+	payload.Carrier
 }
 
-// withPayload returns a message filled by fill that carries payload attached:
-// from's attachment, or its map converted.
-func withPayload[T any, M payloadCarrier[T]](from M, fields map[string]*pb.Value, fill func(M)) (M, error) {
-	o := payload.Attached(from)
-	if o == nil {
-		var err error
-		if o, err = fromProto(fields); err != nil {
-			return nil, err
-		}
-	} else if len(fields) == 0 {
+// withPayload returns a message that carries its payload attached: from itself,
+// or one filled by fill with from's map converted.
+func withPayload[T any, M carrier[T]](from M, fill func(M)) (M, error) {
+	if payload.Attached(from) != nil && len(from.GetPayload()) == 0 {
 		return from, nil
+	}
+	o, err := payload.Of(from)
+	if err != nil {
+		return nil, err
 	}
 	out := M(new(T))
 	fill(out)
@@ -187,11 +185,4 @@ func (k Kind) message() proto.Message {
 	default:
 		return nil
 	}
-}
-
-func fromProto(fields map[string]*pb.Value) (payload.Object, error) {
-	if len(fields) > 0 {
-		return nil, errUnbuilt
-	}
-	return payload.Object{}, nil
 }

@@ -11,133 +11,299 @@ package shard
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
 	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	pb "github.com/qdrant/go-client/qdrant"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/sextantdb/sextant/engine/budget"
-	"github.com/sextantdb/sextant/engine/point"
-	"github.com/sextantdb/sextant/engine/query"
+	"github.com/sextantdb/sextant/engine/docstore"
+	"github.com/sextantdb/sextant/engine/oplog"
+	"github.com/sextantdb/sextant/engine/segment"
+	"github.com/sextantdb/sextant/engine/vector/distance"
 	"github.com/sextantdb/sextant/internal/apierror"
+	"github.com/sextantdb/sextant/internal/arena"
 	"github.com/sextantdb/sextant/internal/fsx"
 )
 
-// Options says where a shard is and how it works.
+// Options says where a shard is and how it works. The zero value of a field is
+// its default, unless it says otherwise.
 type Options struct {
-	// FS is the file system, Dir the shard's own directory on it. It is created
-	// when it is missing.
+	// FS is the file system, Dir the shard's own directory on it, which is made
+	// when missing. Both are required.
 	FS  fsx.FS
 	Dir string
-	// Config is the configuration of a new shard, with all defaults filled in.
-	// An existing shard has its own, which SetConfig changes; this one is then
-	// ignored.
+	// Log is the shard's stream in the log of its disk. Required. The shard is the
+	// only one to append to it while it is open.
+	Log *oplog.Stream
+	// Epoch is the leadership term under which operations are appended.
+	Epoch uint64
+	// Config is the configuration of a new shard, with all defaults filled in;
+	// nil is one without vectors. An existing shard has its own, which SetConfig
+	// changes; this one is then ignored.
 	Config *pb.CollectionConfig
+	// Kernels compare vectors; nil detects them.
+	Kernels *distance.Kernels
 	// Budget is the processor time shared with other shards; nil is unlimited.
 	Budget *budget.Budget
+	// Account counts the memory outside the heap; nil counts nothing.
+	Account *arena.Account
 	// Logger is where the shard reports what no caller hears; nil is silent.
 	Logger *slog.Logger
+	// Seed makes what the optimizer builds reproducible.
+	Seed uint64
+
+	// QueueBytes bounds the operations that are appended but not applied, 64 MiB
+	// by default. Submit waits for room.
+	QueueBytes int64
+	// CheckpointBytes is how much log makes a checkpoint due, 64 MiB by default.
+	CheckpointBytes int64
+	// CheckpointIdle is after how much time without operations what is in the log
+	// alone is written to files, 5 s by default.
+	CheckpointIdle time.Duration
+	// Manual leaves optimizing and checkpoints to calls of Optimize and
+	// Checkpoint. For tests, and tools that must not write.
+	Manual bool
+}
+
+func (o *Options) setDefaults() {
+	if o.Config == nil {
+		o.Config = &pb.CollectionConfig{}
+	}
+	if o.Kernels == nil {
+		o.Kernels = distance.Detect()
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.QueueBytes <= 0 {
+		o.QueueBytes = 64 << 20
+	}
+	if o.CheckpointBytes <= 0 {
+		o.CheckpointBytes = 64 << 20
+	}
+	if o.CheckpointIdle <= 0 {
+		o.CheckpointIdle = 5 * time.Second
+	}
 }
 
 // Shard is an open shard replica. Its methods are safe for concurrent use.
-type Shard struct{}
+//
+// Locks, in the order in which they may be taken: submitMu, stateMu. Neither is
+// held while an operation is applied or a query runs.
+type Shard struct {
+	o    Options
+	dir  *segment.Dir
+	docs *docstore.Store
 
-var errUnbuilt = apierror.New(apierror.NotImplemented, "shard: not built")
+	// state says which components there are. The applier replaces it.
+	state atomic.Pointer[state]
+	// broken is why the shard is in quarantine: nothing is read or applied.
+	broken atomic.Pointer[error]
 
-// Open opens the shard in o.Dir, or creates it: it reads the manifest, opens
-// the components and applies the log from the manifest's position.
-func Open(context.Context, Options) (*Shard, error) { return nil, errUnbuilt }
+	room *semaphore.Weighted // bytes of the queue
+	// submitMu guards nextSeq and closed, and keeps log and queue in one order.
+	submitMu sync.Mutex
+	nextSeq  uint64
+	closed   bool
+	queue    chan *Ticket
+	queued   atomic.Int64
+	// calls are functions that the applier runs between two operations.
+	calls       chan func()
+	applierDone chan struct{}
+	applied     atomic.Uint64 // sequence of the last applied operation
+	lastLog     *oplog.Ticket // its ticket; the applier's
 
-// Submit appends an operation to the log and queues it for application. It
-// blocks while the queue is full. An error means that the operation was not
-// appended. The result of the operation itself comes from the ticket.
-func (s *Shard) Submit(context.Context, Op) (*Ticket, error) { return nil, errUnbuilt }
-
-// Ticket follows one submitted operation.
-type Ticket struct{}
-
-// Seq returns the operation's position in the shard's log.
-func (t *Ticket) Seq() uint64 { return 0 }
-
-// Durable waits until the operation survives a power cut.
-func (t *Ticket) Durable(context.Context) error { return errUnbuilt }
-
-// Applied waits until the operation is durable and visible to every read. Its
-// error is the operation's own (a missing point: NotFound), or the context's.
-func (t *Ticket) Applied(context.Context) error { return errUnbuilt }
-
-// Query runs a leaf: a query without prefetch, whose query is none (points in
-// the order of their IDs), nearest to a dense or sparse vector given as numbers,
-// order_by, or sample. The hits are best first, at most offset+limit of them:
-// the offset is skipped by whoever merges the shards' answers. Payload and
-// vectors are filled as the message asks.
-func (s *Shard) Query(context.Context, *pb.QueryPoints) ([]query.Scored, error) {
-	return nil, errUnbuilt
+	optimizer optimizer
+	workers   sync.WaitGroup     // the optimizer
+	stop      context.CancelFunc // stops it
+	// use counts reads, so that Close waits for them.
+	use sync.RWMutex
+	// shut is set when the components are closed; guarded by use.
+	shut      bool
+	closeDone chan struct{}
 }
 
-// Fill adds payload and vectors to hits of an earlier query. Points deleted in
-// between are left without.
-func (s *Shard) Fill(context.Context, []query.Scored, *pb.WithPayloadSelector, *pb.WithVectorsSelector) error {
-	return errUnbuilt
+// Open opens the shard in o.Dir, or creates it: it reads the manifest, opens the
+// components and applies the log from the manifest's position.
+//
+// When files or log are damaged it returns a shard in quarantine and no error:
+// Err tells why, every call refuses, and the other shards of the process work.
+func Open(ctx context.Context, o Options) (*Shard, error) {
+	o.setDefaults()
+	s := &Shard{
+		o: o, dir: &segment.Dir{FS: o.FS, Path: o.Dir},
+		room:  semaphore.NewWeighted(o.QueueBytes),
+		queue: make(chan *Ticket, o.QueueBytes/minWeight+1), calls: make(chan func()),
+		applierDone: make(chan struct{}), closeDone: make(chan struct{}),
+	}
+	s.state.Store(&state{})
+	s.optimizer.wake = make(chan struct{}, 1)
+	switch err := s.recover(ctx); {
+	case err == nil:
+	case isDamage(err):
+		s.quarantine(err)
+	default:
+		s.closeComponents()
+		return nil, fmt.Errorf("open shard %s: %w", o.Dir, err)
+	}
+	go s.applyLoop()
+	background, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	if !o.Manual {
+		s.workers.Go(func() { s.optimizeLoop(background) })
+	}
+	return s, nil
 }
 
-// Retrieve returns the points that exist among ids, in the order of ids. A nil
-// payload selector means all of it, a nil vector selector no vectors.
-func (s *Shard) Retrieve(context.Context, []point.ID, *pb.WithPayloadSelector, *pb.WithVectorsSelector) ([]*pb.RetrievedPoint, error) {
-	return nil, errUnbuilt
+// isDamage tells bytes that can't be trusted from failures of the moment.
+func isDamage(err error) bool {
+	return errors.Is(err, segment.ErrCorrupted) || errors.Is(err, oplog.ErrCorrupted) ||
+		errors.Is(err, segment.ErrForeign) || errors.Is(err, segment.ErrNewer)
 }
 
-// Page is one page of a scroll.
-type Page struct {
-	// Points are in the order of IDs, or of the value asked for.
-	Points []*pb.RetrievedPoint
-	// Next is the first ID of the next page; nil at the end, and always with
-	// order_by.
-	Next *point.ID
+// recover brings the shard to the end of its log.
+func (s *Shard) recover(ctx context.Context) error {
+	m, err := s.manifest()
+	if err != nil {
+		return err
+	}
+	if err := s.openComponents(m); err != nil {
+		return err
+	}
+	s.applied.Store(m.Seq)
+	s.optimizer.seq = m.Seq
+	last := s.o.Log.Last().Seq
+	if last > m.Seq {
+		if err := s.replay(ctx, m.Seq+1); err != nil {
+			return fmt.Errorf("replay log: %w", err)
+		}
+	}
+	if at := s.applied.Load(); at < last {
+		return fmt.Errorf("replay log: ends at %d before %d: %w", at, last, oplog.ErrCorrupted)
+	}
+	s.nextSeq = s.applied.Load() + 1
+	return nil
 }
 
-// Scroll lists points. Its payload selector defaults to all.
-func (s *Shard) Scroll(context.Context, *pb.ScrollPoints) (Page, error) { return Page{}, errUnbuilt }
-
-// Count counts the points that pass filter (nil: all). When exact is false the
-// answer may be an estimate.
-func (s *Shard) Count(_ context.Context, _ *pb.Filter, _ bool) (uint64, error) {
-	return 0, errUnbuilt
+// manifest loads the manifest, or stores the first one.
+func (s *Shard) manifest() (*segment.Manifest, error) {
+	if err := s.o.FS.MkdirAll(s.o.Dir); err != nil {
+		return nil, err
+	}
+	m, err := s.dir.Load()
+	if !errors.Is(err, fs.ErrNotExist) {
+		return m, err
+	}
+	if _, err := NewSchema(s.o.Config); err != nil {
+		return nil, err
+	}
+	config, err := encodeConfig(&state{config: s.o.Config})
+	if err != nil {
+		return nil, err
+	}
+	m = &segment.Manifest{Epoch: s.o.Epoch, Config: config}
+	return m, s.dir.Store(m)
 }
 
-// Facet counts the points that pass a filter for each value of a field, most
-// points first, then by value. The counts are always exact.
-func (s *Shard) Facet(context.Context, *pb.FacetCounts) ([]*pb.FacetHit, error) {
-	return nil, errUnbuilt
+func (s *Shard) replay(ctx context.Context, from uint64) error {
+	want := from
+	return s.o.Log.Read(ctx, from, func(r oplog.Record) error {
+		if r.Seq != want {
+			return fmt.Errorf("operation %d where %d should be: %w", r.Seq, want, oplog.ErrCorrupted)
+		}
+		want++
+		op, err := DecodeOp(r.Data)
+		if err != nil {
+			// A record whose checksum is right: written by a newer version.
+			return fmt.Errorf("operation %d: %w: %w", r.Seq, err, segment.ErrNewer)
+		}
+		s.optimizer.logged.Add(int64(len(r.Data)))
+		_ = s.apply(r.Seq, op) // whoever submitted it has heard the result, or nobody will
+		return s.Err()
+	})
 }
 
-// Info describes a shard at one moment.
-type Info struct {
-	// Status is what clients poll: Yellow while operations or the optimizer have
-	// work, Grey after a restart when there is work that nothing has started,
-	// Red when the shard is quarantined or its optimizer failed, else Green.
-	Status pb.CollectionStatus
-	// OptimizerError is the last failure of the optimizer, "" when there is none.
-	OptimizerError string
-	// Points is the number of live points.
-	Points uint64
-	// IndexedVectors is the number of vectors in graphs, of all names together.
-	IndexedVectors uint64
-	// Segments is the number of parts that a search visits.
-	Segments uint64
-	// Queue is the number of operations appended, but not applied.
-	Queue uint64
-	// Seq is the position of the last applied operation.
-	Seq uint64
-	// Config is the current configuration.
-	Config *pb.CollectionConfig
-	// Indexes are the payload indexes by field name.
-	Indexes map[string]*pb.PayloadSchemaInfo
+// quarantine takes the shard out of service.
+func (s *Shard) quarantine(err error) {
+	err = apierror.New(apierror.Unavailable, "shard is in quarantine: %w", err)
+	if s.broken.CompareAndSwap(nil, &err) {
+		s.o.Logger.Error("shard is in quarantine", "dir", s.o.Dir, "error", err)
+	}
 }
 
-// Info describes the shard.
-func (s *Shard) Info() Info { return Info{} }
+// Err returns why the shard is in quarantine, nil when it isn't.
+func (s *Shard) Err() error {
+	if err := s.broken.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+var errClosed = apierror.New(apierror.Unavailable, "shard is closed")
+
+// enter begins a use of the components. The returned function ends it.
+func (s *Shard) enter() (leave func(), err error) {
+	s.use.RLock()
+	if s.shut {
+		s.use.RUnlock()
+		return nil, errClosed
+	}
+	if err := s.Err(); err != nil {
+		s.use.RUnlock()
+		return nil, err
+	}
+	pin := s.docs.Pin()
+	return func() {
+		pin.Release()
+		s.use.RUnlock()
+	}, nil
+}
+
+// enterRead is enter for a query, to which background work gives way.
+func (s *Shard) enterRead() (func(), error) {
+	leave, err := s.enter()
+	if err != nil {
+		return nil, err
+	}
+	s.o.Budget.Begin()
+	return func() {
+		s.o.Budget.End()
+		leave()
+	}, nil
+}
 
 // Close applies what is queued, writes a last checkpoint and releases
 // everything. It is idempotent. A shard that isn't closed loses nothing that
-// was acknowledged.
-func (s *Shard) Close() error { return nil }
+// was acknowledged. The log stays open: it isn't the shard's.
+func (s *Shard) Close() error {
+	s.submitMu.Lock()
+	first := !s.closed
+	if s.closed = true; first {
+		close(s.queue)
+	}
+	s.submitMu.Unlock()
+	if !first {
+		<-s.closeDone
+		return nil
+	}
+	defer close(s.closeDone)
+	s.stop()
+	s.workers.Wait()
+	<-s.applierDone
+	var err error
+	if s.Err() == nil {
+		err = s.checkpoint(context.Background())
+	}
+	s.use.Lock()
+	defer s.use.Unlock()
+	s.shut = true
+	s.closeComponents()
+	return err
+}

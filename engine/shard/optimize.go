@@ -1,0 +1,247 @@
+package shard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sextantdb/sextant/engine/oplog"
+	"github.com/sextantdb/sextant/engine/segment"
+)
+
+// optimizer is the background side of a shard: it indexes what has been
+// written, tidies up what has been deleted, and makes checkpoints.
+type optimizer struct {
+	wake chan struct{}
+	// logged counts the bytes of log since the last checkpoint.
+	logged atomic.Int64
+	// started says that the optimizer has looked for work since the shard was
+	// opened, busy that it is at work.
+	started, busy atomic.Bool
+	failure       atomic.Pointer[error]
+
+	// mu makes steps and checkpoints exclude each other, and guards the rest.
+	mu sync.Mutex
+	// seq is the position of the last checkpoint.
+	seq uint64
+	// stepped says that a step has changed something since the last checkpoint.
+	stepped bool
+}
+
+// poke wakes the optimizer when it sleeps.
+func (o *optimizer) poke() {
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
+}
+
+// optimizeLoop works until ctx ends.
+func (s *Shard) optimizeLoop(ctx context.Context) {
+	idle := time.NewTimer(s.o.CheckpointIdle)
+	defer idle.Stop()
+	for quiet := false; ctx.Err() == nil; {
+		s.optimizer.busy.Store(true)
+		more, err := s.optimizeOnce(ctx, quiet)
+		s.optimizer.busy.Store(false)
+		s.optimizer.started.Store(true)
+		s.fail(ctx, err)
+		if more && err == nil {
+			quiet = false
+			continue
+		}
+		if s.Err() != nil {
+			return
+		}
+		idle.Reset(s.o.CheckpointIdle)
+		wake := s.optimizer.wake
+		if err != nil {
+			wake = nil // try again later, not with the next operation
+		}
+		select {
+		case <-ctx.Done():
+		case <-wake:
+			quiet = false
+		case <-idle.C:
+			quiet = true
+		}
+	}
+}
+
+// optimizeOnce does one step, and a checkpoint when one is due: quiet makes it
+// due when there is anything to write.
+func (s *Shard) optimizeOnce(ctx context.Context, quiet bool) (more bool, err error) {
+	if err := s.Err(); err != nil {
+		return false, nil
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("optimizer panicked: %v\n%s", r, debug.Stack())
+			s.quarantine(err)
+		}
+	}()
+	if s.state.Load().optimizing() {
+		if more, err = s.step(ctx); err != nil {
+			return false, err
+		}
+	}
+	if logged := s.optimizer.logged.Load(); logged >= s.o.CheckpointBytes || quiet && !more && s.dirty() {
+		return more, s.checkpoint(ctx)
+	}
+	return more, nil
+}
+
+// dirty says whether a checkpoint would write anything.
+func (s *Shard) dirty() bool {
+	s.optimizer.mu.Lock()
+	defer s.optimizer.mu.Unlock()
+	return s.optimizer.stepped || s.applied.Load() != s.optimizer.seq
+}
+
+// fail remembers a failure for Info, or that there is none any more.
+func (s *Shard) fail(ctx context.Context, err error) {
+	switch {
+	case err == nil:
+		s.optimizer.failure.Store(nil)
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+	case isDamage(err):
+		s.quarantine(err)
+	default:
+		s.optimizer.failure.Store(&err)
+		s.o.Logger.ErrorContext(ctx, "optimizer failed", "dir", s.o.Dir, "error", err)
+	}
+}
+
+// step lets each index that has work do a bounded piece of it.
+func (s *Shard) step(ctx context.Context) (more bool, err error) {
+	s.optimizer.mu.Lock()
+	defer s.optimizer.mu.Unlock()
+	defer s.docs.Pin().Release() // a dropped index stays open until we are done
+	for name, x := range s.state.Load().tended() {
+		if !x.Pending() {
+			continue
+		}
+		release, err := s.o.Budget.Acquire(ctx)
+		if err != nil {
+			return false, err
+		}
+		again, err := x.Step(ctx)
+		release()
+		s.optimizer.stepped = true
+		if err != nil {
+			return false, fmt.Errorf("optimize %s: %w", name, err)
+		}
+		more = more || again
+	}
+	return more, nil
+}
+
+// Optimize works until no index has anything left to do.
+func (s *Shard) Optimize(ctx context.Context) error {
+	for {
+		leave, err := s.enter()
+		if err != nil {
+			return err
+		}
+		more, err := s.step(ctx)
+		leave()
+		if err != nil || !more {
+			return err
+		}
+	}
+}
+
+// Checkpoint writes everything applied so far into files, makes them the shard's
+// state and lets go of the log up to there.
+func (s *Shard) Checkpoint(ctx context.Context) error {
+	leave, err := s.enter()
+	if err != nil {
+		return err
+	}
+	defer leave()
+	return s.checkpoint(ctx)
+}
+
+func (s *Shard) checkpoint(ctx context.Context) (err error) {
+	s.optimizer.mu.Lock()
+	defer s.optimizer.mu.Unlock()
+	if err := s.Err(); err != nil {
+		return err
+	}
+	defer s.docs.Pin().Release()
+	var f frozen
+	if err := s.between(ctx, func() { f = s.freeze() }); err != nil {
+		return err
+	}
+	if err := s.persist(ctx, &f); err != nil {
+		for _, name := range f.names {
+			f.parts[name].Abort()
+		}
+		err = fmt.Errorf("write checkpoint at %d: %w", f.manifest.Seq, err)
+		if isDamage(err) {
+			s.quarantine(err)
+		}
+		return err
+	}
+	s.optimizer.logged.Add(-f.logged)
+	s.optimizer.seq, s.optimizer.stepped = f.manifest.Seq, false
+	for _, name := range f.names {
+		err = errors.Join(err, f.parts[name].Commit())
+	}
+	return errors.Join(err, s.dir.RemoveDead(), s.o.Log.Release(f.manifest.Seq))
+}
+
+// frozen is the state of a shard between two operations.
+type frozen struct {
+	manifest segment.Manifest
+	logged   int64
+	parts    map[string]segment.Checkpoint
+	names    []string      // of parts, in order
+	last     *oplog.Ticket // of the last operation; nil when it was replayed
+	err      error
+}
+
+// freeze is called by the applier.
+func (s *Shard) freeze() frozen {
+	st := s.state.Load()
+	f := frozen{parts: map[string]segment.Checkpoint{}, logged: s.optimizer.logged.Load(), last: s.lastLog}
+	f.manifest = segment.Manifest{
+		Epoch: s.o.Epoch, Seq: s.applied.Load(), NextDoc: uint32(s.docs.Next()),
+		Files: map[string][]segment.FileInfo{},
+	}
+	f.manifest.Config, f.err = encodeConfig(st)
+	f.parts[docsName] = s.docs.Freeze()
+	for name, c := range st.persistent() {
+		f.parts[name] = c.Freeze()
+	}
+	f.names = slices.Sorted(maps.Keys(f.parts))
+	return f
+}
+
+// persist writes a frozen state and makes it the shard's.
+func (s *Shard) persist(ctx context.Context, f *frozen) error {
+	if f.err != nil {
+		return f.err
+	}
+	for _, name := range f.names {
+		files, err := f.parts[name].Write(ctx, s.dir)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		f.manifest.Files[name] = files
+	}
+	// The files must not be ahead of the log, or a power cut would leave a shard
+	// that has operations which its log doesn't know.
+	if f.last != nil {
+		if err := f.last.Wait(ctx); err != nil {
+			return err
+		}
+	}
+	return s.dir.Store(&f.manifest)
+}

@@ -1,0 +1,99 @@
+package shard
+
+import (
+	"context"
+
+	"github.com/RoaringBitmap/roaring/v2"
+	pb "github.com/qdrant/go-client/qdrant"
+
+	"github.com/sextantdb/sextant/engine/filter"
+	"github.com/sextantdb/sextant/engine/vector"
+)
+
+// checkEvery is after how many documents a scan looks at its context.
+const checkEvery = 1024
+
+// restriction is a compiled filter with the way it is to be evaluated. The zero
+// value lets all documents pass.
+type restriction struct {
+	program *filter.Program   // nil: all pass
+	docs    *roaring.Bitmap   // the passing documents, when the indexes can tell; else nil
+	match   func(uint32) bool // nil: all pass
+	// estimate is the expected number of passing documents.
+	estimate int
+}
+
+// restrict compiles a filter and chooses: a bitmap when the indexes give one
+// without reading payloads, else document by document.
+func (s *Shard) restrict(ctx context.Context, st *state, f *pb.Filter) (restriction, error) {
+	if emptyFilter(f) {
+		return restriction{estimate: s.docs.Len()}, nil
+	}
+	p, err := filter.Compile(f, s.source(st))
+	if err != nil {
+		return restriction{}, err
+	}
+	r := restriction{program: p, match: p.Match}
+	if p.CanBitmap() {
+		if r.docs, err = p.Bitmap(ctx); err != nil {
+			return restriction{}, err
+		}
+		r.match, r.estimate = r.docs.Contains, int(r.docs.GetCardinality())
+		return r, nil
+	}
+	_, r.estimate, _ = p.Estimate()
+	return r, nil
+}
+
+// emptyFilter says whether f has no condition, and so lets all pass.
+func emptyFilter(f *pb.Filter) bool {
+	return len(f.GetMust())+len(f.GetShould())+len(f.GetMustNot()) == 0 && f.GetMinShould() == nil
+}
+
+func (r restriction) passes(doc uint32) bool { return r.match == nil || r.match(doc) }
+
+func (r restriction) all() bool { return r.match == nil }
+
+// vectorFilter is the restriction as vector indexes take it.
+func (r restriction) vectorFilter() vector.Filter {
+	if r.docs != nil {
+		return vector.Filter{Docs: r.docs, Estimate: r.estimate}
+	}
+	return vector.Filter{Match: r.match, Estimate: r.estimate}
+}
+
+// each calls f for each passing live document in ascending order until it
+// returns false.
+func (s *Shard) each(ctx context.Context, r restriction, f func(doc uint32) bool) error {
+	looked := 0
+	visit := func(doc uint32, passes bool) bool {
+		if looked++; looked%checkEvery == 0 && ctx.Err() != nil {
+			return false
+		}
+		return !passes || f(doc)
+	}
+	if r.docs == nil {
+		s.docs.EachLive(func(doc uint32) bool { return visit(doc, r.passes(doc)) })
+		return ctx.Err()
+	}
+	for it := r.docs.Iterator(); it.HasNext(); {
+		if doc := it.Next(); !visit(doc, s.docs.Live(doc)) {
+			break
+		}
+	}
+	return ctx.Err()
+}
+
+// passing returns the documents that pass a program, in ascending order.
+func (s *Shard) passing(ctx context.Context, st *state, f *pb.Filter) ([]uint32, error) {
+	r, err := s.restrict(ctx, st, f)
+	if err != nil {
+		return nil, err
+	}
+	var docs []uint32
+	err = s.each(ctx, r, func(doc uint32) bool {
+		docs = append(docs, doc)
+		return true
+	})
+	return docs, err
+}
