@@ -63,10 +63,13 @@ func (s *search) execute(live int) (tail uint32, err error) {
 // passed is met again at its new row.
 func (s *search) scanTail(from uint32) error {
 	if from == math.MaxUint32 || from > 0 && s.q.IndexedOnly {
+		s.stale = s.stale || !s.refresh()
 		return nil
 	}
-	const rounds = 8 // the scan is faster than the applier; it ends soon
+	const rounds = 100 // the scan is faster than the applier: it ends soon
 	for range rounds {
+		fresh := s.refresh()
+		s.stale = s.stale || !fresh // the last try answers from the rows it has
 		to := s.v.rows()
 		if from >= to {
 			break
@@ -78,6 +81,9 @@ func (s *search) scanTail(from uint32) error {
 			return err
 		}
 		from = to
+		if !fresh {
+			break
+		}
 	}
 	return s.raw.err
 }

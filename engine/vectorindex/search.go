@@ -108,6 +108,7 @@ type search struct {
 	q       *Query
 	k       int
 	raw     rawScorer
+	held    []*view             // all views in use; v is the last one
 	codes   *codes              // the codes that are used; nil: raw vectors
 	code    *quantization.Query // over codes
 	match   func(doc uint32) bool
@@ -170,7 +171,8 @@ func (s *search) run(last bool) ([]vector.Hit, error) {
 	if v == nil {
 		return nil, ErrClosed
 	}
-	defer v.release()
+	s.held = append(s.held[:0], v)
+	defer s.releaseAll()
 	s.use(v)
 	s.profile = Profile{Plan: PlanEmpty}
 	s.raw.err, s.stale, s.moved, s.lost = nil, false, false, 0
@@ -186,18 +188,6 @@ func (s *search) run(last bool) ([]vector.Hit, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Rows that were appended meanwhile are in the newest view. The first one stays
-	// in use: its codes do.
-	now := s.ix.acquire()
-	if now == nil {
-		return nil, ErrClosed
-	}
-	defer now.release()
-	if now.gen == v.gen {
-		s.use(now)
-	} else if !last {
-		return nil, nil
-	}
 	if err := s.scanTail(tail); err != nil {
 		return nil, err
 	}
@@ -210,6 +200,29 @@ func (s *search) run(last bool) ([]vector.Hit, error) {
 }
 
 func (s *search) use(v *view) { s.v, s.raw.v = v, v }
+
+func (s *search) releaseAll() {
+	for _, v := range s.held {
+		v.release()
+	}
+	clear(s.held)
+}
+
+// refresh goes on with the newest view, in which are the rows that were appended
+// meanwhile. Earlier ones stay held: their codes are in use. It returns false
+// when rows have other numbers now.
+func (s *search) refresh() bool {
+	now := s.ix.acquire()
+	if now == nil {
+		return false
+	}
+	s.held = append(s.held, now)
+	if now.gen != s.v.gen {
+		return false
+	}
+	s.use(now)
+	return true
+}
 
 // useCodes prepares the query over the codes when they are to be used. What it
 // returns gives them back.
