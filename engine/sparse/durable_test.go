@@ -318,7 +318,7 @@ func TestFlippedBytes(t *testing.T) {
 		for off := int64(0); off < file.Size; off += 1 + int64(rng.IntN(7)) {
 			left := mem.KillClone()
 			require.NoError(t, fsx.FlipBits(left, "/shard/"+file.Name, off, 1<<rng.IntN(8)))
-			if err := tryAll(left, o, m.Files["sparse"], q, t); err != nil {
+			if err := tryAll(t, left, o, m.Files["sparse"], q); err != nil {
 				require.True(t, errors.Is(err, segment.ErrCorrupted) || errors.Is(err, segment.ErrForeign) || errors.Is(err, segment.ErrNewer), err)
 				found++
 			}
@@ -328,7 +328,7 @@ func TestFlippedBytes(t *testing.T) {
 }
 
 // tryAll opens an index and asks for everything; answers that come must be right.
-func tryAll(fsys fsx.FS, o *oracle, files []segment.FileInfo, q Query, t *testing.T) error {
+func tryAll(t *testing.T, fsys fsx.FS, o *oracle, files []segment.FileInfo, q Query) error {
 	t.Helper()
 	ix, err := Open(Options{Dir: &segment.Dir{FS: fsys, Path: "/shard"}, Files: files, Config: Config{IDF: o.idf}})
 	if err != nil {
