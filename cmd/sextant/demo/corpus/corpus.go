@@ -55,12 +55,14 @@ type Entry struct {
 	Signature string
 	// Text is the doc comment.
 	Text string
+	// Synopsis is the first sentence of the package's comment.
+	Synopsis string
 }
 
 // Searchable is the text to be indexed: the name and its words, the
 // declaration, and the comment.
 func (e Entry) Searchable() string {
-	return e.Name + " " + strings.Join(Words(e.Name), " ") + "\n" + e.Signature + "\n" + e.Text
+	return e.Name + " " + e.ImportPath + " " + strings.Join(Words(e.Name), " ") + "\n" + e.Signature + "\n" + e.Text
 }
 
 // Words splits an identifier or path into its words: "json.NewDecoder" gives

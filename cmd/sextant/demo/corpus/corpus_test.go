@@ -60,6 +60,7 @@ func Undocumented() {}
 `
 
 func sampleRoot(t *testing.T) string {
+	t.Helper()
 	return tree(t, map[string]string{
 		"src/fmt/print.go":        sample,
 		"src/fmt/print_test.go":   "// Package fmt tests.\npackage fmt\n",
@@ -114,8 +115,9 @@ func TestEntry(t *testing.T) {
 		Since: "go1.2", Minor: 2,
 		Signature: "func (p *Printer) Print(a ...any) (n int, err error)",
 		Text:      "Print prints. It\ntakes two lines.",
+		Synopsis:  "Package fmt prints.",
 	}, entries[i])
-	require.Contains(t, entries[i].Searchable(), "fmt.Printer.Print fmt Printer Print\nfunc (p")
+	require.Contains(t, entries[i].Searchable(), "fmt.Printer.Print fmt fmt Printer Print\nfunc (p")
 	for _, e := range entries {
 		require.Equal(t, e.Name != "fmt.helper", e.Exported, e.Name)
 	}

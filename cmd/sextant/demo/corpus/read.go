@@ -19,11 +19,13 @@ const maxSignature = 400
 
 // reader collects the entries of one package.
 type reader struct {
-	fset    *token.FileSet
-	path    string
-	pkg     *doc.Package
-	since   history
-	entries []Entry
+	fset  *token.FileSet
+	path  string
+	pkg   *doc.Package
+	since history
+	// synopsis is the first sentence of the package's comment.
+	synopsis string
+	entries  []Entry
 }
 
 // readPackage reads one package; one without files for the platform gives no
@@ -31,8 +33,7 @@ type reader struct {
 func readPackage(root, importPath string, since history) ([]Entry, error) {
 	dir := filepath.Join(root, "src", filepath.FromSlash(importPath))
 	info, err := platform(root).ImportDir(dir, build.ImportComment)
-	var none *build.NoGoError
-	if errors.As(err, &none) {
+	if _, none := errors.AsType[*build.NoGoError](err); none {
 		return nil, nil
 	}
 	if err != nil {
@@ -51,7 +52,7 @@ func readPackage(root, importPath string, since history) ([]Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &reader{fset: fset, path: importPath, pkg: pkg, since: since}
+	r := &reader{fset: fset, path: importPath, pkg: pkg, since: since, synopsis: pkg.Synopsis(pkg.Doc)}
 	r.readAll()
 	return r.entries, nil
 }
@@ -79,7 +80,7 @@ func (r *reader) add(kind, symbol, signature, text string) {
 	}
 	e := Entry{
 		Kind: kind, Package: r.pkg.Name, ImportPath: r.path, Name: r.pkg.Name,
-		Signature: shorten(signature), Text: text, Exported: true,
+		Signature: shorten(signature), Text: text, Synopsis: r.synopsis, Exported: true,
 	}
 	if symbol != "" {
 		e.Name += "." + symbol
