@@ -1,6 +1,7 @@
 package placement_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/uuid"
@@ -26,7 +27,7 @@ func TestAddingAShardMovesPointsOnlyToIt(t *testing.T) {
 		for i := range shards {
 			shards[i] = uint32(i)
 		}
-		before, after := placement.NewRing(shards), placement.NewRing(append(shards, n))
+		before, after := placement.NewRing(shards), placement.NewRing(slices.Concat(shards, []uint32{n}))
 		id := drawID(t)
 		if was, is := before.Shard(id), after.Shard(id); was != is {
 			require.Equal(t, n, is)

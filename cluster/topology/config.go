@@ -44,10 +44,10 @@ func builtin() *pb.CollectionConfig {
 		Params: &pb.CollectionParams{},
 		HnswConfig: &pb.HnswConfigDiff{
 			M: proto.Uint64(16), EfConstruct: proto.Uint64(100), FullScanThreshold: proto.Uint64(10_000),
-			MaxIndexingThreads: proto.Uint64(0), OnDisk: new(bool),
+			MaxIndexingThreads: proto.Uint64(0), OnDisk: new(bool), //nolint:staticcheck // clients expect the old spelling in collection info
 		},
 		OptimizerConfig: &pb.OptimizersConfigDiff{
-			DeletedThreshold: proto.Float64(0.2), VacuumMinVectorNumber: proto.Uint64(1000),
+			DeletedThreshold: new(0.2), VacuumMinVectorNumber: proto.Uint64(1000),
 			DefaultSegmentNumber: proto.Uint64(0), IndexingThreshold: proto.Uint64(10_000),
 			FlushIntervalSec: proto.Uint64(5),
 		},
@@ -73,9 +73,9 @@ func NewConfig(req *pb.CreateCollection, d Defaults) (*pb.CollectionConfig, erro
 	}
 	c.Params = &pb.CollectionParams{
 		ShardNumber:            firstNonZero(req.GetShardNumber(), d.ShardNumber, 1),
-		ReplicationFactor:      proto.Uint32(firstNonZero(req.GetReplicationFactor(), d.ReplicationFactor, 1)),
-		WriteConsistencyFactor: proto.Uint32(firstNonZero(req.GetWriteConsistencyFactor(), d.WriteConsistencyFactor, 1)),
-		OnDiskPayload:          onDisk,
+		ReplicationFactor:      new(firstNonZero(req.GetReplicationFactor(), d.ReplicationFactor, 1)),
+		WriteConsistencyFactor: new(firstNonZero(req.GetWriteConsistencyFactor(), d.WriteConsistencyFactor, 1)),
+		OnDiskPayload:          onDisk, //nolint:staticcheck // clients expect the old spelling in collection info
 		VectorsConfig:          proto.CloneOf(req.GetVectorsConfig()),
 		SparseVectorsConfig:    proto.CloneOf(req.GetSparseVectorsConfig()),
 		ShardingMethod:         req.ShardingMethod,
@@ -137,19 +137,19 @@ func mergeParams(p *pb.CollectionParams, d *pb.CollectionParamsDiff) {
 		return
 	}
 	if d.ReplicationFactor != nil {
-		p.ReplicationFactor = proto.Uint32(d.GetReplicationFactor())
+		p.ReplicationFactor = new(d.GetReplicationFactor())
 	}
 	if d.WriteConsistencyFactor != nil {
-		p.WriteConsistencyFactor = proto.Uint32(d.GetWriteConsistencyFactor())
+		p.WriteConsistencyFactor = new(d.GetWriteConsistencyFactor())
 	}
 	if d.OnDiskPayload != nil { //nolint:staticcheck // deprecated by the API, still sent by clients
 		p.OnDiskPayload = d.GetOnDiskPayload() //nolint:staticcheck // as above
 	}
 	if d.ReadFanOutFactor != nil {
-		p.ReadFanOutFactor = proto.Uint32(d.GetReadFanOutFactor())
+		p.ReadFanOutFactor = new(d.GetReadFanOutFactor())
 	}
 	if d.ReadFanOutDelayMs != nil {
-		p.ReadFanOutDelayMs = proto.Uint64(d.GetReadFanOutDelayMs())
+		p.ReadFanOutDelayMs = new(d.GetReadFanOutDelayMs())
 	}
 	if d.Payload != nil {
 		p.Payload = proto.CloneOf(d.GetPayload())
@@ -342,7 +342,7 @@ func (v *faults) mergeVectors(p *pb.CollectionParams, d *pb.VectorsConfigDiff) {
 	for name, diff := range diffs {
 		have, ok := dense[name]
 		if !ok {
-			v.wrong = append(v.wrong, fmt.Sprintf("Not existing vector name error: %s", name))
+			v.wrong = append(v.wrong, "Not existing vector name error: "+name)
 			continue
 		}
 		if diff.HnswConfig != nil {

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io/fs"
-	"path"
+	"maps"
 	"strings"
 
 	pb "github.com/qdrant/go-client/qdrant"
@@ -36,6 +36,7 @@ type Store struct {
 type storedState struct {
 	Collections []storedCollection `json:"collections"`
 	Aliases     map[string]string  `json:"aliases,omitempty"`
+	Dropped     map[string]string  `json:"dropped,omitempty"`
 }
 
 type storedCollection struct {
@@ -52,53 +53,31 @@ func (st Store) Save(s *State) error {
 	if err != nil {
 		return fmt.Errorf("encode topology: %w", err)
 	}
-	temp := st.Path + ".new"
-	f, err := st.FS.Create(temp)
-	if err != nil {
-		return fmt.Errorf("create %s: %w", temp, err)
-	}
 	header := fmt.Sprintf(storeHeader, crc32.Checksum(body, castagnoli))
-	_, err = f.Write(append([]byte(header), body...))
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("write %s: %w", temp, err)
-	}
-	if err := st.FS.Rename(temp, st.Path); err != nil {
-		return fmt.Errorf("replace %s: %w", st.Path, err)
-	}
-	if err := st.FS.SyncDir(path.Dir(st.Path)); err != nil {
-		return fmt.Errorf("sync directory of %s: %w", st.Path, err)
+	if err := fsx.WriteAtomic(st.FS, st.Path, append([]byte(header), body...)); err != nil {
+		return fmt.Errorf("save topology: %w", err)
 	}
 	return nil
 }
 
-// Load reads the state back; a missing file is an empty state.
-func (st Store) Load() (*State, error) {
-	f, err := st.FS.Open(st.Path)
+// Load reads the state back. A missing file is an empty state, and found is
+// false.
+func (st Store) Load() (s *State, found bool, err error) {
+	raw, err := fsx.ReadFile(st.FS, st.Path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return &State{}, nil
+		return &State{}, false, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", st.Path, err)
+		return nil, false, fmt.Errorf("load topology: %w", err)
 	}
-	size, err := f.Size()
-	if err == nil {
-		raw := make([]byte, size)
-		_, err = f.ReadAt(raw, 0)
-		if err == nil {
-			var s *State
-			if s, err = unmarshal(raw); err == nil {
-				return s, f.Close()
-			}
-		}
+	if s, err = unmarshal(raw); err != nil {
+		return nil, true, fmt.Errorf("read %s: %w", st.Path, err)
 	}
-	return nil, errors.Join(fmt.Errorf("read %s: %w", st.Path, err), f.Close())
+	return s, true, nil
 }
 
 func marshal(s *State) ([]byte, error) {
-	out := storedState{Aliases: s.aliases}
+	out := storedState{Aliases: s.aliases, Dropped: s.dropped}
 	for _, c := range s.Collections() {
 		config, err := protojson.Marshal(c.Config)
 		if err != nil {
@@ -131,10 +110,9 @@ func unmarshal(raw []byte) (*State, error) {
 	if err := json.Unmarshal([]byte(body), &in); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrCorrupted, err)
 	}
-	s := &State{collections: map[string]*Collection{}, aliases: map[string]string{}}
-	for alias, target := range in.Aliases {
-		s.aliases[alias] = target
-	}
+	s := &State{collections: map[string]*Collection{}, aliases: map[string]string{}, dropped: map[string]string{}}
+	maps.Copy(s.aliases, in.Aliases)
+	maps.Copy(s.dropped, in.Dropped)
 	// Fields of a newer version are dropped rather than fatal, so that a node can
 	// be taken back one version.
 	lenient := protojson.UnmarshalOptions{DiscardUnknown: true}

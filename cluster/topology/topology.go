@@ -50,7 +50,19 @@ func (c *Collection) clone() *Collection {
 type State struct {
 	collections map[string]*Collection
 	aliases     map[string]string // alias → collection
+	dropped     map[string]string // incarnation → collection name
 }
+
+// Clone returns a copy that can be changed without changing s. Collections are
+// shared: they are replaced, never changed.
+func (s *State) Clone() *State {
+	return &State{collections: maps.Clone(s.collections), aliases: maps.Clone(s.aliases), dropped: maps.Clone(s.dropped)}
+}
+
+// Dropped returns the deleted collections whose data may still be on disk:
+// incarnation → name. Only what is listed here may be removed from a disk, so
+// that a lost topology never costs data.
+func (s *State) Dropped() map[string]string { return maps.Clone(s.dropped) }
 
 // Collection returns a collection by its own name or by an alias.
 func (s *State) Collection(name string) (*Collection, error) {
@@ -104,7 +116,7 @@ type Command interface {
 // s is unchanged.
 func (s *State) Apply(c Command) (changed bool, err error) {
 	if s.collections == nil {
-		s.collections, s.aliases = map[string]*Collection{}, map[string]string{}
+		s.collections, s.aliases, s.dropped = map[string]*Collection{}, map[string]string{}, map[string]string{}
 	}
 	return c.apply(s)
 }
@@ -134,13 +146,27 @@ type DeleteCollection struct {
 	Name string
 }
 
-func (c DeleteCollection) apply(s *State) (bool, error) {
-	if _, ok := s.collections[c.Name]; !ok {
+func (c DeleteCollection) apply(s *State) (bool, error) { //nolint:unparam // a Command may refuse, this one never does
+	old, ok := s.collections[c.Name]
+	if !ok {
 		return false, nil
 	}
+	s.dropped[old.Incarnation] = old.Name
 	delete(s.collections, c.Name)
 	maps.DeleteFunc(s.aliases, func(_, target string) bool { return target == c.Name })
 	return true, nil
+}
+
+// ForgetDropped says that the data of a deleted collection is gone.
+type ForgetDropped struct {
+	// Incarnation is the collection that was deleted.
+	Incarnation string
+}
+
+func (c ForgetDropped) apply(s *State) (bool, error) { //nolint:unparam // as above
+	_, ok := s.dropped[c.Incarnation]
+	delete(s.dropped, c.Incarnation)
+	return ok, nil
 }
 
 // ReplaceConfig gives a collection another configuration.

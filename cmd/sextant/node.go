@@ -47,7 +47,7 @@ func newRoot() *cobra.Command {
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.CompletionOptions.HiddenDefaultCmd = true
 	f.register(root)
-	root.AddCommand(newDemo())
+	root.AddCommand(newDemo(), newBench())
 	return root
 }
 

@@ -26,7 +26,7 @@ var mayImport = map[string][]string{
 	"server":   {"cluster", "engine", "internal"},
 	"embedded": {"cluster", "engine", "internal"},
 	"operator": {"client", "internal"},
-	"cmd":      {"server", "cluster", "engine", "operator", "client", "embedded", "internal"},
+	"cmd":      {"bench", "server", "cluster", "engine", "operator", "client", "embedded", "internal"},
 	"bench":    {"engine", "client", "internal"},
 	"tests":    {"server", "cluster", "engine", "client", "embedded", "internal"},
 	"examples": {"embedded", "client"},

@@ -64,8 +64,6 @@ func (c *checks) err() error {
 	if len(c.complaints) == 0 {
 		return nil
 	}
-	// Named vectors are looked at in no order.
-	slices.Sort(c.complaints)
 	return &apierror.Error{Kind: apierror.Validation, Msg: "[" + strings.Join(c.complaints, "; ") + "]"}
 }
 

@@ -1,0 +1,334 @@
+package coordinator_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	pb "github.com/qdrant/go-client/qdrant"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/testing/protocmp"
+
+	"github.com/sextantdb/sextant/cluster/coordinator"
+	"github.com/sextantdb/sextant/engine/payload"
+	"github.com/sextantdb/sextant/internal/apierror"
+	"github.com/sextantdb/sextant/internal/fsx"
+)
+
+func open(t *testing.T, fs fsx.FS) *coordinator.Coordinator {
+	t.Helper()
+	c, err := coordinator.Open(t.Context(), coordinator.Options{FS: fs, StoragePath: "/storage"})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, c.Close()) })
+	return c
+}
+
+func create(t *testing.T, c *coordinator.Coordinator, name string, shards uint32) {
+	t.Helper()
+	_, err := c.Collections().Create(t.Context(), &pb.CreateCollection{
+		CollectionName: name, ShardNumber: new(shards),
+		VectorsConfig:       pb.NewVectorsConfigMap(map[string]*pb.VectorParams{"v": {Size: 4, Distance: pb.Distance_Euclid}}),
+		SparseVectorsConfig: pb.NewSparseVectorsConfig(map[string]*pb.SparseVectorParams{"s": {}}),
+	})
+	require.NoError(t, err)
+}
+
+func randomPoint(rng *rand.Rand, id uint64) *pb.PointStruct {
+	dense := make([]float32, 4)
+	for i := range dense {
+		dense[i] = rng.Float32()
+	}
+	return &pb.PointStruct{
+		Id: pb.NewIDNum(id),
+		Vectors: pb.NewVectorsMap(map[string]*pb.Vector{
+			"v": pb.NewVectorDense(dense),
+			"s": pb.NewVectorSparse([]uint32{uint32(rng.IntN(5)), 10}, []float32{rng.Float32(), rng.Float32()}),
+		}),
+		Payload: pb.NewValueMap(map[string]any{"n": rng.IntN(20), "unique": int(id), "color": []string{"red", "green", "blue"}[rng.IntN(3)]}),
+	}
+}
+
+// reads are queries whose answers are fully determined.
+func reads(name string, rng *rand.Rand) []*pb.QueryPoints {
+	dense := pb.NewVectorInput(rng.Float32(), rng.Float32(), rng.Float32(), rng.Float32())
+	sparse := pb.NewVectorInputSparse([]uint32{uint32(rng.IntN(5)), 10}, []float32{1, 0.5})
+	red := &pb.Filter{Must: []*pb.Condition{pb.NewMatch("color", "red")}}
+	nearest := pb.NewQueryNearest
+	prefetch := []*pb.PrefetchQuery{
+		{Query: nearest(dense), Using: new("v"), Limit: proto.Uint64(15)},
+		{Query: nearest(sparse), Using: new("s"), Limit: proto.Uint64(15), Filter: red},
+	}
+	list := []*pb.QueryPoints{
+		{Query: nearest(dense), Using: new("v")},
+		{Query: nearest(dense), Using: new("v"), Filter: red, Limit: proto.Uint64(7), Offset: proto.Uint64(3)},
+		{Query: nearest(dense), Using: new("v"), ScoreThreshold: proto.Float32(0.4)},
+		{Query: nearest(sparse), Using: new("s"), WithVectors: pb.NewWithVectorsInclude("s")},
+		{Query: pb.NewQueryFusion(pb.Fusion_RRF), Prefetch: prefetch},
+		{Query: pb.NewQueryFusion(pb.Fusion_DBSF), Prefetch: prefetch, Offset: proto.Uint64(2)},
+		{Query: nearest(dense), Using: new("v"), Prefetch: prefetch[1:], Limit: proto.Uint64(5)},
+		{Query: pb.NewQueryOrderBy(&pb.OrderBy{Key: "unique", Direction: pb.Direction_Desc.Enum()}), Limit: proto.Uint64(9)},
+		{Filter: red, Limit: proto.Uint64(12)},
+		{Query: nearest(dense), Using: new("v"), Filter: red, Limit: proto.Uint64(1 << 40), Offset: proto.Uint64(1 << 63)},
+	}
+	for _, q := range list {
+		q.CollectionName, q.WithPayload = name, pb.NewWithPayload(true)
+	}
+	return list
+}
+
+// The answers of a collection don't depend on its number of shards.
+func TestShardsDoNotShow(t *testing.T) {
+	c := open(t, fsx.NewMem())
+	points := c.Points()
+	names := []string{"one", "five"}
+	create(t, c, names[0], 1)
+	create(t, c, names[1], 5)
+	both := func(do func(name string)) {
+		for _, name := range names {
+			do(name)
+		}
+	}
+	both(func(name string) {
+		_, err := points.CreateFieldIndex(t.Context(), &pb.CreateFieldIndexCollection{
+			CollectionName: name, FieldName: "unique", FieldType: pb.FieldType_FieldTypeInteger.Enum(), Wait: new(true),
+		})
+		require.NoError(t, err)
+	})
+	rng := rand.New(rand.NewPCG(11, 12))
+	for round := range 8 {
+		batch := make([]*pb.PointStruct, 30)
+		for i := range batch {
+			batch[i] = randomPoint(rng, rng.Uint64N(150))
+		}
+		both(func(name string) { write(t, points, name, batch, round) })
+		seed := rng.Uint64()
+		var answers [2][]*pb.QueryPoints
+		for i, name := range names {
+			answers[i] = reads(name, rand.New(rand.NewPCG(seed, 0)))
+		}
+		for q := range answers[0] {
+			one, err := points.Query(t.Context(), answers[0][q])
+			require.NoError(t, err)
+			five, err := points.Query(t.Context(), answers[1][q])
+			require.NoError(t, err)
+			require.Empty(t, cmp.Diff(plain(one.GetResult()), plain(five.GetResult()), protocmp.Transform()), "round %d, query %d", round, q)
+		}
+		require.Equal(t, pages(t, points, names[0]), pages(t, points, names[1]))
+	}
+}
+
+func write(t *testing.T, points *coordinator.Points, name string, batch []*pb.PointStruct, round int) {
+	t.Helper()
+	_, err := points.Upsert(t.Context(), &pb.UpsertPoints{CollectionName: name, Points: batch, Wait: new(true)})
+	require.NoError(t, err)
+	_, err = points.Delete(t.Context(), &pb.DeletePoints{
+		CollectionName: name, Wait: new(true),
+		Points: pb.NewPointsSelectorFilter(&pb.Filter{Must: []*pb.Condition{pb.NewMatchInt("n", int64(round))}}),
+	})
+	require.NoError(t, err)
+	_, err = points.SetPayload(t.Context(), &pb.SetPayloadPoints{
+		CollectionName: name, Wait: new(true), Payload: pb.NewValueMap(map[string]any{"round": round}),
+		PointsSelector: pb.NewPointsSelectorFilter(&pb.Filter{Must: []*pb.Condition{pb.NewMatch("color", "blue")}}),
+	})
+	require.NoError(t, err)
+}
+
+// plain drops what may differ: versions are positions in a shard's log. Payloads
+// become maps, because points that came as maps have keys in no fixed order.
+func plain(hits []*pb.ScoredPoint) []*pb.ScoredPoint {
+	for _, h := range hits {
+		h.Version = 0
+		h.Payload = payload.ToProto(payload.Attached(h))
+		h.ProtoReflect().SetUnknown(nil)
+	}
+	return hits
+}
+
+func pages(t *testing.T, points *coordinator.Points, name string) (ids []uint64) {
+	t.Helper()
+	req := &pb.ScrollPoints{CollectionName: name, Limit: proto.Uint32(7), WithPayload: pb.NewWithPayload(false)}
+	for {
+		page, err := points.Scroll(t.Context(), req)
+		require.NoError(t, err)
+		for _, p := range page.GetResult() {
+			ids = append(ids, p.GetId().GetNum())
+		}
+		if req.Offset = page.GetNextPageOffset(); req.Offset == nil {
+			return ids
+		}
+	}
+}
+
+func count(t *testing.T, c *coordinator.Coordinator, name string) uint64 {
+	t.Helper()
+	r, err := c.Points().Count(t.Context(), &pb.CountPoints{CollectionName: name})
+	require.NoError(t, err)
+	return r.GetResult().GetCount()
+}
+
+func TestEverythingIsThereAfterAReopen(t *testing.T) {
+	fs := fsx.NewMem()
+	c := open(t, fs)
+	create(t, c, "a", 2)
+	rng := rand.New(rand.NewPCG(1, 1))
+	for id := range uint64(50) {
+		_, err := c.Points().Upsert(t.Context(), &pb.UpsertPoints{CollectionName: "a", Points: []*pb.PointStruct{randomPoint(rng, id)}})
+		require.NoError(t, err)
+	}
+	_, err := c.Points().CreateFieldIndex(t.Context(), &pb.CreateFieldIndexCollection{
+		CollectionName: "a", FieldName: "color", FieldType: pb.FieldType_FieldTypeKeyword.Enum(), Wait: new(true),
+	})
+	require.NoError(t, err)
+	_, err = c.Collections().UpdateAliases(t.Context(), &pb.ChangeAliases{Actions: []*pb.AliasOperations{
+		{Action: &pb.AliasOperations_CreateAlias{CreateAlias: &pb.CreateAlias{CollectionName: "a", AliasName: "x"}}},
+	}})
+	require.NoError(t, err)
+
+	// The power goes without a Close: only what was acknowledged must be there.
+	again := open(t, fs.CrashClone(rng))
+	require.EqualValues(t, 50, count(t, again, "x"))
+	info, err := again.Collections().Get(t.Context(), &pb.GetCollectionInfoRequest{CollectionName: "x"})
+	require.NoError(t, err)
+	require.EqualValues(t, 50, info.GetResult().GetPointsCount())
+	require.EqualValues(t, 50, info.GetResult().GetPayloadSchema()["color"].GetPoints())
+}
+
+func TestDeletedCollectionLeavesNothing(t *testing.T) {
+	fs := fsx.NewMem()
+	c := open(t, fs)
+	create(t, c, "a", 3)
+	_, err := c.Points().Upsert(t.Context(), &pb.UpsertPoints{CollectionName: "a", Points: []*pb.PointStruct{randomPoint(rand.New(rand.NewPCG(1, 1)), 1)}})
+	require.NoError(t, err)
+	for _, want := range []bool{true, false} {
+		r, err := c.Collections().Delete(t.Context(), &pb.DeleteCollection{CollectionName: "a"})
+		require.NoError(t, err)
+		require.Equal(t, want, r.GetResult())
+	}
+	left, err := fs.ReadDir("/storage/collections")
+	require.NoError(t, err)
+	require.Empty(t, left)
+	create(t, c, "a", 1)
+	require.Zero(t, count(t, c, "a"))
+}
+
+func TestStorageWithoutTopologyIsRefused(t *testing.T) {
+	fs := fsx.NewMem()
+	c := open(t, fs)
+	create(t, c, "a", 1)
+	require.NoError(t, c.Close())
+	require.NoError(t, fs.Remove("/storage/topology"))
+	_, err := coordinator.Open(t.Context(), coordinator.Options{FS: fs, StoragePath: "/storage"})
+	require.ErrorContains(t, err, "topology")
+}
+
+// A change that is durable in the topology, but didn't reach the shard, is made
+// up for at the next start.
+func TestReconcile(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 5))
+	reached := 0
+	for n := int64(1); reached < 3; n++ {
+		mem := fsx.NewMem()
+		c := open(t, mem)
+		create(t, c, "a", 1)
+		require.NoError(t, c.Close())
+
+		fault := fsx.NewFault(mem, fsx.StopAt(n))
+		if c, err := coordinator.Open(t.Context(), coordinator.Options{FS: fault, StoragePath: "/storage"}); err == nil {
+			_, err = c.Points().CreateFieldIndex(context.Background(), &pb.CreateFieldIndexCollection{
+				CollectionName: "a", FieldName: "color", FieldType: pb.FieldType_FieldTypeKeyword.Enum(), Wait: new(true),
+			})
+			if err == nil {
+				reached++
+			}
+			_ = c.Close() // fails: the disk is gone
+		}
+		again := open(t, mem.CrashClone(rng))
+		info, err := again.Collections().Get(t.Context(), &pb.GetCollectionInfoRequest{CollectionName: "a"})
+		require.NoError(t, err)
+		for field := range info.GetResult().GetPayloadSchema() {
+			r, err := again.Points().Facet(t.Context(), &pb.FacetCounts{CollectionName: "a", Key: field})
+			require.NoError(t, err, "stopped at %d: the index is announced, but not there", n)
+			require.Empty(t, r.GetHits())
+		}
+		if reached > 0 {
+			require.NotEmpty(t, info.GetResult().GetPayloadSchema(), "stopped at %d: an acknowledged index is gone", n)
+		}
+		require.NoError(t, again.Close())
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	c := open(t, fsx.NewMem())
+	create(t, c, "a", 2)
+	points := c.Points()
+	query := func(change func(*pb.QueryPoints)) error {
+		q := &pb.QueryPoints{CollectionName: "a", Query: pb.NewQuery(1, 2, 3, 4), Using: new("v")}
+		change(q)
+		_, err := points.Query(t.Context(), q)
+		return err
+	}
+	deep := &pb.PrefetchQuery{Query: pb.NewQuery(1, 2, 3, 4), Using: new("v")}
+	for range 70 {
+		deep = &pb.PrefetchQuery{Query: pb.NewQuery(1, 2, 3, 4), Using: new("v"), Prefetch: []*pb.PrefetchQuery{deep}}
+	}
+	for name, tc := range map[string]struct {
+		err  error
+		kind apierror.Kind
+	}{
+		"limit 0":            {query(func(q *pb.QueryPoints) { q.Limit = proto.Uint64(0) }), apierror.Validation},
+		"wrong dimension":    {query(func(q *pb.QueryPoints) { q.Query = pb.NewQuery(1) }), apierror.BadInput},
+		"unknown vector":     {query(func(q *pb.QueryPoints) { q.Using = new("w") }), apierror.BadInput},
+		"no vector name":     {query(func(q *pb.QueryPoints) { q.Using = nil }), apierror.BadInput},
+		"unknown point":      {query(func(q *pb.QueryPoints) { q.Query = pb.NewQueryID(pb.NewIDNum(7)) }), apierror.NotFound},
+		"unknown collection": {query(func(q *pb.QueryPoints) { q.CollectionName = "b" }), apierror.NotFound},
+		"fusion of nothing":  {query(func(q *pb.QueryPoints) { q.Query = pb.NewQueryFusion(pb.Fusion_RRF) }), apierror.BadRequest},
+		"prefetch, no query": {query(func(q *pb.QueryPoints) { q.Query, q.Prefetch = nil, []*pb.PrefetchQuery{deep} }), apierror.BadRequest},
+		"too deep":           {query(func(q *pb.QueryPoints) { q.Prefetch = []*pb.PrefetchQuery{deep} }), apierror.BadRequest},
+		"bad oversampling": {query(func(q *pb.QueryPoints) {
+			q.Params = &pb.SearchParams{Quantization: &pb.QuantizationSearchParams{Oversampling: new(0.5)}}
+		}), apierror.Validation},
+		"foreign model": {query(func(q *pb.QueryPoints) { q.Query = pb.NewQueryDocument(&pb.Document{Text: "x", Model: "bert"}) }), apierror.Inference},
+		"recommend":     {query(func(q *pb.QueryPoints) { q.Query = pb.NewQueryRecommend(&pb.RecommendInput{}) }), apierror.NotImplemented},
+		"shard key": {query(func(q *pb.QueryPoints) {
+			q.ShardKeySelector = &pb.ShardKeySelector{ShardKeys: []*pb.ShardKey{pb.NewShardKey("k")}}
+		}), apierror.BadRequest},
+		"too many rrf weight": {query(func(q *pb.QueryPoints) {
+			q.Query = &pb.Query{Variant: &pb.Query_Rrf{Rrf: &pb.Rrf{Weights: []float32{1, 2, 3}}}}
+			q.Prefetch = []*pb.PrefetchQuery{{Query: pb.NewQuery(1, 2, 3, 4), Using: new("v")}}
+		}), apierror.BadInput},
+	} {
+		require.Error(t, tc.err, name)
+		require.Equal(t, tc.kind, apierror.KindOf(tc.err), "%s: %v", name, tc.err)
+	}
+}
+
+func TestQueryByIDLeavesThePointOut(t *testing.T) {
+	c := open(t, fsx.NewMem())
+	create(t, c, "a", 3)
+	rng := rand.New(rand.NewPCG(1, 1))
+	batch := make([]*pb.PointStruct, 20)
+	for i := range batch {
+		batch[i] = randomPoint(rng, uint64(i))
+	}
+	_, err := c.Points().Upsert(t.Context(), &pb.UpsertPoints{CollectionName: "a", Points: batch, Wait: new(true)})
+	require.NoError(t, err)
+	byID, err := c.Points().Query(t.Context(), &pb.QueryPoints{
+		CollectionName: "a", Query: pb.NewQueryID(pb.NewIDNum(4)), Using: new("v"), Limit: proto.Uint64(19),
+	})
+	require.NoError(t, err)
+	require.Len(t, byID.GetResult(), 19)
+	for _, h := range byID.GetResult() {
+		require.NotEqualValues(t, 4, h.GetId().GetNum())
+	}
+	// The same vector given as numbers finds the point too, and first.
+	dense := batch[4].GetVectors().GetVectors().GetVectors()["v"].GetDense().GetData()
+	byVector, err := c.Points().Search(t.Context(), &pb.SearchPoints{CollectionName: "a", Vector: dense, VectorName: new("v"), Limit: 20})
+	require.NoError(t, err)
+	require.EqualValues(t, 4, byVector.GetResult()[0].GetId().GetNum())
+	for i, h := range byID.GetResult() {
+		require.Equal(t, fmt.Sprint(h.GetId()), fmt.Sprint(byVector.GetResult()[i+1].GetId()))
+	}
+}

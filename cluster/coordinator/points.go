@@ -1,0 +1,424 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	pb "github.com/qdrant/go-client/qdrant"
+
+	"github.com/sextantdb/sextant/cluster/topology"
+	"github.com/sextantdb/sextant/engine/point"
+	"github.com/sextantdb/sextant/engine/shard"
+	"github.com/sextantdb/sextant/internal/apierror"
+)
+
+// Points is the points service of the public API: writes in this file, reads in
+// reads.go.
+type Points struct {
+	pb.UnimplementedPointsServer
+	c *Coordinator
+}
+
+var _ pb.PointsServer = (*Points)(nil)
+
+// Points returns the points service.
+func (c *Coordinator) Points() *Points { return &Points{c: c} }
+
+// A write is one public write request, prepared: everything that can be refused
+// without looking at the points has been.
+type write struct {
+	col *collection
+	// parts are the operations for each shard.
+	parts []part
+}
+
+type part struct {
+	shard *shard.Shard
+	op    shard.Op
+}
+
+// writeRequest is what all write messages have in common.
+type writeRequest interface {
+	GetCollectionName() string
+	GetWait() bool
+	GetTimeout() uint64
+}
+
+func (s *Points) write(ctx context.Context, req writeRequest, shardKey *pb.ShardKeySelector, op *pb.PointsUpdateOperation) (*pb.PointsOperationResponse, error) {
+	start := time.Now()
+	col, err := s.c.collection(req.GetCollectionName())
+	if err != nil {
+		return nil, err
+	}
+	if err := noShardKeys(shardKey); err != nil {
+		return nil, err
+	}
+	w, err := col.prepare(op)
+	if err != nil {
+		return nil, err
+	}
+	result, err := w.run(ctx, req.GetWait(), deadline(start, req.GetTimeout()))
+	if err != nil {
+		return nil, err
+	}
+	return &pb.PointsOperationResponse{Result: result, Time: since(start)}, nil
+}
+
+// deadline returns when a write stops waiting; the zero time is never.
+func deadline(start time.Time, seconds uint64) time.Time {
+	if seconds == 0 {
+		return time.Time{}
+	}
+	return start.Add(time.Duration(min(seconds, 1<<31)) * time.Second)
+}
+
+func noShardKeys(sel *pb.ShardKeySelector) error {
+	if len(sel.GetShardKeys()) > 0 {
+		return apierror.New(apierror.BadRequest, "Shard keys are not supported by a collection with automatic sharding")
+	}
+	return nil
+}
+
+// run submits the parts and waits until all are durable, or applied when wait is
+// set. A wait that ends at the deadline is no error: the operation is logged and
+// will be applied.
+func (w *write) run(ctx context.Context, wait bool, until time.Time) (*pb.UpdateResult, error) {
+	result := &pb.UpdateResult{OperationId: new(uint64), Status: pb.UpdateStatus_Acknowledged}
+	tickets := make([]*shard.Ticket, 0, len(w.parts))
+	for _, p := range w.parts {
+		t, err := p.shard.Submit(ctx, p.op)
+		if err != nil {
+			return nil, err
+		}
+		tickets = append(tickets, t)
+		*result.OperationId = max(*result.OperationId, t.Seq())
+	}
+	for _, t := range tickets {
+		if err := t.Durable(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if !wait {
+		return result, nil
+	}
+	waiting := ctx
+	if !until.IsZero() {
+		var cancel context.CancelFunc
+		waiting, cancel = context.WithDeadline(ctx, until)
+		defer cancel()
+	}
+	result.Status = pb.UpdateStatus_Completed
+	var errs []error
+	for _, t := range tickets {
+		err := t.Applied(waiting)
+		if err != nil && waiting.Err() != nil && ctx.Err() == nil {
+			result.Status = pb.UpdateStatus_WaitTimeout
+			break
+		}
+		errs = append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return result, nil
+}
+
+// Upsert inserts or replaces points.
+func (s *Points) Upsert(ctx context.Context, req *pb.UpsertPoints) (*pb.PointsOperationResponse, error) {
+	return s.write(ctx, req, req.GetShardKeySelector(), &pb.PointsUpdateOperation{Operation: &pb.PointsUpdateOperation_Upsert{
+		Upsert: &pb.PointsUpdateOperation_PointStructList{
+			Points: req.GetPoints(), UpdateFilter: req.GetUpdateFilter(), UpdateMode: req.UpdateMode,
+		},
+	}})
+}
+
+// Delete deletes points.
+func (s *Points) Delete(ctx context.Context, req *pb.DeletePoints) (*pb.PointsOperationResponse, error) {
+	return s.write(ctx, req, req.GetShardKeySelector(), &pb.PointsUpdateOperation{Operation: &pb.PointsUpdateOperation_DeletePoints_{
+		DeletePoints: &pb.PointsUpdateOperation_DeletePoints{Points: req.GetPoints()},
+	}})
+}
+
+// UpdateVectors replaces named vectors of existing points.
+func (s *Points) UpdateVectors(ctx context.Context, req *pb.UpdatePointVectors) (*pb.PointsOperationResponse, error) {
+	return s.write(ctx, req, req.GetShardKeySelector(), &pb.PointsUpdateOperation{Operation: &pb.PointsUpdateOperation_UpdateVectors_{
+		UpdateVectors: &pb.PointsUpdateOperation_UpdateVectors{Points: req.GetPoints(), UpdateFilter: req.GetUpdateFilter()},
+	}})
+}
+
+// DeleteVectors removes named vectors from existing points.
+func (s *Points) DeleteVectors(ctx context.Context, req *pb.DeletePointVectors) (*pb.PointsOperationResponse, error) {
+	return s.write(ctx, req, req.GetShardKeySelector(), &pb.PointsUpdateOperation{Operation: &pb.PointsUpdateOperation_DeleteVectors_{
+		DeleteVectors: &pb.PointsUpdateOperation_DeleteVectors{PointsSelector: req.GetPointsSelector(), Vectors: req.GetVectors()},
+	}})
+}
+
+// SetPayload merges keys into the payload of existing points.
+func (s *Points) SetPayload(ctx context.Context, req *pb.SetPayloadPoints) (*pb.PointsOperationResponse, error) {
+	part := &pb.PointsUpdateOperation_SetPayload{Payload: req.GetPayload(), PointsSelector: req.GetPointsSelector(), Key: req.Key}
+	carry(req, part)
+	return s.write(ctx, req, req.GetShardKeySelector(), &pb.PointsUpdateOperation{
+		Operation: &pb.PointsUpdateOperation_SetPayload_{SetPayload: part},
+	})
+}
+
+// OverwritePayload replaces the payload of existing points.
+func (s *Points) OverwritePayload(ctx context.Context, req *pb.SetPayloadPoints) (*pb.PointsOperationResponse, error) {
+	part := &pb.PointsUpdateOperation_OverwritePayload{Payload: req.GetPayload(), PointsSelector: req.GetPointsSelector(), Key: req.Key}
+	carry(req, part)
+	return s.write(ctx, req, req.GetShardKeySelector(), &pb.PointsUpdateOperation{
+		Operation: &pb.PointsUpdateOperation_OverwritePayload_{OverwritePayload: part},
+	})
+}
+
+// DeletePayload removes keys from the payload of existing points.
+func (s *Points) DeletePayload(ctx context.Context, req *pb.DeletePayloadPoints) (*pb.PointsOperationResponse, error) {
+	return s.write(ctx, req, req.GetShardKeySelector(), &pb.PointsUpdateOperation{Operation: &pb.PointsUpdateOperation_DeletePayload_{
+		DeletePayload: &pb.PointsUpdateOperation_DeletePayload{Keys: req.GetKeys(), PointsSelector: req.GetPointsSelector()},
+	}})
+}
+
+// ClearPayload removes the payload of existing points.
+func (s *Points) ClearPayload(ctx context.Context, req *pb.ClearPayloadPoints) (*pb.PointsOperationResponse, error) {
+	return s.write(ctx, req, req.GetShardKeySelector(), &pb.PointsUpdateOperation{Operation: &pb.PointsUpdateOperation_ClearPayload_{
+		ClearPayload: &pb.PointsUpdateOperation_ClearPayload{Points: req.GetPoints()},
+	}})
+}
+
+// UpdateBatch carries out several writes in order. All are checked before the
+// first is submitted. With wait set the first one that fails ends the batch with
+// its error; what came before it stays.
+func (s *Points) UpdateBatch(ctx context.Context, req *pb.UpdateBatchPoints) (*pb.UpdateBatchResponse, error) {
+	start := time.Now()
+	col, err := s.c.collection(req.GetCollectionName())
+	if err != nil {
+		return nil, err
+	}
+	writes := make([]*write, len(req.GetOperations()))
+	for i, op := range req.GetOperations() {
+		if writes[i], err = col.prepare(op); err != nil {
+			return nil, err
+		}
+	}
+	resp := &pb.UpdateBatchResponse{}
+	for _, w := range writes {
+		result, err := w.run(ctx, req.GetWait(), deadline(start, req.GetTimeout()))
+		if err != nil {
+			return nil, err
+		}
+		resp.Result = append(resp.Result, result)
+	}
+	resp.Time = since(start)
+	return resp, nil
+}
+
+// CreateFieldIndex creates the index of a payload field.
+func (s *Points) CreateFieldIndex(ctx context.Context, req *pb.CreateFieldIndexCollection) (*pb.PointsOperationResponse, error) {
+	schema, err := fieldSchema(req)
+	if err != nil {
+		return nil, err
+	}
+	return s.changeField(ctx, req, topology.SetField{Field: req.GetFieldName(), Schema: schema}, shard.CreateIndex(req))
+}
+
+// DeleteFieldIndex drops the index of a payload field.
+func (s *Points) DeleteFieldIndex(ctx context.Context, req *pb.DeleteFieldIndexCollection) (*pb.PointsOperationResponse, error) {
+	return s.changeField(ctx, req, topology.SetField{Field: req.GetFieldName()}, shard.DeleteIndex(req))
+}
+
+// changeField records a schema change in the topology, for replicas to come, and
+// then in the log of every shard, where it takes effect.
+func (s *Points) changeField(ctx context.Context, req writeRequest, cmd topology.SetField, op shard.Op) (*pb.PointsOperationResponse, error) {
+	start, c := time.Now(), s.c
+	c.changing.Lock()
+	defer c.changing.Unlock()
+	col, err := c.collection(req.GetCollectionName())
+	if err != nil {
+		return nil, err
+	}
+	shards, err := col.all()
+	if err != nil {
+		return nil, err
+	}
+	cmd.Name = col.Name
+	if _, err := c.change(cmd); err != nil {
+		return nil, err
+	}
+	if err := c.refresh(col); err != nil {
+		return nil, err
+	}
+	w := &write{col: col}
+	for _, sh := range shards {
+		w.parts = append(w.parts, part{sh, op})
+	}
+	result, err := w.run(ctx, req.GetWait(), deadline(start, req.GetTimeout()))
+	if err != nil {
+		return nil, err
+	}
+	return &pb.PointsOperationResponse{Result: result, Time: since(start)}, nil
+}
+
+// prepare checks one write and splits it by shards.
+func (col *collection) prepare(op *pb.PointsUpdateOperation) (*write, error) {
+	switch op := op.GetOperation().(type) {
+	case *pb.PointsUpdateOperation_Upsert:
+		return col.prepareUpsert(op.Upsert)
+	case *pb.PointsUpdateOperation_UpdateVectors_:
+		return col.prepareUpdateVectors(op.UpdateVectors)
+	case *pb.PointsUpdateOperation_DeletePoints_:
+		return col.prepareSelected(op.DeletePoints.GetPoints(), func(sel *pb.PointsSelector) (shard.Op, error) {
+			return shard.Delete(&pb.DeletePoints{Points: sel}), nil
+		})
+	case *pb.PointsUpdateOperation_DeleteDeprecated: //nolint:staticcheck // older clients send it
+		return col.prepareSelected(op.DeleteDeprecated, func(sel *pb.PointsSelector) (shard.Op, error) {
+			return shard.Delete(&pb.DeletePoints{Points: sel}), nil
+		})
+	case *pb.PointsUpdateOperation_DeleteVectors_:
+		return col.prepareDeleteVectors(op.DeleteVectors)
+	case *pb.PointsUpdateOperation_SetPayload_:
+		return col.prepareSelected(op.SetPayload.GetPointsSelector(), func(sel *pb.PointsSelector) (shard.Op, error) {
+			m := &pb.SetPayloadPoints{Payload: op.SetPayload.GetPayload(), PointsSelector: sel, Key: op.SetPayload.Key}
+			carry(op.SetPayload, m)
+			return shard.SetPayload(m)
+		})
+	case *pb.PointsUpdateOperation_OverwritePayload_:
+		return col.prepareSelected(op.OverwritePayload.GetPointsSelector(), func(sel *pb.PointsSelector) (shard.Op, error) {
+			m := &pb.SetPayloadPoints{Payload: op.OverwritePayload.GetPayload(), PointsSelector: sel, Key: op.OverwritePayload.Key}
+			carry(op.OverwritePayload, m)
+			return shard.OverwritePayload(m)
+		})
+	case *pb.PointsUpdateOperation_DeletePayload_:
+		return col.prepareSelected(op.DeletePayload.GetPointsSelector(), func(sel *pb.PointsSelector) (shard.Op, error) {
+			return shard.DeletePayload(&pb.DeletePayloadPoints{Keys: op.DeletePayload.GetKeys(), PointsSelector: sel}), nil
+		})
+	case *pb.PointsUpdateOperation_ClearPayload_:
+		return col.prepareClear(op.ClearPayload.GetPoints())
+	case *pb.PointsUpdateOperation_ClearPayloadDeprecated:
+		return col.prepareClear(op.ClearPayloadDeprecated) //nolint:staticcheck // as above
+	default:
+		return nil, apierror.New(apierror.BadInput, "Update operation is missing")
+	}
+}
+
+func (col *collection) prepareClear(sel *pb.PointsSelector) (*write, error) {
+	return col.prepareSelected(sel, func(sel *pb.PointsSelector) (shard.Op, error) {
+		return shard.ClearPayload(&pb.ClearPayloadPoints{Points: sel}), nil
+	})
+}
+
+func (col *collection) prepareUpsert(m *pb.PointsUpdateOperation_PointStructList) (*write, error) {
+	if err := noShardKeys(m.GetShardKeySelector()); err != nil {
+		return nil, err
+	}
+	points, err := col.readyPoints(m.GetPoints())
+	if err != nil {
+		return nil, err
+	}
+	if err := col.schema.CheckUpsert(&pb.UpsertPoints{Points: points}); err != nil {
+		return nil, err
+	}
+	if err := checkFilter(m.GetUpdateFilter()); err != nil {
+		return nil, err
+	}
+	return split(col, points, (*pb.PointStruct).GetId, func(points []*pb.PointStruct) (shard.Op, error) {
+		return shard.Upsert(&pb.UpsertPoints{Points: points, UpdateFilter: m.GetUpdateFilter(), UpdateMode: m.UpdateMode})
+	})
+}
+
+func (col *collection) prepareUpdateVectors(m *pb.PointsUpdateOperation_UpdateVectors) (*write, error) {
+	if err := noShardKeys(m.GetShardKeySelector()); err != nil {
+		return nil, err
+	}
+	points := make([]*pb.PointVectors, len(m.GetPoints()))
+	for i, p := range m.GetPoints() {
+		vectors, err := col.readyVectors(p.GetVectors())
+		if err != nil {
+			return nil, err
+		}
+		points[i] = &pb.PointVectors{Id: p.GetId(), Vectors: vectors}
+	}
+	if err := col.schema.CheckUpdateVectors(&pb.UpdatePointVectors{Points: points}); err != nil {
+		return nil, err
+	}
+	if err := checkFilter(m.GetUpdateFilter()); err != nil {
+		return nil, err
+	}
+	return split(col, points, (*pb.PointVectors).GetId, func(points []*pb.PointVectors) (shard.Op, error) {
+		return shard.UpdateVectors(&pb.UpdatePointVectors{Points: points, UpdateFilter: m.GetUpdateFilter()}), nil
+	})
+}
+
+func (col *collection) prepareDeleteVectors(m *pb.PointsUpdateOperation_DeleteVectors) (*write, error) {
+	names := m.GetVectors().GetNames()
+	if len(names) == 0 {
+		return nil, apierror.New(apierror.Validation, "[vector: names must not be empty]")
+	}
+	if err := col.schema.CheckNames(names); err != nil {
+		return nil, err
+	}
+	return col.prepareSelected(m.GetPointsSelector(), func(sel *pb.PointsSelector) (shard.Op, error) {
+		return shard.DeleteVectors(&pb.DeletePointVectors{PointsSelector: sel, Vectors: m.GetVectors()}), nil
+	})
+}
+
+// prepareSelected splits a write on selected points: IDs go to the shards that
+// hold them, a filter goes everywhere.
+func (col *collection) prepareSelected(sel *pb.PointsSelector, op func(*pb.PointsSelector) (shard.Op, error)) (*write, error) {
+	switch one := sel.GetPointsSelectorOneOf().(type) {
+	case *pb.PointsSelector_Points:
+		self := func(id *pb.PointId) *pb.PointId { return id }
+		return split(col, one.Points.GetIds(), self, func(ids []*pb.PointId) (shard.Op, error) {
+			return op(&pb.PointsSelector{PointsSelectorOneOf: &pb.PointsSelector_Points{Points: &pb.PointsIdsList{Ids: ids}}})
+		})
+	case *pb.PointsSelector_Filter:
+		if err := checkFilter(one.Filter); err != nil {
+			return nil, err
+		}
+		shards, err := col.all()
+		if err != nil {
+			return nil, err
+		}
+		o, err := op(sel)
+		if err != nil {
+			return nil, err
+		}
+		w := &write{col: col}
+		for _, s := range shards {
+			w.parts = append(w.parts, part{s, o})
+		}
+		return w, nil
+	default:
+		return nil, apierror.New(apierror.BadInput, "Points selector is missing: give ids or a filter")
+	}
+}
+
+// split groups items by the shard that holds their point, keeping their order.
+func split[T any](col *collection, items []T, id func(T) *pb.PointId, op func([]T) (shard.Op, error)) (*write, error) {
+	groups := map[uint32][]T{}
+	var order []uint32
+	for _, item := range items {
+		pid, err := point.FromProto(id(item))
+		if err != nil {
+			return nil, err
+		}
+		to := col.ring.Shard(pid)
+		if groups[to] == nil {
+			order = append(order, to)
+		}
+		groups[to] = append(groups[to], item)
+	}
+	w := &write{col: col}
+	for _, to := range order {
+		s, err := col.shard(to)
+		if err != nil {
+			return nil, err
+		}
+		o, err := op(groups[to])
+		if err != nil {
+			return nil, err
+		}
+		w.parts = append(w.parts, part{s, o})
+	}
+	return w, nil
+}
