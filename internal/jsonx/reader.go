@@ -3,8 +3,8 @@
 // outruns strconv, and an appending writer that formats float32 numbers the way
 // clients of the public API expect them.
 //
-// It is the one package that knows which JSON library is used. Nothing in it
-// knows a message of the public API; server/rest/dialect does.
+// It and engine/payload are the packages that know which JSON library is used.
+// Nothing here knows a message of the public API; server/rest/dialect does.
 //
 // Invariants: a Reader never panics whatever the bytes are, never recurses (its
 // callers do, no deeper than MaxDepth), and allocates no more than the bytes it

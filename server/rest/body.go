@@ -45,7 +45,8 @@ func (s *server) body(x *exchange) (*bytes.Buffer, error) {
 	buf := getBuffer()
 	if n := x.r.ContentLength; n > 0 {
 		// MinRead beyond the length lets ReadFrom see the end without growing.
-		buf.Grow(int(n) + bytes.MinRead)
+		// What a client only says to send is not believed beyond a measure.
+		buf.Grow(int(min(n, maxTrusted)) + bytes.MinRead)
 	}
 	n, err := buf.ReadFrom(io.LimitReader(src, s.MaxBodyBytes+1))
 	if err == nil && n > s.MaxBodyBytes {
@@ -60,6 +61,9 @@ func (s *server) body(x *exchange) (*bytes.Buffer, error) {
 	}
 	return buf, nil
 }
+
+// maxTrusted is how much memory a body gets before any of it has come.
+const maxTrusted = 2 << 20
 
 // bodyError tells a client that stopped sending from one that sent nonsense.
 func bodyError(r *http.Request, err error) error {

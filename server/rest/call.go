@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/http"
@@ -58,7 +59,7 @@ func (s *server) answerOK(x *exchange, result dialect.Answer, resp response) {
 	buf := getBuffer()
 	text := dialect.OK(buf.AvailableBuffer(), result, seconds, usage)
 	s.answer(x, http.StatusOK, text)
-	buf.Write(text) // keeps the memory, when the text outgrew it
+	*buf = *bytes.NewBuffer(text[:0]) // the text may have outgrown it
 	putBuffer(buf)
 }
 
@@ -100,6 +101,14 @@ func createVector(s *server) func(*exchange) (*pb.CreateVectorNameRequest, error
 
 func deleteVector(x *exchange) (*pb.DeleteVectorNameRequest, error) {
 	return &pb.DeleteVectorNameRequest{VectorName: x.r.PathValue("vector_name")}, nil
+}
+
+func deleteSnapshot(x *exchange) (*pb.DeleteSnapshotRequest, error) {
+	return &pb.DeleteSnapshotRequest{SnapshotName: x.r.PathValue("snapshot_name")}, nil
+}
+
+func deleteFullSnapshot(x *exchange) (*pb.DeleteFullSnapshotRequest, error) {
+	return &pb.DeleteFullSnapshotRequest{SnapshotName: x.r.PathValue("snapshot_name")}, nil
 }
 
 // getPoint answers with one point, or that there is none.

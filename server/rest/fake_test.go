@@ -265,4 +265,3 @@ func (f collectionsFace) ListAliases(ctx context.Context, r *pb.ListAliasesReque
 func (f collectionsFace) CollectionExists(ctx context.Context, r *pb.CollectionExistsRequest) (*pb.CollectionExistsResponse, error) {
 	return ask[pb.CollectionExistsResponse](ctx, f.d, "Collections.CollectionExists", r)
 }
-

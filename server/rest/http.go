@@ -14,6 +14,9 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	grpcstatus "google.golang.org/grpc/status"
+
 	"github.com/sextantdb/sextant/internal/apierror"
 	"github.com/sextantdb/sextant/server/rest/dialect"
 	"github.com/sextantdb/sextant/server/status"
@@ -63,7 +66,7 @@ func (s *server) finish(x *exchange) {
 		if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 			panic(v)
 		}
-		s.Logger.ErrorContext(x.r.Context(), "request handler panicked", slog.String("path", x.r.URL.Path),
+		s.log(x).ErrorContext(x.r.Context(), "request handler panicked",
 			slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
 		if x.status != 0 {
 			// Part of an answer may be out: break the connection off.
@@ -76,16 +79,23 @@ func (s *server) finish(x *exchange) {
 	}
 }
 
-// requestID returns the client's request ID to it, or a new one.
+// requestID sends the client its request's ID, which it gave or gets now.
 func requestID(w http.ResponseWriter, r *http.Request) {
-	const header, most = "X-Request-Id", 128
-	id := r.Header.Get(header)
+	const most = 128
+	id := r.Header.Get(idHeader)
 	if id == "" || len(id) > most {
 		var b [16]byte
 		rand.Read(b[:]) // never fails
 		id = hex.EncodeToString(b[:])
 	}
-	w.Header().Set(header, id)
+	w.Header().Set(idHeader, id)
+}
+
+const idHeader = "X-Request-Id"
+
+// log returns a logger that says which request it is about.
+func (s *server) log(x *exchange) *slog.Logger {
+	return s.Logger.With(slog.String("request_id", x.w.Header().Get(idHeader)), slog.String("path", x.r.URL.Path))
 }
 
 // cors lets web pages read the answer; it reports whether the request only
@@ -163,7 +173,7 @@ func (p *probe) Write(b []byte) (int, error) { return len(b), nil }
 func (s *server) handle(rt route) http.HandlerFunc {
 	return func(_ http.ResponseWriter, r *http.Request) {
 		x := r.Context().Value(exchangeKey{}).(*exchange)
-		x.r, x.pattern, x.collection = r, rt.pattern, r.PathValue("collection_name")
+		x.r, x.pattern, x.collection = r, rt.pattern, r.PathValue("name")
 		if !s.authorize(x, rt) {
 			return
 		}
@@ -223,12 +233,16 @@ func (s *server) fail(x *exchange, err error) {
 		x.status = status.ClientGone
 		return
 	}
+	if grpcstatus.Code(err) == codes.Unimplemented {
+		// A method of the generated interfaces that nobody has written.
+		err = notImplemented(x.pattern)
+	}
 	code, text := status.HTTP(err)
 	if plain, ok := errors.AsType[*plainError](err); ok {
 		code, text = plain.code, plain.text
 	}
 	if code == http.StatusInternalServerError {
-		s.Logger.ErrorContext(x.r.Context(), "request failed", slog.String("path", x.r.URL.Path), slog.Any("error", err))
+		s.log(x).ErrorContext(x.r.Context(), "request failed", slog.Any("error", err))
 	}
 	if after, ok := status.RetryAfter(err); ok {
 		x.w.Header().Set("Retry-After", strconv.Itoa(after))
@@ -239,6 +253,6 @@ func (s *server) fail(x *exchange, err error) {
 // note records an error that no client can be told.
 func (s *server) note(x *exchange, err error) {
 	if err != nil && x.r.Context().Err() == nil {
-		s.Logger.WarnContext(x.r.Context(), "response not written", slog.String("path", x.r.URL.Path), slog.Any("error", err))
+		s.log(x).WarnContext(x.r.Context(), "response not written", slog.Any("error", err))
 	}
 }

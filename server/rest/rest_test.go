@@ -20,6 +20,7 @@ import (
 	"github.com/cockroachdb/datadriven"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+	pb "github.com/qdrant/go-client/qdrant"
 	"github.com/stretchr/testify/require"
 
 	"github.com/sextantdb/sextant/internal/apierror"
@@ -92,7 +93,7 @@ func TestBodyLimit(t *testing.T) {
 	require.Contains(t, w.Body.String(), "limit: 100 bytes")
 
 	// A body without a length, and one that is small only while compressed.
-	r := httptest.NewRequest("POST", "/collections/c/points/scroll", io.MultiReader(strings.NewReader(long)))
+	r := httptest.NewRequest(http.MethodPost, "/collections/c/points/scroll", io.MultiReader(strings.NewReader(long)))
 	r.ContentLength = -1
 	w = httptest.NewRecorder()
 	h.ServeHTTP(w, r)
@@ -183,7 +184,7 @@ func TestGuardIsAskedFirst(t *testing.T) {
 	require.Equal(t, "Must provide an API key or an Authorization bearer token", w.Body.String())
 	require.Contains(t, w.Header().Get("Content-Type"), "text/plain")
 	require.Empty(t, d.asked)
-	require.Equal(t, []Target{{Access: Write, Collection: "c", Pattern: "PUT /collections/{collection_name}/points"}}, g.seen)
+	require.Equal(t, []Target{{Access: Write, Collection: "c", Pattern: "PUT /collections/{name}/points"}}, g.seen)
 
 	g.err = apierror.New(apierror.Forbidden, "Write access is required")
 	require.Equal(t, http.StatusForbidden, request(h, "DELETE", "/collections/c", "").Code)
@@ -279,7 +280,7 @@ func TestClientThatHangsUp(t *testing.T) {
 		synctest.Wait()
 		cancel()
 		<-done
-		require.Equal(t, []string{"PUT PUT /collections/{collection_name}/points c 499"}, o.seen)
+		require.Equal(t, []string{"PUT PUT /collections/{name}/points c 499"}, o.seen)
 		require.Empty(t, log.String())
 	})
 }
@@ -298,9 +299,9 @@ func TestObserver(t *testing.T) {
 	request(h, "POST", "/collections/c/points/scroll", "{")
 	request(h, "DELETE", "/collections", "")
 	require.Equal(t, []string{
-		"GET GET /collections/{collection_name}/exists c 200",
+		"GET GET /collections/{name}/exists c 200",
 		"GET   404",
-		"POST POST /collections/{collection_name}/points/scroll c 400",
+		"POST POST /collections/{name}/points/scroll c 400",
 		"DELETE   405",
 	}, o.seen)
 }
@@ -310,7 +311,11 @@ func TestServiceEndpoints(t *testing.T) {
 	h := door(&desk{}, func(o *Options) {
 		o.Ready = func(context.Context) bool { return ready }
 		o.Telemetry = func(*http.Request) ([]byte, error) { return []byte(`{"id":"x"}`), nil }
-		o.Metrics = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "app_info 1\n") })
+		o.Metrics = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if _, err := io.WriteString(w, "app_info 1\n"); err != nil {
+				t.Error(err)
+			}
+		})
 	})
 	require.JSONEq(t, `{"title":"qdrant - vector search engine","version":"1.19.0","commit":"0123456789012345678901234567890123456789"}`,
 		request(h, "GET", "/", "").Body.String())
@@ -327,7 +332,7 @@ func TestServiceEndpoints(t *testing.T) {
 func TestMissingOperationsSaySo(t *testing.T) {
 	s := &server{}
 	h := door(&desk{}, nil)
-	for _, rt := range s.missingRoutes() {
+	for _, rt := range append(s.missingRoutes(), s.snapshotRoutes()...) {
 		method, pattern, _ := strings.Cut(rt.pattern, " ")
 		w := request(h, method, pattern, "")
 		require.Equal(t, http.StatusNotImplemented, w.Code, rt.pattern)
@@ -342,4 +347,48 @@ func TestRoutesAreDistinct(t *testing.T) {
 	}
 	slices.Sort(patterns)
 	require.Equal(t, slices.Compact(slices.Clone(patterns)), patterns)
+}
+
+func TestUnbuiltMethodsSaySo(t *testing.T) {
+	h := New(Options{Points: pb.UnimplementedPointsServer{}, Collections: pb.UnimplementedCollectionsServer{}, Snapshots: pb.UnimplementedSnapshotsServer{}})
+	for _, path := range []string{"/collections/c/points/count", "/collections/c/snapshots"} {
+		w := request(h, "POST", path, "{}")
+		require.Equal(t, http.StatusNotImplemented, w.Code)
+		require.Contains(t, w.Body.String(), "POST /collections/{name}")
+		require.Contains(t, w.Body.String(), "is not implemented")
+	}
+}
+
+type snapshotsFace struct {
+	pb.UnimplementedSnapshotsServer
+	d *desk
+}
+
+func (f snapshotsFace) List(ctx context.Context, r *pb.ListSnapshotsRequest) (*pb.ListSnapshotsResponse, error) {
+	return ask[pb.ListSnapshotsResponse](ctx, f.d, "Snapshots.List", r)
+}
+
+func (f snapshotsFace) Create(ctx context.Context, r *pb.CreateSnapshotRequest) (*pb.CreateSnapshotResponse, error) {
+	return ask[pb.CreateSnapshotResponse](ctx, f.d, "Snapshots.Create", r)
+}
+
+func (f snapshotsFace) Delete(ctx context.Context, r *pb.DeleteSnapshotRequest) (*pb.DeleteSnapshotResponse, error) {
+	return ask[pb.DeleteSnapshotResponse](ctx, f.d, "Snapshots.Delete", r)
+}
+
+func TestSnapshots(t *testing.T) {
+	d := &desk{answer: `snapshot_descriptions { name: "s" size: 3 }`}
+	h := door(d, func(o *Options) { o.Snapshots = snapshotsFace{d: d} })
+	w := request(h, "GET", "/collections/c/snapshots", "")
+	require.Contains(t, w.Body.String(), `"result":[{"name":"s","size":3}]`)
+	d.answer = `snapshot_description { name: "s" size: 3 checksum: "ab" }`
+	w = request(h, "POST", "/collections/c/snapshots", "")
+	require.Contains(t, w.Body.String(), `"result":{"name":"s","size":3,"checksum":"ab"}`)
+	d.answer = ""
+	w = request(h, "DELETE", "/collections/c/snapshots/s", "")
+	require.Contains(t, w.Body.String(), `"result":true`)
+	require.Equal(t, []string{
+		`Snapshots.List collection_name:"c"`, `Snapshots.Create collection_name:"c"`,
+		`Snapshots.Delete collection_name:"c" snapshot_name:"s"`,
+	}, d.asked)
 }

@@ -26,11 +26,12 @@ func (s *server) routes() []route {
 	rs = append(rs, s.updateRoutes()...)
 	rs = append(rs, s.readRoutes()...)
 	rs = append(rs, s.legacyRoutes()...)
+	rs = append(rs, s.snapshotRoutes()...)
 	return append(rs, s.missingRoutes()...)
 }
 
 const (
-	collection = "/collections/{collection_name}"
+	collection = "/collections/{name}"
 	points     = collection + "/points"
 )
 
@@ -159,6 +160,28 @@ func (s *server) legacyRoutes() []route {
 	}
 }
 
+// snapshotRoutes make, list and delete snapshots, where there is somebody who
+// can.
+func (s *server) snapshotRoutes() []route {
+	sn := s.Snapshots
+	if sn == nil {
+		sn = pb.UnimplementedSnapshotsServer{}
+	}
+	created := func(r *pb.CreateSnapshotResponse) dialect.Answer { return dialect.Snapshot(r.GetSnapshotDescription()) }
+	listed := func(r *pb.ListSnapshotsResponse) dialect.Answer {
+		return dialect.Snapshots(r.GetSnapshotDescriptions())
+	}
+	deleted := func(*pb.DeleteSnapshotResponse) dialect.Answer { return dialect.Bool(true) }
+	return []route{
+		{"GET " + collection + "/snapshots", Read, do(s, pathOnly[pb.ListSnapshotsRequest], sn.List, listed)},
+		{"POST " + collection + "/snapshots", Manage, do(s, pathOnly[pb.CreateSnapshotRequest], sn.Create, created)},
+		{"DELETE " + collection + "/snapshots/{snapshot_name}", Manage, do(s, deleteSnapshot, sn.Delete, deleted)},
+		{"GET /snapshots", Read, do(s, pathOnly[pb.ListFullSnapshotsRequest], sn.ListFull, listed)},
+		{"POST /snapshots", Manage, do(s, pathOnly[pb.CreateFullSnapshotRequest], sn.CreateFull, created)},
+		{"DELETE /snapshots/{snapshot_name}", Manage, do(s, deleteFullSnapshot, sn.DeleteFull, deleted)},
+	}
+}
+
 // missingRoutes are operations of the API that nothing is behind yet. They are
 // answered as such, after the guard was asked.
 func (s *server) missingRoutes() []route {
@@ -170,14 +193,13 @@ func (s *server) missingRoutes() []route {
 		"GET /cluster", "POST /cluster/recover", "DELETE /cluster/peer/{peer_id}", "GET /cluster/telemetry",
 		"GET /cluster/metadata/keys", "GET /cluster/metadata/keys/{key}", "PUT /cluster/metadata/keys/{key}",
 		"DELETE /cluster/metadata/keys/{key}",
-		"GET /snapshots", "POST /snapshots", "GET /snapshots/{snapshot_name}", "DELETE /snapshots/{snapshot_name}",
+		"GET /snapshots/{snapshot_name}",
 		"GET " + collection + "/optimizations", "GET " + collection + "/memory",
 		"POST " + collection + "/truncate_unapplied_wal", "POST " + collection + "/debug",
 		"GET " + collection + "/cluster", "POST " + collection + "/cluster",
 		"GET " + collection + "/shards", "PUT " + collection + "/shards", "POST " + collection + "/shards/delete",
-		"GET " + collection + "/snapshots", "POST " + collection + "/snapshots",
 		"POST " + collection + "/snapshots/upload", "PUT " + collection + "/snapshots/recover",
-		"GET " + collection + "/snapshots/{snapshot_name}", "DELETE " + collection + "/snapshots/{snapshot_name}",
+		"GET " + collection + "/snapshots/{snapshot_name}",
 		"GET " + collection + "/shards/{shard_id}/snapshot",
 		"GET " + collection + "/shards/{shard_id}/snapshots", "POST " + collection + "/shards/{shard_id}/snapshots",
 		"POST " + collection + "/shards/{shard_id}/snapshots/upload",

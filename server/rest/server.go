@@ -35,7 +35,7 @@ type Target struct {
 	Access Access
 	// Collection is the name in the path, "" when there is none.
 	Collection string
-	// Pattern is the route, as "POST /collections/{collection_name}/points".
+	// Pattern is the route, as "POST /collections/{name}/points".
 	Pattern string
 }
 
