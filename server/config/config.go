@@ -14,6 +14,8 @@
 // their values are checked; Load leaves a note for each one that was set.
 package config
 
+import "math"
+
 // Config is everything a node can be told. The `cfg` tags are the public key
 // names; "a|b" accepts b for a, "inert" marks a key without effect yet.
 type Config struct {
@@ -94,7 +96,7 @@ type WAL struct {
 // Performance bounds what runs at the same time. 0 means "by the number of
 // CPUs".
 type Performance struct {
-	MaxSearchThreads        int     `cfg:"max_search_threads"`
+	MaxSearchThreads        int     `cfg:"max_search_threads,inert"`
 	MaxOptimizationThreads  int     `cfg:"max_optimization_runtime_threads|max_optimization_threads"`
 	OptimizerCPUBudget      int     `cfg:"optimizer_cpu_budget"`
 	OptimizerIOBudget       *int    `cfg:"optimizer_io_budget,inert"`
@@ -140,7 +142,7 @@ type Collection struct {
 	WriteConsistencyFactor int               `cfg:"write_consistency_factor"`
 	ShardNumber            *int              `cfg:"shard_number,inert"`
 	ShardNumberPerNode     *int              `cfg:"shard_number_per_node,inert"`
-	Vectors                CollectionVectors `cfg:"vectors"`
+	Vectors                CollectionVectors `cfg:"vectors,inert"`
 	Quantization           Subtree           `cfg:"quantization,inert"`
 	StrictMode             Subtree           `cfg:"strict_mode,inert"`
 }
@@ -148,7 +150,7 @@ type Collection struct {
 // CollectionVectors is the default placement of vectors.
 type CollectionVectors struct {
 	OnDisk *bool   `cfg:"on_disk"`
-	Memory *string `cfg:"memory,inert"`
+	Memory *string `cfg:"memory"`
 }
 
 // Service is what the doors listen on and whom they let in.
@@ -266,8 +268,9 @@ func (s Secret) GoString() string { return s.String() }
 // LogValue hides the value from logs.
 func (s Secret) LogValue() any { return s.String() }
 
-// Threads is a number of threads; "auto" is -1.
+// Threads is a number of threads, or AutoThreads for the text "auto".
 type Threads int
 
-// AutoThreads leaves the number of threads to the node.
-const AutoThreads Threads = -1
+// AutoThreads leaves the number of threads to the node. (No number that can be
+// written means it by accident.)
+const AutoThreads Threads = math.MinInt

@@ -96,7 +96,12 @@ func (c *Config) validateStorage(d *decoder) {
 	optional(d, "storage.optimizers.max_segment_size_kb", o.MaxSegmentSizeKB, 1, 1<<50)
 	optional(d, "storage.optimizers.memmap_threshold_kb", o.MemmapThresholdKB, 0, 1<<50)
 	optional(d, "storage.optimizers.indexing_threshold_kb", o.IndexingThresholdKB, 0, 1<<50)
+	if t := o.MaxOptimizationThreads; t != nil && *t != AutoThreads {
+		between(d, "storage.optimizers.max_optimization_threads", int(*t), 0, 1<<16)
+	}
+	optional(d, "storage.wal.wal_retain_closed", s.WAL.RetainClosed, 0, 1<<20)
 	h := &s.HNSW
+	optional(d, "storage.hnsw_index.payload_m", h.PayloadM, 0, 10000)
 	between(d, "storage.hnsw_index.m", h.M, 0, 10000)
 	between(d, "storage.hnsw_index.ef_construct", h.EfConstruct, 4, 100000)
 	between(d, "storage.hnsw_index.full_scan_threshold_kb", h.FullScanThresholdKB, 0, 1<<50)

@@ -3,9 +3,75 @@ package node
 import (
 	"context"
 	"errors"
+	"runtime"
+
+	pb "github.com/qdrant/go-client/qdrant"
+
+	"github.com/sextantdb/sextant/cluster/topology"
+	"github.com/sextantdb/sextant/engine/budget"
+	"github.com/sextantdb/sextant/server/config"
 )
 
 // openDesk opens the data of the configured storage directory.
-func openDesk(context.Context, Options) (*Desk, error) {
+func openDesk(_ context.Context, o Options) (*Desk, error) {
+	_, _ = collectionDefaults(&o.Config.Storage), newBudget(&o.Config.Storage.Performance)
 	return nil, errors.New("the front desk is not built yet")
+}
+
+// newBudget makes the processor budget of background work.
+func newBudget(p *config.Performance) *budget.Budget {
+	slots := p.OptimizerCPUBudget
+	if slots < 0 { // leave that many processors free
+		slots = max(runtime.GOMAXPROCS(0)+slots, 1)
+	}
+	if n := p.MaxOptimizationThreads; n > 0 && (slots == 0 || n < slots) {
+		slots = n
+	}
+	return budget.New(budget.Options{Slots: slots})
+}
+
+// collectionDefaults turns the configuration's view of new collections into the
+// topology's.
+func collectionDefaults(s *config.Storage) topology.Defaults {
+	h, o, w := &s.HNSW, &s.Optimizers, &s.WAL
+	optimizers := &pb.OptimizersConfigDiff{
+		DeletedThreshold:      &o.DeletedThreshold,
+		VacuumMinVectorNumber: number(&o.VacuumMinVectorNumber),
+		DefaultSegmentNumber:  number(&o.DefaultSegmentNumber),
+		MaxSegmentSize:        number(o.MaxSegmentSizeKB),
+		MemmapThreshold:       number(o.MemmapThresholdKB),
+		IndexingThreshold:     number(o.IndexingThresholdKB),
+		FlushIntervalSec:      number(&o.FlushIntervalSec),
+	}
+	if t := o.MaxOptimizationThreads; t != nil {
+		optimizers.MaxOptimizationThreads = threads(*t)
+	}
+	return topology.Defaults{
+		ReplicationFactor:      uint32(s.Collection.ReplicationFactor),
+		WriteConsistencyFactor: uint32(s.Collection.WriteConsistencyFactor),
+		OnDiskPayload:          s.OnDiskPayload,
+		HNSW: &pb.HnswConfigDiff{
+			M: number(&h.M), EfConstruct: number(&h.EfConstruct), FullScanThreshold: number(&h.FullScanThresholdKB),
+			MaxIndexingThreads: number(&h.MaxIndexingThreads), OnDisk: &h.OnDisk, PayloadM: number(h.PayloadM),
+		},
+		Optimizers: optimizers,
+		WAL: &pb.WalConfigDiff{
+			WalCapacityMb: number(&w.CapacityMB), WalSegmentsAhead: number(&w.SegmentsAhead), WalRetainClosed: number(w.RetainClosed),
+		},
+	}
+}
+
+// number turns a checked, hence not negative, value into the messages' type.
+func number(n *int) *uint64 {
+	if n == nil {
+		return nil
+	}
+	return new(uint64(*n))
+}
+
+func threads(t config.Threads) *pb.MaxOptimizationThreads {
+	if t == config.AutoThreads {
+		return &pb.MaxOptimizationThreads{Variant: &pb.MaxOptimizationThreads_Setting_{Setting: pb.MaxOptimizationThreads_Auto}}
+	}
+	return &pb.MaxOptimizationThreads{Variant: &pb.MaxOptimizationThreads_Value{Value: uint64(t)}}
 }
