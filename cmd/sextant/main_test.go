@@ -1,0 +1,139 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// asProgram makes this test binary behave as the program itself.
+const asProgram = "SEXTANT_TEST_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// program prepares a run of the program in a directory of its own.
+func program(t *testing.T, dir string, args ...string) *exec.Cmd {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, os.Args[0], args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), asProgram+"=1", "QDRANT__SERVICE__HOST=127.0.0.1",
+		"QDRANT__SERVICE__HTTP_PORT=0", "QDRANT__SERVICE__GRPC_PORT=0", "QDRANT__LOGGER__FORMAT=json")
+	return cmd
+}
+
+func TestVersion(t *testing.T) {
+	out, err := program(t, t.TempDir(), "--version").CombinedOutput()
+	require.NoError(t, err)
+	require.Regexp(t, `^sextant dev \(API 1\.19\.0, revision [0-9a-f]{40}\)\n$`, string(out))
+}
+
+func TestFaultsEndTheProgram(t *testing.T) {
+	f := func(want string, environ []string, args ...string) {
+		t.Helper()
+		cmd := program(t, t.TempDir(), args...)
+		cmd.Env = append(cmd.Env, environ...)
+		out, err := cmd.CombinedOutput()
+		var exit *exec.ExitError
+		require.ErrorAs(t, err, &exit, string(out))
+		require.Equal(t, 1, exit.ExitCode())
+		require.Contains(t, string(out), want)
+		entries, err := os.ReadDir(cmd.Dir)
+		require.NoError(t, err)
+		require.Empty(t, entries, "nothing may be created")
+	}
+	f("sextant: configuration has 2 faults:\n  service.enable_tls: TLS is not implemented yet",
+		[]string{"QDRANT__SERVICE__ENABLE_TLS=true", "QDRANT__CLUSTER__ENABLED=true"})
+	f(`service.max_workers: "lots" is not a whole number (from QDRANT__SERVICE__MAX_WORKERS)`, []string{"QDRANT__SERVICE__MAX_WORKERS=lots"})
+	f("cluster mode is not built yet", []string{"QDRANT__CLUSTER__ENABLED=true"}, "--uri", "http://here:6335")
+	f(`--uri "nonsense" is not an address`, nil, "--uri", "nonsense")
+	f("recovery from snapshots is not built yet", nil, "--snapshot", "a:b")
+	f("unknown flag: --nope", nil, "--nope")
+	f(`unknown command "nope"`, nil, "nope")
+}
+
+// running is a started program whose log is read.
+type running struct {
+	*exec.Cmd
+	log *bufio.Scanner
+}
+
+func run(t *testing.T, cmd *exec.Cmd) *running {
+	t.Helper()
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	cmd.Stderr = os.Stderr
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		if cmd.ProcessState == nil {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		}
+	})
+	return &running{Cmd: cmd, log: bufio.NewScanner(out)}
+}
+
+// until reads the log to the line that has text.
+func (r *running) until(t *testing.T, text string) string {
+	t.Helper()
+	for r.log.Scan() {
+		if strings.Contains(r.log.Text(), text) {
+			return r.log.Text()
+		}
+	}
+	require.Fail(t, "the log ended", "before %q: %v", text, r.log.Err())
+	return ""
+}
+
+// value finds a member of a JSON log line whose value is a string.
+func value(t *testing.T, line, name string) string {
+	t.Helper()
+	_, rest, ok := strings.Cut(line, `"`+name+`":"`)
+	require.True(t, ok, line)
+	v, _, _ := strings.Cut(rest, `"`)
+	return v
+}
+
+func TestNodeStartsAnswersAndStops(t *testing.T) {
+	dir := t.TempDir()
+	for _, signal := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
+		cmd := program(t, dir)
+		cmd.Env = append(cmd.Env, "QDRANT_INIT_FILE_PATH="+filepath.Join(dir, "up"))
+		node := run(t, cmd)
+		url := "http://" + value(t, node.until(t, `"msg":"ready"`), "rest")
+		require.NoError(t, node.Process.Signal(syscall.SIGUSR1), "which the node ignores")
+		resp, err := http.Get(url + "/readyz")
+		require.NoError(t, err)
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, "all shards are ready", string(body))
+
+		second, err := program(t, dir).CombinedOutput()
+		require.Error(t, err)
+		require.Contains(t, string(second), "sextant: storage directory ./storage is in use by another process")
+
+		require.NoError(t, node.Process.Signal(signal))
+		node.until(t, `"msg":"stopped"`)
+		require.NoError(t, node.Wait(), "a stop on request is a success")
+		require.FileExists(t, filepath.Join(dir, "up"))
+		http.DefaultClient.CloseIdleConnections()
+	}
+}
