@@ -1,22 +1,96 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
 
 	"github.com/spf13/cobra"
+
+	"github.com/sextantdb/sextant/server/config"
+	"github.com/sextantdb/sextant/server/node"
 )
+
+// demoFlags are the flags of the demonstration.
+type demoFlags struct {
+	exit    bool
+	storage string
+}
 
 // newDemo makes the command that shows a node at work.
 func newDemo() *cobra.Command {
-	var exit bool
+	var f demoFlags
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Start a node, load the Go documentation, search it",
 		Args:  cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			return errors.New("the demo is not built yet")
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runDemo(cmd.Context(), f, cmd.OutOrStdout())
 		},
 	}
-	cmd.Flags().BoolVar(&exit, "exit", false, "end after the demonstration instead of staying up")
+	cmd.Flags().BoolVar(&f.exit, "exit", false, "end after the demonstration instead of staying up")
+	cmd.Flags().StringVar(&f.storage, "storage", "", "keep the data in `directory`; without it, it goes with the demo")
 	return cmd
+}
+
+// runDemo starts a node for this machine only, and hands it to the show.
+func runDemo(ctx context.Context, f demoFlags, out io.Writer) (err error) {
+	dir := f.storage
+	if dir == "" {
+		if dir, err = os.MkdirTemp("", "sextant-demo-"); err != nil {
+			return fmt.Errorf("make demo storage: %w", err)
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	}
+	// Neither files nor the environment: a demonstration is the same everywhere.
+	cfg, _, err := config.Load(config.Options{Dir: dir, Environ: []string{}, Flags: map[string]any{
+		"storage.storage_path": filepath.Join(dir, "storage"),
+		"service.host":         "127.0.0.1",
+		"service.http_port":    freePort(ctx, 6333),
+		"service.grpc_port":    freePort(ctx, 6334),
+		"log_level":            "warn",
+	}})
+	if err != nil {
+		return err
+	}
+	logger, closeLog, err := newLogger(cfg)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeLog()) }()
+	node.TuneProcess(logger)
+	n, err := node.Start(ctx, node.Options{Config: cfg, Logger: logger, Commit: revision()})
+	if err != nil {
+		return err
+	}
+	err = show(ctx, n, out)
+	if err == nil && !f.exit {
+		err = n.Wait(ctx)
+	}
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		err = nil // somebody had seen enough
+	}
+	return errors.Join(err, n.Stop(context.WithoutCancel(ctx)))
+}
+
+// show is the demonstration itself.
+func show(_ context.Context, _ *node.Node, _ io.Writer) error {
+	return errors.New("the demo is not built yet")
+}
+
+// freePort returns the port if nobody uses it, or 0, which means any.
+func freePort(ctx context.Context, port int) int {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if err != nil {
+		return 0
+	}
+	if l.Close() != nil {
+		return 0
+	}
+	return port
 }

@@ -2,20 +2,36 @@ package node
 
 import (
 	"context"
-	"errors"
 	"runtime"
+	"time"
 
 	pb "github.com/qdrant/go-client/qdrant"
 
+	"github.com/sextantdb/sextant/cluster/coordinator"
 	"github.com/sextantdb/sextant/cluster/topology"
 	"github.com/sextantdb/sextant/engine/budget"
+	"github.com/sextantdb/sextant/internal/observe"
 	"github.com/sextantdb/sextant/server/config"
 )
 
 // openDesk opens the data of the configured storage directory.
-func openDesk(_ context.Context, o Options) (*Desk, error) {
-	_, _ = collectionDefaults(&o.Config.Storage), newBudget(&o.Config.Storage.Performance)
-	return nil, errors.New("the front desk is not built yet")
+func openDesk(ctx context.Context, o Options) (*Desk, error) {
+	s := &o.Config.Storage
+	options := coordinator.Options{
+		FS: o.FS, StoragePath: s.Path, Defaults: collectionDefaults(s), Budget: newBudget(&s.Performance),
+		Logger: observe.Component(o.Logger, "coordinator"),
+	}
+	if t := s.Performance.SearchTimeoutSec; t != nil {
+		options.SearchTimeout = time.Duration(*t) * time.Second
+	}
+	if n := s.MaxCollections; n != nil {
+		options.MaxCollections = *n
+	}
+	front, err := coordinator.Open(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	return &Desk{Points: front.Points(), Collections: front.Collections(), Close: front.Close}, nil
 }
 
 // newBudget makes the processor budget of background work.
