@@ -47,31 +47,12 @@ func (m *image) write(ctx context.Context, dir *segment.Dir, kind Kind) (segment
 		return segment.FileInfo{}, fmt.Errorf("create payload index: %w", err)
 	}
 	defer w.Abort()
-	header := binary.LittleEndian.AppendUint64(nil, m.generation)
-	header = binary.LittleEndian.AppendUint64(header, uint64(kind))
-	for _, s := range []struct {
-		id    uint16
-		bytes []byte
-	}{
-		{sectionHeader, header},
-		{sectionNums, segment.Raw(m.nums)},
-		{sectionEnds, segment.Raw(m.ends)},
-		{sectionText, m.text},
-		{sectionStarts, segment.Raw(m.starts)},
-		{sectionDocs, segment.Raw(m.docs)},
-		{sectionForwardDocs, segment.Raw(m.fwdDocs)},
-		{sectionForwardStarts, segment.Raw(m.fwdStarts)},
-		{sectionForwardOrds, segment.Raw(m.fwdOrds)},
-		{sectionCountDocs, segment.Raw(m.countDocs)},
-		{sectionCounts, segment.Raw(m.counts)},
-		{sectionBlockEnds, segment.Raw(m.blockEnds)},
-		{sectionBlocks, m.blockBytes},
-		{sectionSets, m.setBytes()},
-	} {
+	sections := sectionsOf(m, kind)
+	for id := sectionHeader; id <= sectionSets; id++ {
 		if err := ctx.Err(); err != nil {
 			return segment.FileInfo{}, err
 		}
-		if _, err := w.Section(s.id).Write(s.bytes); err != nil {
+		if _, err := w.Section(id).Write(sections[id]); err != nil {
 			return segment.FileInfo{}, fmt.Errorf("write payload index: %w", err)
 		}
 	}
@@ -80,6 +61,27 @@ func (m *image) write(ctx context.Context, dir *segment.Dir, kind Kind) (segment
 		return segment.FileInfo{}, fmt.Errorf("finish payload index: %w", err)
 	}
 	return info, nil
+}
+
+// sectionsOf returns the sections of the image's file. They share its memory.
+func sectionsOf(m *image, kind Kind) map[uint16][]byte {
+	header := binary.LittleEndian.AppendUint64(nil, m.generation)
+	return map[uint16][]byte{
+		sectionHeader:        binary.LittleEndian.AppendUint64(header, uint64(kind)),
+		sectionNums:          segment.Raw(m.nums),
+		sectionEnds:          segment.Raw(m.ends),
+		sectionText:          m.text,
+		sectionStarts:        segment.Raw(m.starts),
+		sectionDocs:          segment.Raw(m.docs),
+		sectionForwardDocs:   segment.Raw(m.fwdDocs),
+		sectionForwardStarts: segment.Raw(m.fwdStarts),
+		sectionForwardOrds:   segment.Raw(m.fwdOrds),
+		sectionCountDocs:     segment.Raw(m.countDocs),
+		sectionCounts:        segment.Raw(m.counts),
+		sectionBlockEnds:     segment.Raw(m.blockEnds),
+		sectionBlocks:        m.blockBytes,
+		sectionSets:          m.setBytes(),
+	}
 }
 
 // setBytes returns touched and the flagged sets, each after its length.

@@ -1,0 +1,72 @@
+package payloadindex
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sextantdb/sextant/internal/fsx"
+)
+
+// BenchmarkQuery times queries on a million documents, after a checkpoint.
+func BenchmarkQuery(b *testing.B) {
+	const n = 1_000_000
+	hash := func(doc uint32) uint32 { return doc * 2654435761 >> 4 }
+	for _, field := range []struct {
+		name    string
+		kind    Kind
+		payload func(doc uint32) string
+		queries map[string]Predicate
+	}{
+		{"integer", Integer, func(doc uint32) string { return fmt.Sprintf(`{"f":%d}`, hash(doc)%1000) }, map[string]Predicate{
+			"eq .1%": NewIntegers(5), "range 1%": bounds(100, 109), "range 10%": bounds(100, 199), "range 50%": bounds(100, 599),
+		}},
+		{"float", Float, func(doc uint32) string { return fmt.Sprintf(`{"f":%d.5}`, hash(doc)) }, map[string]Predicate{
+			"range 1%": bounds(0, 1<<28/100), "range 10%": bounds(0, 1<<28/10), "range 50%": bounds(0, 1<<28/2),
+		}},
+		{"keyword", Keyword, func(doc uint32) string { return fmt.Sprintf(`{"f":"value %d"}`, hash(doc)%10) }, map[string]Predicate{
+			"eq 10%": NewKeywords("value 3"), "except": ExceptKeywords{NewKeywords("value 3")},
+		}},
+		{"distinct", Keyword, func(doc uint32) string { return fmt.Sprintf(`{"f":"value %d"}`, doc) }, map[string]Predicate{
+			"eq": NewKeywords("value 3333"), "prefix 11%": Prefix{"value 3"},
+		}},
+		{"geo", Geo, func(doc uint32) string {
+			return fmt.Sprintf(`{"f":{"lon":%d,"lat":%d.%d}}`, hash(doc)%360-180, hash(doc)/360%90, doc%1000)
+		}, map[string]Predicate{
+			"radius": GeoRadius{GeoPoint{10, 50}, 100_000}, "box": GeoBox{GeoPoint{-60, 60}, GeoPoint{60, 30}},
+		}},
+	} {
+		b.Run(field.name, func(b *testing.B) {
+			ix, err := Open(Options{Config: config(b, field.kind, 0)})
+			require.NoError(b, err)
+			dir := newDir(b, fsx.NewMem())
+			start := time.Now()
+			for doc := range uint32(n) {
+				ix.Update(doc, nil, object(b, "%s", field.payload(doc)))
+			}
+			updates := time.Since(start)
+			c := ix.Freeze()
+			files, err := c.Write(b.Context(), dir)
+			require.NoError(b, err)
+			require.NoError(b, c.Commit())
+			b.Logf("updates %v, checkpoint %v, %.1f bytes a document", updates, time.Since(start)-updates, float64(files[0].Size)/n)
+			start = time.Now()
+			again, err := Open(Options{Config: ix.Config(), Dir: dir, Files: files})
+			require.NoError(b, err)
+			require.NoError(b, again.Close())
+			b.Logf("open %v", time.Since(start))
+			for name, p := range field.queries {
+				b.Run(name, func(b *testing.B) {
+					docs := uint64(0)
+					for b.Loop() {
+						a, _ := ix.Query(p)
+						docs = a.Sure.GetCardinality()
+					}
+					b.ReportMetric(float64(docs), "docs")
+				})
+			}
+		})
+	}
+}
