@@ -22,23 +22,38 @@
 TEXT ·l2U7AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	LOADARGS
-	// Ask for the first lines of all rows; there are none to ask for in a scan.
-	TESTQ R15, R15
+	// Ask for the first lines of the rows at args.ask. Four is the usual number.
+	MOVQ  args_ask(AX), R9
+	MOVQ  args_asked(AX), R10
+	TESTQ R10, R10
 	JZ    ready
-	XORQ  AX, AX
-prefetch:
-	MOVL  (BX)(AX*4), R8
+	CMPQ  R15, $4
+	JNE   few
+four:
+	MOVL  (R9), R8
 	IMULQ R12, R8
 	ADDQ  DI, R8
-	MOVQ  R15, R9
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
+	ADDQ  $4, R9
+	DECQ  R10
+	JNZ   four
+	JMP   ready
+few:
+	MOVL  (R9), R8
+	IMULQ R12, R8
+	ADDQ  DI, R8
+	MOVQ  R15, R11
 line:
 	PREFETCHT0 (R8)
 	ADDQ  $64, R8
-	DECQ  R9
+	DECQ  R11
 	JNZ   line
-	INCQ  AX
-	CMPQ  AX, DX
-	JLT   prefetch
+	ADDQ  $4, R9
+	DECQ  R10
+	JNZ   few
 ready:
 	VPCMPEQW Y15, Y15, Y15
 	VPSRLW $15, Y15, Y15
@@ -157,23 +172,38 @@ done:
 TEXT ·dotU7AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	LOADARGS
-	// Ask for the first lines of all rows; there are none to ask for in a scan.
-	TESTQ R15, R15
+	// Ask for the first lines of the rows at args.ask. Four is the usual number.
+	MOVQ  args_ask(AX), R9
+	MOVQ  args_asked(AX), R10
+	TESTQ R10, R10
 	JZ    ready
-	XORQ  AX, AX
-prefetch:
-	MOVL  (BX)(AX*4), R8
+	CMPQ  R15, $4
+	JNE   few
+four:
+	MOVL  (R9), R8
 	IMULQ R12, R8
 	ADDQ  DI, R8
-	MOVQ  R15, R9
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
+	ADDQ  $4, R9
+	DECQ  R10
+	JNZ   four
+	JMP   ready
+few:
+	MOVL  (R9), R8
+	IMULQ R12, R8
+	ADDQ  DI, R8
+	MOVQ  R15, R11
 line:
 	PREFETCHT0 (R8)
 	ADDQ  $64, R8
-	DECQ  R9
+	DECQ  R11
 	JNZ   line
-	INCQ  AX
-	CMPQ  AX, DX
-	JLT   prefetch
+	ADDQ  $4, R9
+	DECQ  R10
+	JNZ   few
 ready:
 	VPCMPEQW Y15, Y15, Y15
 	VPSRLW $15, Y15, Y15
@@ -284,23 +314,38 @@ done:
 TEXT ·dotU4AVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	LOADARGS
-	// Ask for the first lines of all rows; there are none to ask for in a scan.
-	TESTQ R15, R15
+	// Ask for the first lines of the rows at args.ask. Four is the usual number.
+	MOVQ  args_ask(AX), R9
+	MOVQ  args_asked(AX), R10
+	TESTQ R10, R10
 	JZ    ready
-	XORQ  AX, AX
-prefetch:
-	MOVL  (BX)(AX*4), R8
+	CMPQ  R15, $4
+	JNE   few
+four:
+	MOVL  (R9), R8
 	IMULQ R12, R8
 	ADDQ  DI, R8
-	MOVQ  R15, R9
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
+	ADDQ  $4, R9
+	DECQ  R10
+	JNZ   four
+	JMP   ready
+few:
+	MOVL  (R9), R8
+	IMULQ R12, R8
+	ADDQ  DI, R8
+	MOVQ  R15, R11
 line:
 	PREFETCHT0 (R8)
 	ADDQ  $64, R8
-	DECQ  R9
+	DECQ  R11
 	JNZ   line
-	INCQ  AX
-	CMPQ  AX, DX
-	JLT   prefetch
+	ADDQ  $4, R9
+	DECQ  R10
+	JNZ   few
 ready:
 	VPCMPEQW Y15, Y15, Y15
 	VPSRLW $15, Y15, Y15

@@ -75,11 +75,18 @@ func ParseTier(name string) (Tier, error) {
 	return Generic, fmt.Errorf("parse cpu tier %q: want generic, neon, avx2 or avx512", name)
 }
 
-// chunk is the number of rows given to assembly in one call. Their prefetched
-// lines (at most 4 each, 16 KiB together) have to fit the smallest L1 cache with
-// room to spare, and a call must stay short because the scheduler can't preempt
-// assembly.
-const chunk = 64
+// chunk is the number of rows given to assembly in one call, as long as they are
+// short. The prefetched lines (at most 4 each, 16 KiB together) have to fit the
+// smallest L1 cache with room to spare, and a call must stay short because the
+// scheduler can't preempt assembly.
+//
+// Long rows take longer to score than to fetch: fewer at a time are enough, and
+// while they are scored, the next ones are on their way.
+const (
+	chunk     = 64
+	longRow   = 1024 // bytes
+	longChunk = 8
+)
 
 // maxLines is the number of cache lines of a row that are prefetched. Beyond
 // that the hardware prefetcher has recognised the stream.
@@ -146,7 +153,9 @@ type args struct {
 	ids    unsafe.Pointer // *uint32, row numbers
 	count  int            // how many rows
 	out    unsafe.Pointer // *float32, count results
-	lines  int            // cache lines to prefetch of every row, 0 = none
+	ask    unsafe.Pointer // *uint32, row numbers to prefetch
+	asked  int            // how many those are
+	lines  int            // cache lines to prefetch of each, 1…maxLines
 	planes int            // 1-bit codes: bit planes of the query
 	scale  float32        // integer kernels: result = sum·scale + bias
 	bias   float32
@@ -172,16 +181,23 @@ func (b *batch) args(ids []uint32, out []float32) args {
 	}
 }
 
-// list calls the kernel for a list of row numbers, chunk by chunk.
+// list calls the kernel for a list of row numbers, chunk by chunk, each asking for
+// the rows of the next.
 func (k *Kernels) list(o op, b batch, ids []uint32, out []float32) {
 	out = out[:len(ids)]
-	lines := min((b.rowBytes+63)/64, maxLines)
+	size := chunk
+	if b.rowBytes >= longRow {
+		size = longChunk
+	}
+	lines := max(1, min((b.rowBytes+63)/64, maxLines))
+	ask := ids[:min(2*size, len(ids))]
 	for len(ids) > 0 {
-		n := min(len(ids), chunk)
+		n := min(len(ids), size)
 		a := b.args(ids[:n], out[:n])
-		a.lines = lines
+		a.ask, a.asked, a.lines = unsafe.Pointer(unsafe.SliceData(ask)), len(ask), lines
 		k.run(o, &a)
 		ids, out = ids[n:], out[n:]
+		ask = ids[min(size, len(ids)):min(2*size, len(ids))]
 	}
 }
 

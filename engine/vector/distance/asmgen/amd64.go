@@ -99,16 +99,19 @@ func (t amd64Tier) emit(k amd64Kernel) string {
 	return f.String()
 }
 
-// prefetch writes the loop that asks for the first lines of every row of the batch.
+// prefetch writes the loop that asks for the first lines of rows to come.
 func (t amd64Tier) prefetch(f *text) {
-	f.note("Ask for the first lines of all rows; there are none to ask for in a scan.")
-	f.line("TESTQ R15, R15")
-	f.line("JZ    ready")
-	f.line("XORQ  AX, AX")
-	f.label("prefetch")
-	f.lines("MOVL  (BX)(AX*4), R8", "IMULQ R12, R8", "ADDQ  DI, R8", "MOVQ  R15, R9")
+	f.note("Ask for the first lines of the rows at args.ask. Four is the usual number.")
+	f.lines("MOVQ  args_ask(AX), R9", "MOVQ  args_asked(AX), R10", "TESTQ R10, R10", "JZ    ready", "CMPQ  R15, $4", "JNE   few")
+	row := []string{"MOVL  (R9), R8", "IMULQ R12, R8", "ADDQ  DI, R8"}
+	f.label("four")
+	f.lines(row...)
+	f.lines("PREFETCHT0 (R8)", "PREFETCHT0 64(R8)", "PREFETCHT0 128(R8)", "PREFETCHT0 192(R8)", "ADDQ  $4, R9", "DECQ  R10", "JNZ   four", "JMP   ready")
+	f.label("few")
+	f.lines(row...)
+	f.line("MOVQ  R15, R11")
 	f.label("line")
-	f.lines("PREFETCHT0 (R8)", "ADDQ  $64, R8", "DECQ  R9", "JNZ   line", "INCQ  AX", "CMPQ  AX, DX", "JLT   prefetch")
+	f.lines("PREFETCHT0 (R8)", "ADDQ  $64, R8", "DECQ  R11", "JNZ   line", "ADDQ  $4, R9", "DECQ  R10", "JNZ   few")
 	f.label("ready")
 }
 
