@@ -49,16 +49,17 @@ func run(w io.Writer) error {
 		return err
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(table, "%s, ns per row, 4 rows at a time\n", k.Tier())
+	write := func(format string, a ...any) { _, _ = fmt.Fprintf(table, format, a...) } // an error stays until Flush
+	write("%s, ns per row, 4 rows at a time\n", k.Tier())
 	for _, mode := range []string{"hot", "cold"} {
-		fmt.Fprintf(table, "\nrows\tkernel\td\tassembly\tC\tspeed relative to C\n")
+		write("\nrows\tkernel\td\tassembly\tC\tspeed relative to C\n")
 		for _, kernel := range []string{"dot_f32", "l2_f32", "l2_u7", "dot_u7"} {
 			for _, dim := range []int{128, 768, 1536} {
 				ours, theirs, err := compare(k, c, measurement{kernel, dim, mode}, *rounds)
 				if err != nil {
 					return err
 				}
-				fmt.Fprintf(table, "%s\t%s\t%d\t%.2f\t%.2f\t%.2f\n", mode, kernel, dim, ours, theirs, theirs/ours)
+				write("%s\t%s\t%d\t%.2f\t%.2f\t%.2f\n", mode, kernel, dim, ours, theirs, theirs/ours)
 			}
 		}
 	}

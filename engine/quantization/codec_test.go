@@ -17,10 +17,10 @@ import (
 	"github.com/sextantdb/sextant/engine/vector/distance"
 )
 
-func kernels(t testing.TB) *distance.Kernels {
-	t.Helper()
+func kernels(tb testing.TB) *distance.Kernels {
+	tb.Helper()
 	k, err := distance.FromEnv(os.Getenv)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return k
 }
 
@@ -33,6 +33,7 @@ type data struct {
 
 // The shapes that taught something: see the names.
 func clustered(dim, n, q int) data { return generate("clustered", dim, n, q, 1, false, 0) }
+
 func heavyTailed(dim, n, q int) data {
 	return generate("heavy tailed", dim, n, q, 1, true, 0)
 }
@@ -144,15 +145,15 @@ type encoded struct {
 	fit   quantization.Fit
 }
 
-func encode(t testing.TB, d data, metric vector.Distance, config quantization.Config) encoded {
-	t.Helper()
+func encode(tb testing.TB, d data, metric vector.Distance, config quantization.Config) encoded {
+	tb.Helper()
 	c, err := quantization.Train(d.sample(), quantization.Options{
-		Kernels: kernels(t), Dim: d.dim, Distance: metric, Config: config, Seed: 5,
+		Kernels: kernels(tb), Dim: d.dim, Distance: metric, Config: config, Seed: 5,
 	})
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	s, err := c.NewStore(len(d.rows), nil)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	require.NoError(tb, err)
+	tb.Cleanup(func() { require.NoError(tb, s.Close()) })
 	fit := c.EncodeRange(s.Rows(), 0, uint32(len(d.rows)), 2, func(id uint32, _ []float32) []float32 { return d.rows[id] })
 	return encoded{c, s, fit}
 }
@@ -168,9 +169,9 @@ func nearest(scores []float64, n int) []uint32 {
 
 // recall is that of a scan over codes with the best `rescore` rescored exactly.
 // Rows at the same distance as the tenth count as found.
-func recall(t testing.TB, d data, metric vector.Distance, config quantization.Config, rescore int) float64 {
-	t.Helper()
-	e := encode(t, d, metric, config)
+func recall(tb testing.TB, d data, metric vector.Distance, config quantization.Config, rescore int) float64 {
+	tb.Helper()
+	e := encode(tb, d, metric, config)
 	q := e.codec.NewQuery(e.store.Rows())
 	found, wanted := 0, 0
 	out, scores, truth := make([]float32, len(d.rows)), make([]float64, len(d.rows)), make([]float64, len(d.rows))
@@ -373,7 +374,7 @@ func TestScoreEqualsScoreRange(t *testing.T) {
 			q.ScoreRange(0, all)
 			q.Score(ids, some)
 			for i, id := range ids {
-				require.Equal(t, all[id], some[i])
+				require.InDelta(t, all[id], some[i], 0)
 			}
 			q.ScoreRange(201, some[:99])
 			require.Equal(t, all[201:], some[:99])
@@ -436,7 +437,7 @@ func TestOddVectorsDoNotBreakScores(t *testing.T) {
 				check := func() {
 					q.ScoreRange(0, out)
 					for i, x := range out {
-						require.False(t, x != x, "row %d has score NaN: %v metric %d", i, config, metric)
+						require.False(t, math.IsNaN(float64(x)), "row %d has score NaN: %v metric %d", i, config, metric)
 					}
 				}
 				for i, v := range odd {

@@ -162,7 +162,7 @@ func (q *Query) Score(ids []uint32, out []float32) {
 		default:
 			q.scoreBits(ids[:n], out[:n])
 		}
-		all := unsafe.Pointer(q.rows.Factors)
+		all := q.rows.Factors
 		for i, id := range ids[:n] {
 			f := (*factors)(unsafe.Add(all, int(id)*int(unsafe.Sizeof(factors{}))))
 			out[i] = q.base + q.useBias*f.bias + f.scale*out[i]

@@ -19,12 +19,12 @@ var (
 )
 
 func TestFinish(t *testing.T) {
-	require.Equal(t, float32(3), vector.Euclid.Finish(-9))
-	require.Equal(t, float32(9), vector.Manhattan.Finish(-9))
-	require.Equal(t, float32(-9), vector.Dot.Finish(-9))
-	require.Equal(t, float32(0.5), vector.Cosine.Finish(0.5))
+	require.InDelta(t, 3, vector.Euclid.Finish(-9), 0)
+	require.InDelta(t, 9, vector.Manhattan.Finish(-9), 0)
+	require.InDelta(t, -9, vector.Dot.Finish(-9), 0)
+	require.InDelta(t, 0.5, vector.Cosine.Finish(0.5), 0)
 	for _, d := range distances {
-		require.Equal(t, float32(4), d.Finish(d.Unfinish(4)))
+		require.InDelta(t, 4, d.Finish(d.Unfinish(4)), 0)
 		require.Equal(t, d.Unfinish(4) < d.Unfinish(2), d.Ascending(), "larger is better inside")
 	}
 }
@@ -47,15 +47,15 @@ func TestEncodeDecode(t *testing.T) {
 			require.NoError(r, dt.Encode(k, row, v))
 			got, err := dt.Decode(k, []float32{7}, row, len(v))
 			require.NoError(r, err)
-			require.Equal(r, float32(7), got[0])
+			require.InDelta(r, 7, got[0], 0)
 			for i, x := range v {
 				switch dt {
 				case vector.Float32:
-					require.Equal(r, x, got[i+1])
+					require.InDelta(r, x, got[i+1], 0)
 				case vector.Float16:
 					require.InDelta(r, x, got[i+1], float64(x)/2048+1e-7)
 				case vector.Uint8:
-					require.Equal(r, float32(math.Trunc(float64(x))), got[i+1])
+					require.InDelta(r, math.Trunc(float64(x)), got[i+1], 0)
 				}
 			}
 			again := make([]byte, len(row))

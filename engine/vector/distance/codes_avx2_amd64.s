@@ -114,7 +114,6 @@ row1:
 	CMPQ AX, R15
 	JGE  steps1
 unrolled1:
-	// The sums are Y0–Y3; the query's registers serve in turn.
 	VMOVDQU (SI)(AX*1), Y8
 	VPSUBB (R8)(AX*1), Y8, Y10
 	VPABSB Y10, Y10
@@ -260,7 +259,6 @@ row1:
 	CMPQ AX, R15
 	JGE  steps1
 unrolled1:
-	// The sums are Y0–Y3; the query's registers serve in turn.
 	VMOVDQU (SI)(AX*1), Y8
 	VMOVDQU (R8)(AX*1), Y10
 	VPMADDUBSW Y8, Y10, Y10
@@ -458,7 +456,6 @@ row1:
 	CMPQ AX, R15
 	JGE  steps1
 unrolled1:
-	// The sums are Y0–Y1; the query's registers serve in turn.
 	VMOVDQU (R8)(AX*1), Y10
 	VPSRLW $4, Y10, Y9
 	VPAND Y14, Y10, Y10

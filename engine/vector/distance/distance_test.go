@@ -5,7 +5,6 @@ import (
 	"math"
 	"math/bits"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"testing"
 	"unsafe"
@@ -14,21 +13,23 @@ import (
 	"pgregory.net/rapid"
 )
 
-// eachTier runs a test for every tier of the machine.
-func eachTier(t *testing.T, test func(t *testing.T, k *Kernels)) {
+// tiers returns the kernels of every tier of the machine.
+func tiers(t *testing.T) []*Kernels {
 	t.Helper()
+	var all []*Kernels
 	for _, tier := range Available() {
 		k, err := New(tier)
 		require.NoError(t, err)
-		t.Run(tier.String(), func(t *testing.T) { test(t, k) })
+		all = append(all, k)
 	}
+	return all
 }
 
 // dims are the edges: around every step and its multiples, odd, and the largest.
 func dims() []int {
-	d := []int{100, 127, 128, 129, 255, 257, 384, 768, 1000, 1536, 65535, 65536}
-	for n := range 70 {
-		d = append(d, n+1)
+	d := []int{100, 63, 64, 65, 127, 128, 129, 255, 257, 768, 1536, 65535, 65536}
+	for n := range 40 {
+		d = append(d, n)
 	}
 	return d
 }
@@ -78,7 +79,7 @@ func (f *fixture) fillBytes(below int) {
 }
 
 // rowsAt is the number of rows for a dimension: few when they are large.
-func rowsAt(bytes int) int { return max(3, min(40, 1<<17/bytes)) }
+func rowsAt(bytes int) int { return max(3, min(40, 1<<17/max(1, bytes))) }
 
 type method[Q any] func(q []Q, base unsafe.Pointer, stride int, ids []uint32, out []float32)
 
@@ -105,7 +106,7 @@ func check[Q any](t *testing.T, f *fixture, q []Q, stride, rows int, list method
 		for i, id := range f.ids[:n] {
 			agree(id, out[i], "list")
 		}
-		require.Equal(t, float32(42), out[n], "wrote beyond the results")
+		require.InDelta(t, 42, out[n], 0, "wrote beyond the results")
 	}
 	for first := range uint32(min(3, rows)) {
 		out := make([]float32, rows-int(first))
@@ -126,330 +127,346 @@ func sum(n int, term func(i int) float64) (value, scale float64) {
 }
 
 func TestFloatKernels(t *testing.T) {
-	eachTier(t, func(t *testing.T, k *Kernels) {
-		for _, n := range dims() {
-			stride := 4*n + 4*(n%3) // also rows without padding
-			rows := rowsAt(stride)
-			f := newFixture(uint64(n), rows, stride)
-			f.fillFloats()
-			raw := make([]float32, n+1)
-			for i := range raw {
-				raw[i] = float32(f.random.NormFloat64())
+	for _, k := range tiers(t) {
+		t.Run(k.Tier().String(), func(t *testing.T) {
+			for _, n := range dims() {
+				stride := 4*n + 4*(n%3) // also rows without padding
+				rows := rowsAt(stride)
+				f := newFixture(uint64(n), rows, stride)
+				f.fillFloats()
+				raw := make([]float32, n+1)
+				for i := range raw {
+					raw[i] = float32(f.random.NormFloat64())
+				}
+				q := raw[1:] // not aligned
+				at := func(row unsafe.Pointer, i int) (float64, float64) {
+					return float64(q[i]), float64(view[float32](row, n)[i])
+				}
+				check(t, f, q, stride, rows, k.DotIDs, k.DotRange, func(row unsafe.Pointer) (float64, float64) {
+					return sum(n, func(i int) float64 { a, b := at(row, i); return a * b })
+				})
+				check(t, f, q, stride, rows, k.L2IDs, k.L2Range, func(row unsafe.Pointer) (float64, float64) {
+					return sum(n, func(i int) float64 { a, b := at(row, i); return (a - b) * (a - b) })
+				})
+				check(t, f, q, stride, rows, k.L1IDs, k.L1Range, func(row unsafe.Pointer) (float64, float64) {
+					return sum(n, func(i int) float64 { a, b := at(row, i); return math.Abs(a - b) })
+				})
+				row := view[float32](f.base(), n)
+				var out [1]float32
+				for _, c := range []struct {
+					pair func(a, b []float32) float32
+					list method[float32]
+				}{{k.Dot, k.DotIDs}, {k.L2, k.L2IDs}, {k.L1, k.L1IDs}} {
+					c.list(q, f.base(), stride, []uint32{0}, out[:])
+					require.InDelta(t, out[0], c.pair(q, row), 0)
+				}
 			}
-			q := raw[1:] // not aligned
-			at := func(row unsafe.Pointer, i int) (float64, float64) {
-				return float64(q[i]), float64(view[float32](row, n)[i])
-			}
-			check(t, f, q, stride, rows, k.DotIDs, k.DotRange, func(row unsafe.Pointer) (float64, float64) {
-				return sum(n, func(i int) float64 { a, b := at(row, i); return a * b })
-			})
-			check(t, f, q, stride, rows, k.L2IDs, k.L2Range, func(row unsafe.Pointer) (float64, float64) {
-				return sum(n, func(i int) float64 { a, b := at(row, i); return (a - b) * (a - b) })
-			})
-			check(t, f, q, stride, rows, k.L1IDs, k.L1Range, func(row unsafe.Pointer) (float64, float64) {
-				return sum(n, func(i int) float64 { a, b := at(row, i); return math.Abs(a - b) })
-			})
-			row := view[float32](f.base(), n)
-			var out [1]float32
-			for _, c := range []struct {
-				pair func(a, b []float32) float32
-				list method[float32]
-			}{{k.Dot, k.DotIDs}, {k.L2, k.L2IDs}, {k.L1, k.L1IDs}} {
-				c.list(q, f.base(), stride, []uint32{0}, out[:])
-				require.Equal(t, out[0], c.pair(q, row))
-			}
-		}
-	})
+		})
+	}
 }
 
 func TestHalfKernels(t *testing.T) {
-	eachTier(t, func(t *testing.T, k *Kernels) {
-		for _, n := range dims() {
-			stride := 2*n + 2*(n%3)
-			rows := rowsAt(stride)
-			f := newFixture(uint64(n), rows, stride)
-			f.fillHalves()
-			q := make([]float32, n+1)[1:]
-			for i := range q {
-				q[i] = float32(f.random.NormFloat64())
+	for _, k := range tiers(t) {
+		t.Run(k.Tier().String(), func(t *testing.T) {
+			for _, n := range dims() {
+				stride := 2*n + 2*(n%3)
+				rows := rowsAt(stride)
+				f := newFixture(uint64(n), rows, stride)
+				f.fillHalves()
+				q := make([]float32, n+1)[1:]
+				for i := range q {
+					q[i] = float32(f.random.NormFloat64())
+				}
+				at := func(row unsafe.Pointer, i int) (float64, float64) {
+					return float64(q[i]), float64(widen(view[uint16](row, n)[i]))
+				}
+				check(t, f, q, stride, rows, k.DotF16IDs, k.DotF16Range, func(row unsafe.Pointer) (float64, float64) {
+					return sum(n, func(i int) float64 { a, b := at(row, i); return a * b })
+				})
+				check(t, f, q, stride, rows, k.L2F16IDs, k.L2F16Range, func(row unsafe.Pointer) (float64, float64) {
+					return sum(n, func(i int) float64 { a, b := at(row, i); return (a - b) * (a - b) })
+				})
+				check(t, f, q, stride, rows, k.L1F16IDs, k.L1F16Range, func(row unsafe.Pointer) (float64, float64) {
+					return sum(n, func(i int) float64 { a, b := at(row, i); return math.Abs(a - b) })
+				})
 			}
-			at := func(row unsafe.Pointer, i int) (float64, float64) {
-				return float64(q[i]), float64(widen(view[uint16](row, n)[i]))
-			}
-			check(t, f, q, stride, rows, k.DotF16IDs, k.DotF16Range, func(row unsafe.Pointer) (float64, float64) {
-				return sum(n, func(i int) float64 { a, b := at(row, i); return a * b })
-			})
-			check(t, f, q, stride, rows, k.L2F16IDs, k.L2F16Range, func(row unsafe.Pointer) (float64, float64) {
-				return sum(n, func(i int) float64 { a, b := at(row, i); return (a - b) * (a - b) })
-			})
-			check(t, f, q, stride, rows, k.L1F16IDs, k.L1F16Range, func(row unsafe.Pointer) (float64, float64) {
-				return sum(n, func(i int) float64 { a, b := at(row, i); return math.Abs(a - b) })
-			})
-		}
-	})
+		})
+	}
 }
 
 func TestByteKernels(t *testing.T) {
-	eachTier(t, func(t *testing.T, k *Kernels) {
-		for _, n := range dims() {
-			for _, extreme := range []bool{false, true} {
-				stride := n + n%5
-				rows := rowsAt(stride)
-				f := newFixture(uint64(n), rows, stride)
-				f.fillBytes(256)
-				q := make([]uint8, n+1)[1:]
-				for i := range q {
-					q[i] = byte(f.random.IntN(256))
-					if extreme {
-						q[i] = 255
+	for _, k := range tiers(t) {
+		t.Run(k.Tier().String(), func(t *testing.T) {
+			for _, n := range dims() {
+				for _, extreme := range []bool{false, true} {
+					stride := n + n%5
+					rows := rowsAt(stride)
+					f := newFixture(uint64(n), rows, stride)
+					f.fillBytes(256)
+					q := make([]uint8, n+1)[1:]
+					for i := range q {
+						q[i] = byte(f.random.IntN(256))
+						if extreme {
+							q[i] = 255
+						}
 					}
-				}
-				if extreme { // the largest sums
-					for i := range f.memory {
-						f.memory[i] = byte(255 * (i / max(1, stride) % 2))
+					if extreme { // the largest sums
+						for i := range f.memory {
+							f.memory[i] = byte(255 * (i / max(1, stride) % 2))
+						}
 					}
-				}
-				at := func(row unsafe.Pointer, i int) (float64, float64) {
-					return float64(q[i]), float64(view[uint8](row, n)[i])
-				}
-				dot := func(row unsafe.Pointer) (float64, float64) {
-					return sum(n, func(i int) float64 { a, b := at(row, i); return a * b })
-				}
-				check(t, f, q, stride, rows, k.DotU8IDs, k.DotU8Range, dot)
-				check(t, f, q, stride, rows, k.L2U8IDs, k.L2U8Range, func(row unsafe.Pointer) (float64, float64) {
-					return sum(n, func(i int) float64 { a, b := at(row, i); return (a - b) * (a - b) })
-				})
-				check(t, f, q, stride, rows, k.L1U8IDs, k.L1U8Range, func(row unsafe.Pointer) (float64, float64) {
-					return sum(n, func(i int) float64 { a, b := at(row, i); return math.Abs(a - b) })
-				})
-				check(t, f, q, stride, rows, k.CosineU8IDs, k.CosineU8Range, func(row unsafe.Pointer) (float64, float64) {
-					d, _ := dot(row)
-					qq, _ := sum(n, func(i int) float64 { a, _ := at(row, i); return a * a })
-					bb, _ := sum(n, func(i int) float64 { _, b := at(row, i); return b * b })
-					if qq*bb == 0 {
-						return 0, 1
+					at := func(row unsafe.Pointer, i int) (float64, float64) {
+						return float64(q[i]), float64(view[uint8](row, n)[i])
 					}
-					return d / math.Sqrt(qq*bb), 1
-				})
+					dot := func(row unsafe.Pointer) (float64, float64) {
+						return sum(n, func(i int) float64 { a, b := at(row, i); return a * b })
+					}
+					check(t, f, q, stride, rows, k.DotU8IDs, k.DotU8Range, dot)
+					check(t, f, q, stride, rows, k.L2U8IDs, k.L2U8Range, func(row unsafe.Pointer) (float64, float64) {
+						return sum(n, func(i int) float64 { a, b := at(row, i); return (a - b) * (a - b) })
+					})
+					check(t, f, q, stride, rows, k.L1U8IDs, k.L1U8Range, func(row unsafe.Pointer) (float64, float64) {
+						return sum(n, func(i int) float64 { a, b := at(row, i); return math.Abs(a - b) })
+					})
+					check(t, f, q, stride, rows, k.CosineU8IDs, k.CosineU8Range, func(row unsafe.Pointer) (float64, float64) {
+						d, _ := dot(row)
+						qq, _ := sum(n, func(i int) float64 { a, _ := at(row, i); return a * a })
+						bb, _ := sum(n, func(i int) float64 { _, b := at(row, i); return b * b })
+						if qq*bb == 0 {
+							return 0, 1
+						}
+						return d / math.Sqrt(qq*bb), 1
+					})
+				}
 			}
-		}
-	})
+		})
+	}
 }
 
 func TestCodeKernels(t *testing.T) {
 	const scale, bias = 0.25, -3
-	eachTier(t, func(t *testing.T, k *Kernels) {
-		for _, n := range []int{64, 128, 192, 256, 320, 768, 1536, 65536} {
-			for _, extreme := range []bool{false, true} {
-				rows := rowsAt(n)
-				f := newFixture(uint64(n), rows, n)
-				f.fillBytes(128)
-				code := make([]uint8, n+1)[1:]
-				signed := make([]int8, 2*n+1)[1:]
-				for i := range code {
-					code[i] = byte(f.random.IntN(128))
-				}
-				for i := range signed {
-					signed[i] = int8(f.random.IntN(255) - 127)
-				}
-				if extreme {
-					for i := range f.memory {
-						f.memory[i] = 127
+	for _, k := range tiers(t) {
+		t.Run(k.Tier().String(), func(t *testing.T) {
+			for _, n := range []int{64, 128, 192, 256, 320, 768, 1536, 65536} {
+				for _, extreme := range []bool{false, true} {
+					rows := rowsAt(n)
+					f := newFixture(uint64(n), rows, n)
+					f.fillBytes(128)
+					code := make([]uint8, n+1)[1:]
+					signed := make([]int8, 2*n+1)[1:]
+					for i := range code {
+						code[i] = byte(f.random.IntN(128))
 					}
-					clear(code)
 					for i := range signed {
-						signed[i] = -127
+						signed[i] = int8(f.random.IntN(255) - 127)
 					}
-				}
-				l2 := func(row unsafe.Pointer) (float64, float64) {
-					v, s := sum(n, func(i int) float64 { d := float64(code[i]) - float64(view[uint8](row, n)[i]); return d * d })
-					return v * scale, s * scale
-				}
-				check(t, f, code, n, rows,
-					func(q []uint8, base unsafe.Pointer, stride int, ids []uint32, out []float32) {
-						k.L2U7IDs(q, base, stride, ids, scale, out)
-					},
-					func(q []uint8, base unsafe.Pointer, stride int, first uint32, out []float32) {
-						k.L2U7Range(q, base, stride, first, scale, out)
-					}, l2)
-				dot := func(row unsafe.Pointer) (float64, float64) {
-					v, s := sum(n, func(i int) float64 { return float64(signed[i]) * float64(view[uint8](row, n)[i]) })
-					return v*scale + bias, s*scale - bias
-				}
-				check(t, f, signed[:n], n, rows,
-					func(q []int8, base unsafe.Pointer, stride int, ids []uint32, out []float32) {
-						k.DotU7IDs(q, base, stride, ids, scale, bias, out)
-					},
-					func(q []int8, base unsafe.Pointer, stride int, first uint32, out []float32) {
-						k.DotU7Range(q, base, stride, first, scale, bias, out)
-					}, dot)
-				if extreme {
-					for i := range f.memory {
-						f.memory[i] = 255
-					}
-				} else {
-					f.fillBytes(256)
-				}
-				nibbles := func(row unsafe.Pointer) (float64, float64) {
-					v, s := sum(2*n, func(i int) float64 {
-						block, at := i/128, i%128
-						c := view[uint8](row, n)[block*64+at%64]
-						if at >= 64 {
-							c >>= 4
+					if extreme {
+						for i := range f.memory {
+							f.memory[i] = 127
 						}
-						return float64(signed[i]) * float64(c&15)
-					})
-					return v*scale + bias, s*scale - bias
+						clear(code)
+						for i := range signed {
+							signed[i] = -127
+						}
+					}
+					l2 := func(row unsafe.Pointer) (float64, float64) {
+						v, s := sum(n, func(i int) float64 { d := float64(code[i]) - float64(view[uint8](row, n)[i]); return d * d })
+						return v * scale, s * scale
+					}
+					check(t, f, code, n, rows,
+						func(q []uint8, base unsafe.Pointer, stride int, ids []uint32, out []float32) {
+							k.L2U7IDs(q, base, stride, ids, scale, out)
+						},
+						func(q []uint8, base unsafe.Pointer, stride int, first uint32, out []float32) {
+							k.L2U7Range(q, base, stride, first, scale, out)
+						}, l2)
+					dot := func(row unsafe.Pointer) (float64, float64) {
+						v, s := sum(n, func(i int) float64 { return float64(signed[i]) * float64(view[uint8](row, n)[i]) })
+						return v*scale + bias, s*scale - bias
+					}
+					check(t, f, signed[:n], n, rows,
+						func(q []int8, base unsafe.Pointer, stride int, ids []uint32, out []float32) {
+							k.DotU7IDs(q, base, stride, ids, scale, bias, out)
+						},
+						func(q []int8, base unsafe.Pointer, stride int, first uint32, out []float32) {
+							k.DotU7Range(q, base, stride, first, scale, bias, out)
+						}, dot)
+					if extreme {
+						for i := range f.memory {
+							f.memory[i] = 255
+						}
+					} else {
+						f.fillBytes(256)
+					}
+					nibbles := func(row unsafe.Pointer) (float64, float64) {
+						v, s := sum(2*n, func(i int) float64 {
+							block, at := i/128, i%128
+							c := view[uint8](row, n)[block*64+at%64]
+							if at >= 64 {
+								c >>= 4
+							}
+							return float64(signed[i]) * float64(c&15)
+						})
+						return v*scale + bias, s*scale - bias
+					}
+					check(t, f, signed, n, rows,
+						func(q []int8, base unsafe.Pointer, stride int, ids []uint32, out []float32) {
+							k.DotU4IDs(q, base, stride, ids, scale, bias, out)
+						},
+						func(q []int8, base unsafe.Pointer, stride int, first uint32, out []float32) {
+							k.DotU4Range(q, base, stride, first, scale, bias, out)
+						}, nibbles)
 				}
-				check(t, f, signed, n, rows,
-					func(q []int8, base unsafe.Pointer, stride int, ids []uint32, out []float32) {
-						k.DotU4IDs(q, base, stride, ids, scale, bias, out)
-					},
-					func(q []int8, base unsafe.Pointer, stride int, first uint32, out []float32) {
-						k.DotU4Range(q, base, stride, first, scale, bias, out)
-					}, nibbles)
 			}
-		}
-	})
+		})
+	}
 }
 
 func TestBitKernels(t *testing.T) {
 	const scale, bias = 0.5, 7
-	eachTier(t, func(t *testing.T, k *Kernels) {
-		for _, n := range []int{8, 16, 24, 32, 56, 64, 72, 96, 128, 136, 192, 8192} {
-			rows := rowsAt(n)
-			f := newFixture(uint64(n), rows, n)
-			f.fillBytes(256)
-			for planes := 1; planes <= 8; planes++ {
-				q := aligned(n * planes)
-				for i := range q {
-					q[i] = byte(f.random.IntN(256))
-				}
-				component := func(j int) float64 {
-					v := 0
-					for p := range planes {
-						bit := int(q[p*n+j/8]>>(j%8)) & 1
-						if p == 0 {
-							bit = -bit
-						}
-						v = 2*v + bit
+	for _, k := range tiers(t) {
+		t.Run(k.Tier().String(), func(t *testing.T) {
+			for _, n := range []int{8, 16, 24, 32, 56, 64, 72, 96, 128, 136, 192, 8192} {
+				rows := rowsAt(n)
+				f := newFixture(uint64(n), rows, n)
+				f.fillBytes(256)
+				for planes := 1; planes <= 8; planes++ {
+					q := aligned(n * planes)
+					for i := range q {
+						q[i] = byte(f.random.IntN(256))
 					}
-					return float64(v)
-				}
-				check(t, f, q, n, rows,
-					func(q []uint8, base unsafe.Pointer, stride int, ids []uint32, out []float32) {
-						k.DotBitsIDs(q, planes, base, stride, ids, scale, bias, out)
-					},
-					func(q []uint8, base unsafe.Pointer, stride int, first uint32, out []float32) {
-						k.DotBitsRange(q, planes, base, stride, first, scale, bias, out)
-					},
-					func(row unsafe.Pointer) (float64, float64) {
-						v, s := sum(8*n, func(j int) float64 {
-							return component(j) * float64(view[uint8](row, n)[j/8]>>(j%8)&1)
+					component := func(j int) float64 {
+						v := 0
+						for p := range planes {
+							bit := int(q[p*n+j/8]>>(j%8)) & 1
+							if p == 0 {
+								bit = -bit
+							}
+							v = 2*v + bit
+						}
+						return float64(v)
+					}
+					check(t, f, q, n, rows,
+						func(q []uint8, base unsafe.Pointer, stride int, ids []uint32, out []float32) {
+							k.DotBitsIDs(q, planes, base, stride, ids, scale, bias, out)
+						},
+						func(q []uint8, base unsafe.Pointer, stride int, first uint32, out []float32) {
+							k.DotBitsRange(q, planes, base, stride, first, scale, bias, out)
+						},
+						func(row unsafe.Pointer) (float64, float64) {
+							v, s := sum(8*n, func(j int) float64 {
+								return component(j) * float64(view[uint8](row, n)[j/8]>>(j%8)&1)
+							})
+							return v*scale + bias, s*scale + bias
 						})
-						return v*scale + bias, s*scale + bias
-					})
-				if planes > 1 {
-					continue
+					if planes > 1 {
+						continue
+					}
+					check(t, f, q, n, rows,
+						func(q []uint8, base unsafe.Pointer, stride int, ids []uint32, out []float32) {
+							k.HammingIDs(q, base, stride, ids, scale, bias, out)
+						},
+						func(q []uint8, base unsafe.Pointer, stride int, first uint32, out []float32) {
+							k.HammingRange(q, base, stride, first, scale, bias, out)
+						},
+						func(row unsafe.Pointer) (float64, float64) {
+							v, s := sum(n, func(i int) float64 { return float64(bits.OnesCount8(q[i] ^ view[uint8](row, n)[i])) })
+							return v*scale + bias, s*scale + bias
+						})
 				}
-				check(t, f, q, n, rows,
-					func(q []uint8, base unsafe.Pointer, stride int, ids []uint32, out []float32) {
-						k.HammingIDs(q, base, stride, ids, scale, bias, out)
-					},
-					func(q []uint8, base unsafe.Pointer, stride int, first uint32, out []float32) {
-						k.HammingRange(q, base, stride, first, scale, bias, out)
-					},
-					func(row unsafe.Pointer) (float64, float64) {
-						v, s := sum(n, func(i int) float64 { return float64(bits.OnesCount8(q[i] ^ view[uint8](row, n)[i])) })
-						return v*scale + bias, s*scale + bias
-					})
 			}
-		}
-	})
+		})
+	}
 }
 
 // Values that aren't numbers may give any result, but must not crash, nor spoil
 // the results of other rows.
 func TestNotANumberStaysInItsRow(t *testing.T) {
-	eachTier(t, func(t *testing.T, k *Kernels) {
-		for _, n := range []int{1, 17, 64, 100} {
-			memory := make([]float32, 8*n)
-			memory[2*n] = float32(math.NaN())
-			memory[5*n+n-1] = float32(math.Inf(-1))
-			q := make([]float32, n)
-			for i := range q {
-				q[i] = 1
-			}
-			ids, out := []uint32{0, 1, 2, 3, 4, 5, 6, 7}, make([]float32, 8)
-			for _, f := range []method[float32]{k.DotIDs, k.L2IDs, k.L1IDs} {
-				f(q, unsafe.Pointer(&memory[0]), 4*n, ids, out)
-				for i, x := range out {
-					finite := !math.IsNaN(float64(x)) && !math.IsInf(float64(x), 0)
-					require.Equal(t, i != 2 && i != 5, finite, "row %d", i)
+	for _, k := range tiers(t) {
+		t.Run(k.Tier().String(), func(t *testing.T) {
+			for _, n := range []int{1, 17, 64, 100} {
+				memory := make([]float32, 8*n)
+				memory[2*n] = float32(math.NaN())
+				memory[5*n+n-1] = float32(math.Inf(-1))
+				q := make([]float32, n)
+				for i := range q {
+					q[i] = 1
+				}
+				ids, out := []uint32{0, 1, 2, 3, 4, 5, 6, 7}, make([]float32, 8)
+				for _, f := range []method[float32]{k.DotIDs, k.L2IDs, k.L1IDs} {
+					f(q, unsafe.Pointer(&memory[0]), 4*n, ids, out)
+					for i, x := range out {
+						finite := !math.IsNaN(float64(x)) && !math.IsInf(float64(x), 0)
+						require.Equal(t, i != 2 && i != 5, finite, "row %d", i)
+					}
 				}
 			}
-		}
-	})
+		})
+	}
 }
 
 // Reading beyond a row would fault at the end of a mapping; here it would take
 // part in the sum, so the memory behind is poisoned.
 func TestNothingBeyondTheRowCounts(t *testing.T) {
-	eachTier(t, func(t *testing.T, k *Kernels) {
-		for n := 1; n < 70; n++ {
-			memory := make([]float32, n+64)
-			for i := n; i < len(memory); i++ {
-				memory[i] = float32(math.NaN())
+	for _, k := range tiers(t) {
+		t.Run(k.Tier().String(), func(t *testing.T) {
+			for n := 1; n < 70; n++ {
+				memory := make([]float32, n+64)
+				for i := n; i < len(memory); i++ {
+					memory[i] = float32(math.NaN())
+				}
+				query := make([]float32, n+64)
+				copy(query[n:], memory[n:])
+				require.Zero(t, k.L2(query[:n], memory[:n]))
+				require.Zero(t, k.Dot(query[:n], memory[:n]))
+				require.Zero(t, k.L1(query[:n], memory[:n]))
 			}
-			query := make([]float32, n+64)
-			copy(query[n:], memory[n:])
-			require.Zero(t, k.L2(query[:n], memory[:n]))
-			require.Zero(t, k.Dot(query[:n], memory[:n]))
-			require.Zero(t, k.L1(query[:n], memory[:n]))
-		}
-	})
+		})
+	}
 }
 
 func TestHalfConversion(t *testing.T) {
-	eachTier(t, func(t *testing.T, k *Kernels) {
-		var halves []uint16
-		for h := range 1 << 16 {
-			halves = append(halves, uint16(h))
-		}
-		wide, back := make([]float32, len(halves)), make([]uint16, len(halves))
-		k.FromF16(wide, halves)
-		k.ToF16(back, wide)
-		for i, h := range halves {
-			require.Equal(t, math.Float32bits(widen(h)), math.Float32bits(wide[i]), "%#x", h)
-			if nan := h&0x7c00 == 0x7c00 && h&0x3ff != 0; nan {
-				require.Equal(t, h|0x200, back[i], "%#x", h)
-			} else {
-				require.Equal(t, h, back[i], "%#x", h)
+	for _, k := range tiers(t) {
+		t.Run(k.Tier().String(), func(t *testing.T) {
+			var halves []uint16
+			for h := range 1 << 16 {
+				halves = append(halves, uint16(h))
 			}
-		}
-		random := rand.New(rand.NewPCG(1, 2))
-		src := make([]float32, 4099)
-		for range 20 {
-			for i := range src {
-				switch i % 3 {
-				case 0:
-					src[i] = math.Float32frombits(random.Uint32())
-				case 1: // halfway between two halves, and its neighbours
-					src[i] = math.Float32frombits(uint32(random.IntN(1<<14)+0x33000)<<12 + uint32(random.IntN(3)) - 1)
-				default:
-					src[i] = float32(random.NormFloat64())
+			wide, back := make([]float32, len(halves)), make([]uint16, len(halves))
+			k.FromF16(wide, halves)
+			k.ToF16(back, wide)
+			for i, h := range halves {
+				require.Equal(t, math.Float32bits(widen(h)), math.Float32bits(wide[i]), "%#x", h)
+				if nan := h&0x7c00 == 0x7c00 && h&0x3ff != 0; nan {
+					require.Equal(t, h|0x200, back[i], "%#x", h)
+				} else {
+					require.Equal(t, h, back[i], "%#x", h)
 				}
 			}
-			dst := make([]uint16, len(src))
-			k.ToF16(dst, src)
-			for i, x := range src {
-				require.Equal(t, narrow(x), dst[i], "%x", math.Float32bits(x))
-				if y := float64(widen(dst[i])); math.Abs(float64(x)) < 65504 {
-					require.LessOrEqual(t, math.Abs(y-float64(x)), math.Max(math.Abs(float64(x))/2048, 0x1p-25))
+			random := rand.New(rand.NewPCG(1, 2))
+			src := make([]float32, 4099)
+			for range 20 {
+				for i := range src {
+					switch i % 3 {
+					case 0:
+						src[i] = math.Float32frombits(random.Uint32())
+					case 1: // halfway between two halves, and its neighbours
+						src[i] = math.Float32frombits(uint32(random.IntN(1<<14)+0x33000)<<12 + uint32(random.IntN(3)) - 1)
+					default:
+						src[i] = float32(random.NormFloat64())
+					}
+				}
+				dst := make([]uint16, len(src))
+				k.ToF16(dst, src)
+				for i, x := range src {
+					require.Equal(t, narrow(x), dst[i], "%x", math.Float32bits(x))
+					if y := float64(widen(dst[i])); math.Abs(float64(x)) < 65504 {
+						require.LessOrEqual(t, math.Abs(y-float64(x)), math.Max(math.Abs(float64(x))/2048, 0x1p-25))
+					}
 				}
 			}
-		}
-	})
+		})
+	}
 }
 
 func TestNormalize(t *testing.T) {
@@ -477,55 +494,61 @@ func TestNormalize(t *testing.T) {
 }
 
 func TestGather(t *testing.T) {
-	eachTier(t, func(t *testing.T, k *Kernels) {
-		rapid.Check(t, func(r *rapid.T) {
-			visited := make([]uint16, rapid.IntRange(0, 40).Draw(r, "rows"))
-			for i := range visited {
-				visited[i] = uint16(rapid.IntRange(0, 2).Draw(r, "stamp"))
-			}
-			links := rapid.SliceOfN(rapid.OneOf(rapid.Uint32Range(0, 45), rapid.Just(EndOfLinks)), 0, 40).Draw(r, "links")
-			wantVisited := append([]uint16(nil), visited...)
-			want, got := make([]uint32, len(links)), make([]uint32, len(links)+1)
-			got[len(links)] = 77
-			n := genericGather(links, wantVisited, 2, want)
-			require.Equal(r, n, k.Gather(links, visited, 2, got))
-			require.True(r, slices.Equal(want[:n], got[:n]))
-			require.True(r, slices.Equal(wantVisited, visited))
-			require.Equal(r, uint32(77), got[len(links)])
+	for _, k := range tiers(t) {
+		t.Run(k.Tier().String(), func(t *testing.T) {
+			rapid.Check(t, func(r *rapid.T) {
+				visited := make([]uint16, rapid.IntRange(0, 40).Draw(r, "rows"))
+				for i := range visited {
+					visited[i] = uint16(rapid.IntRange(0, 2).Draw(r, "stamp"))
+				}
+				links := rapid.SliceOfN(rapid.OneOf(rapid.Uint32Range(0, 45), rapid.Just(EndOfLinks)), 0, 40).Draw(r, "links")
+				wantVisited := append([]uint16(nil), visited...)
+				want, got := make([]uint32, len(links)), make([]uint32, len(links)+1)
+				got[len(links)] = 77
+				n := genericGather(links, wantVisited, 2, want)
+				require.Equal(r, n, k.Gather(links, visited, 2, got))
+				require.True(r, slices.Equal(want[:n], got[:n]))
+				require.True(r, slices.Equal(wantVisited, visited))
+				require.Equal(r, uint32(77), got[len(links)])
+			})
 		})
-	})
+	}
 }
 
 func TestPrefetchOfAnything(t *testing.T) {
-	eachTier(t, func(t *testing.T, k *Kernels) {
-		x := make([]byte, 64)
-		for _, lines := range []int{-1, 0, 1, 100} {
-			k.Prefetch(nil, lines)
-			k.Prefetch(unsafe.Pointer(&x[0]), lines)
-		}
-	})
+	for _, k := range tiers(t) {
+		t.Run(k.Tier().String(), func(t *testing.T) {
+			x := make([]byte, 64)
+			for _, lines := range []int{-1, 0, 1, 100} {
+				k.Prefetch(nil, lines)
+				k.Prefetch(unsafe.Pointer(&x[0]), lines)
+			}
+		})
+	}
 }
 
 func TestHadamard(t *testing.T) {
 	generic, err := New(Generic)
 	require.NoError(t, err)
-	eachTier(t, func(t *testing.T, k *Kernels) {
-		random := rand.New(rand.NewPCG(4, 4))
-		for n := 1; n <= 4096; n *= 2 {
-			x, signs := make([]float32, n), make([]float32, n)
-			for i := range x {
-				x[i], signs[i] = float32(random.NormFloat64()), float32(random.IntN(2)*2-1)
+	for _, k := range tiers(t) {
+		t.Run(k.Tier().String(), func(t *testing.T) {
+			random := rand.New(rand.NewPCG(4, 4))
+			for n := 1; n <= 4096; n *= 2 {
+				x, signs := make([]float32, n), make([]float32, n)
+				for i := range x {
+					x[i], signs[i] = float32(random.NormFloat64()), float32(random.IntN(2)*2-1)
+				}
+				y := append([]float32(nil), x...)
+				k.Hadamard(x, signs)
+				generic.Hadamard(y, signs)
+				require.Equal(t, y, x, "length %d", n)
+				k.Hadamard(x, signs) // twice: not the identity because of the signs, but the length is known
+				length, _ := sum(n, func(i int) float64 { return float64(x[i]) * float64(x[i]) })
+				once, _ := sum(n, func(i int) float64 { return float64(y[i]) * float64(y[i]) })
+				require.InEpsilon(t, once*float64(n), length, 1e-4)
 			}
-			y := append([]float32(nil), x...)
-			k.Hadamard(x, signs)
-			generic.Hadamard(y, signs)
-			require.Equal(t, y, x, "length %d", n)
-			k.Hadamard(x, signs) // twice: not the identity because of the signs, but the length is known
-			length, _ := sum(n, func(i int) float64 { return float64(x[i]) * float64(x[i]) })
-			once, _ := sum(n, func(i int) float64 { return float64(y[i]) * float64(y[i]) })
-			require.InEpsilon(t, once*float64(n), length, 1e-4)
-		}
-	})
+		})
+	}
 }
 
 func TestTiersCanBeForced(t *testing.T) {
@@ -548,15 +571,17 @@ func TestTiersCanBeForced(t *testing.T) {
 }
 
 func TestKernelsAllocateNothing(t *testing.T) {
-	eachTier(t, func(t *testing.T, k *Kernels) {
-		q, memory := make([]float32, 100), make([]float32, 1000)
-		ids, out := []uint32{1, 2, 3}, make([]float32, 3)
-		require.Zero(t, testing.AllocsPerRun(10, func() {
-			k.DotIDs(q, unsafe.Pointer(&memory[0]), 400, ids, out)
-			k.L2Range(q, unsafe.Pointer(&memory[0]), 400, 0, out)
-			out[0] = k.Dot(q, memory[:100])
-		}))
-	})
+	for _, k := range tiers(t) {
+		t.Run(k.Tier().String(), func(t *testing.T) {
+			q, memory := make([]float32, 100), make([]float32, 1000)
+			ids, out := []uint32{1, 2, 3}, make([]float32, 3)
+			require.Zero(t, testing.AllocsPerRun(10, func() {
+				k.DotIDs(q, unsafe.Pointer(&memory[0]), 400, ids, out)
+				k.L2Range(q, unsafe.Pointer(&memory[0]), 400, 0, out)
+				out[0] = k.Dot(q, memory[:100])
+			}))
+		})
+	}
 }
 
 func BenchmarkKernels(b *testing.B) {
@@ -591,12 +616,4 @@ func BenchmarkKernels(b *testing.B) {
 			}
 		}
 	}
-}
-
-func TestMain(m *testing.M) {
-	if tier := os.Getenv("SEXTANT_TEST_NEEDS_TIER"); tier != "" && Detect().Tier().String() != tier {
-		fmt.Fprintf(os.Stderr, "best tier is %s, not %s\n", Detect().Tier(), tier)
-		os.Exit(1)
-	}
-	os.Exit(m.Run())
 }

@@ -130,7 +130,6 @@ row1:
 	CMPQ AX, R15
 	JGE  steps1
 unrolled1:
-	// The sums are Y0–Y3; the query's registers serve in turn.
 	VMOVUPS (SI)(AX*2), Y8
 	VCVTPH2PS (R8)(AX*1), Y10
 	VFMADD231PS Y10, Y8, Y0
@@ -294,7 +293,6 @@ row1:
 	CMPQ AX, R15
 	JGE  steps1
 unrolled1:
-	// The sums are Y0–Y3; the query's registers serve in turn.
 	VMOVUPS (SI)(AX*2), Y8
 	VCVTPH2PS (R8)(AX*1), Y10
 	VSUBPS Y10, Y8, Y10
@@ -478,7 +476,6 @@ row1:
 	CMPQ AX, R15
 	JGE  steps1
 unrolled1:
-	// The sums are Y0–Y3; the query's registers serve in turn.
 	VMOVUPS (SI)(AX*2), Y8
 	VCVTPH2PS (R8)(AX*1), Y10
 	VSUBPS Y10, Y8, Y10

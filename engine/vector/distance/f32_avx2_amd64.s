@@ -118,7 +118,6 @@ row1:
 	CMPQ AX, R15
 	JGE  steps1
 unrolled1:
-	// The sums are Y0–Y3; the query's registers serve in turn.
 	VMOVUPS (SI)(AX*1), Y8
 	VFMADD231PS (R8)(AX*1), Y8, Y0
 	VMOVUPS 32(SI)(AX*1), Y9
@@ -265,7 +264,6 @@ row1:
 	CMPQ AX, R15
 	JGE  steps1
 unrolled1:
-	// The sums are Y0–Y3; the query's registers serve in turn.
 	VMOVUPS (SI)(AX*1), Y8
 	VSUBPS (R8)(AX*1), Y8, Y10
 	VFMADD231PS Y10, Y10, Y0
@@ -432,7 +430,6 @@ row1:
 	CMPQ AX, R15
 	JGE  steps1
 unrolled1:
-	// The sums are Y0–Y3; the query's registers serve in turn.
 	VMOVUPS (SI)(AX*1), Y8
 	VSUBPS (R8)(AX*1), Y8, Y10
 	VANDPS Y15, Y10, Y10

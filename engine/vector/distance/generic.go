@@ -40,6 +40,7 @@ func genericRow(o op, a *args, row unsafe.Pointer) float32 {
 		return finish(a, float32(genericHamming(view[uint64](a.q, a.n/8), view[uint64](row, a.n/8))))
 	case dotB1:
 		return finish(a, float32(genericDotBits(view[uint64](a.q, a.planes*a.n/8), view[uint64](row, a.n/8))))
+	case opCount:
 	}
 	return float32(math.NaN())
 }

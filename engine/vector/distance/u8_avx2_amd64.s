@@ -103,7 +103,6 @@ row1:
 	CMPQ AX, R15
 	JGE  steps1
 unrolled1:
-	// The sums are Y0–Y3; the query's registers serve in turn.
 	VPMOVZXBW (SI)(AX*1), Y8
 	VPMOVZXBW (R8)(AX*1), Y10
 	VPMADDWD Y10, Y8, Y10
@@ -237,7 +236,6 @@ row1:
 	CMPQ AX, R15
 	JGE  steps1
 unrolled1:
-	// The sums are Y0–Y3; the query's registers serve in turn.
 	VPMOVZXBW (SI)(AX*1), Y8
 	VPMOVZXBW (R8)(AX*1), Y10
 	VPSUBW Y10, Y8, Y10
@@ -369,7 +367,6 @@ row1:
 	CMPQ AX, R15
 	JGE  steps1
 unrolled1:
-	// The sums are Y0–Y3; the query's registers serve in turn.
 	VMOVDQU (SI)(AX*1), Y8
 	VPSADBW (R8)(AX*1), Y8, Y10
 	VPADDD Y10, Y0, Y0

@@ -64,7 +64,7 @@ func (t amd64Tier) file(kernels []string) string {
 // emit writes the function.
 func (t amd64Tier) emit(k amd64Kernel) string {
 	var f text
-	fmt.Fprintf(&f, "// func %s%s(a *args)\n//\n// %s\nTEXT ·%s%s(SB), NOSPLIT, $0-8\n", k.op, t.name, k.doc, k.op, t.name)
+	f.function(k.op+t.name, k.doc)
 	f.line("MOVQ a+0(FP), AX")
 	f.line("LOADARGS")
 	t.prefetch(&f)
@@ -148,11 +148,8 @@ func (t amd64Tier) sums(f *text, k amd64Kernel, rows, ahead int) {
 		f.line("CMPQ AX, R15")
 		f.line("JGE  %s", name("steps"))
 		f.label(name("unrolled"))
-		if t.reg == "Y" && rows == 1 {
-			f.note("The sums are %s0–%s%d; the query's registers serve in turn.", t.reg, t.reg, ahead-1)
-		}
 		for u := range ahead {
-			t.step(f, k, rows, u, ahead, false)
+			t.step(f, k, rows, u, false)
 		}
 		f.line("ADDQ $%d, AX", ahead*k.step)
 		f.line("CMPQ AX, R15")
@@ -161,14 +158,14 @@ func (t amd64Tier) sums(f *text, k amd64Kernel, rows, ahead int) {
 	f.label(name("steps"))
 	f.line("CMPQ AX, CX")
 	f.line("JGE  %s", name("rest"))
-	t.step(f, k, rows, 0, ahead, false)
+	t.step(f, k, rows, 0, false)
 	f.line("ADDQ $%d, AX", k.step)
 	f.line("JMP  %s", name("steps"))
 	f.label(name("rest"))
 	if t.masked {
 		f.line("KTESTQ K1, K1")
 		f.line("JZ     %s", name("reduce"))
-		t.step(f, k, rows, 0, ahead, true)
+		t.step(f, k, rows, 0, true)
 		f.label(name("reduce"))
 	}
 	// Join the sums of unrolled steps: those of row r are r, r+rows, r+2·rows, ….
@@ -187,7 +184,7 @@ func (t amd64Tier) sums(f *text, k amd64Kernel, rows, ahead int) {
 }
 
 // step writes one step of all rows. u chooses displacement and sums.
-func (t amd64Tier) step(f *text, k amd64Kernel, rows, u, _ int, mask bool) {
+func (t amd64Tier) step(f *text, k amd64Kernel, rows, u int, mask bool) {
 	for _, s := range k.query(u, mask) {
 		f.line("%s", s)
 	}

@@ -11,7 +11,7 @@ func (t amd64Tier) bitPlanes(op string) string {
 	if op == "dotB1" {
 		doc = "The sum of the query's components whose bit is set in the row."
 	}
-	fmt.Fprintf(&f, "// func %s%s(a *args)\n//\n// %s\nTEXT ·%s%s(SB), NOSPLIT, $0-8\n", op, t.name, doc, op, t.name)
+	f.function(op+t.name, doc)
 	f.lines("MOVQ a+0(FP), AX", "LOADARGS")
 	t.prefetch(&f)
 	f.note("K1 masks the bytes after the last whole 64; CX = bytes before them.")
@@ -101,7 +101,7 @@ func popcount(op string) string {
 	if op == "dotB1" {
 		doc, combine = "The sum of the query's components whose bit is set in the row, plane by plane.", "ANDQ"
 	}
-	fmt.Fprintf(&f, "// func %sAVX2(a *args)\n//\n// %s\nTEXT ·%sAVX2(SB), NOSPLIT, $0-8\n", op, doc, op)
+	f.function(op+"AVX2", doc)
 	f.lines("MOVQ a+0(FP), AX", "LOADARGS")
 	amd64Tier{}.prefetch(&f)
 	f.line("TESTQ DX, DX")

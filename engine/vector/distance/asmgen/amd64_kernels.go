@@ -189,8 +189,8 @@ func (t amd64Tier) sevenDot() amd64Kernel {
 func (t amd64Tier) fourDot() amd64Kernel {
 	k := t.integers("dotU4", "The inner product of a signed query and 4-bit codes: the low nibbles of a block of\n// 64 bytes go with the first 64 components of the query, the high ones with the next.", 64)
 	k.queryScale = 2
-	mask := fmt.Sprintf("%s14", t.reg)
-	k.setup = append(t.onesWords(), "MOVL $0x0f0f0f0f, AX", "VMOVD AX, X14", fmt.Sprintf("VPBROADCASTD X14, %s", mask))
+	mask := t.reg + "14"
+	k.setup = append(t.onesWords(), "MOVL $0x0f0f0f0f, AX", "VMOVD AX, X14", "VPBROADCASTD X14, "+mask)
 	k.query = func(u int, masked bool) []string {
 		if masked || !t.masked {
 			return nil // rows are whole blocks; AVX2 reads the query from memory

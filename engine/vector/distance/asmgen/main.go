@@ -51,6 +51,7 @@ func generate() map[string]string {
 	for group, kernels := range neonGroups() {
 		files[group+"_neon_arm64.s"] = neonFile(kernels)
 	}
+	files["kernels_arm64.go"] = declarations([]string{"NEON"})
 	files["kernels_amd64.go"] = declarations([]string{"AVX512", "AVX2"})
 	return files
 }
@@ -84,7 +85,7 @@ func declarations(tiers []string) string {
 type text struct{ strings.Builder }
 
 // line writes an indented instruction.
-func (t *text) line(format string, a ...any) { fmt.Fprintf(t, "\t"+format+"\n", a...) }
+func (t *text) line(format string, a ...any) { t.WriteString("\t" + fmt.Sprintf(format, a...) + "\n") }
 
 // lines writes several instructions.
 func (t *text) lines(all ...string) {
@@ -104,4 +105,9 @@ func (t *text) note(format string, a ...any) {
 }
 
 // label writes a label.
-func (t *text) label(name string) { fmt.Fprintf(t, "%s:\n", name) }
+func (t *text) label(name string) { t.WriteString(name + ":\n") }
+
+// function writes the head of a function.
+func (t *text) function(name, doc string) {
+	t.WriteString("// func " + name + "(a *args)\n//\n// " + doc + "\nTEXT ·" + name + "(SB), NOSPLIT, $0-8\n")
+}
