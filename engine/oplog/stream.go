@@ -2,22 +2,9 @@ package oplog
 
 import (
 	"context"
-	"errors"
-)
+	"fmt"
 
-// The reasons for which a stream refuses.
-var (
-	// ErrCorrupted is a log whose bytes aren't those that were written. The error
-	// is a *CorruptedError.
-	ErrCorrupted = errors.New("corrupted log")
-	// ErrClosed is a log that was closed.
-	ErrClosed = errors.New("log is closed")
-	// ErrDropped is a stream that was dropped.
-	ErrDropped = errors.New("stream was dropped")
-	// ErrOutOfOrder is a record that doesn't follow the last one.
-	ErrOutOfOrder = errors.New("record out of order")
-	// ErrReleased is a read or truncation below what was released.
-	ErrReleased = errors.New("records were released")
+	"github.com/cespare/xxhash/v2"
 )
 
 // Position is a place in a stream. Equal positions of two replicas of a shard
@@ -25,7 +12,7 @@ var (
 type Position struct {
 	// Epoch is the leadership term that wrote the record.
 	Epoch uint64
-	// Seq numbers the records of a stream without gaps.
+	// Seq numbers the records of a stream without gaps, from 1 or more.
 	Seq uint64
 	// Chain is a running hash over all records up to this one.
 	Chain uint64
@@ -40,47 +27,234 @@ type Record struct {
 
 // Stream is the log of one shard replica. Append, TruncateAfter and Drop belong
 // to one goroutine; everything else is safe for concurrent use.
-type Stream struct{}
+type Stream struct {
+	log *Log
+	id  string
 
-// Append queues a record. seq must follow the last one (any first one will do),
-// epoch must not fall. data is copied. The call waits only while the queue is
-// full. A refused record gives a ticket that already failed.
-func (s *Stream) Append(epoch, seq uint64, data []byte) *Ticket { return nil }
+	// All below is guarded by Log.mu.
+
+	// number stands for the id in the log, once bound is true: when the record that
+	// says so was queued. known says that it is durable.
+	number       uint32
+	bound, known bool
+	// last is the position of the last record queued, durable of the last one that
+	// is durable.
+	last, durable Position
+	// pending is the ticket of the last record queued.
+	pending *Ticket
+	// extents are where the durable records are, ascending and without gap. cut says
+	// that the next record begins a new one.
+	extents []extent
+	cut     bool
+	// released is up to where records aren't needed.
+	released uint64
+	dropped  bool
+}
+
+// Append queues a record. seq must follow the last one (any first one from 1 on
+// will do), epoch must not fall. data is copied. The call waits only while the
+// queue is full. A refused record gives a ticket that already failed.
+func (s *Stream) Append(epoch, seq uint64, data []byte) *Ticket {
+	if len(data) > MaxRecord {
+		return failedTicket(fmt.Errorf("append %d bytes to stream %q: %w", len(data), s.id, ErrTooLarge))
+	}
+	hash := xxhash.Sum64(data)
+	l := s.log
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.waitForRoom(len(data) + 2*recordHeadSize + len(s.id)); err != nil {
+		return failedTicket(err)
+	}
+	if err := s.admit(epoch, seq); err != nil {
+		return failedTicket(fmt.Errorf("append to stream %q: %w", s.id, err))
+	}
+	if !s.bound {
+		s.bind(Position{Seq: seq - 1})
+	}
+	s.last = s.last.follow(epoch, seq, hash)
+	s.queue(recordData, s.last, data)
+	return s.pending
+}
+
+// waitForRoom returns when n bytes more may be queued. mu is held.
+func (l *Log) waitForRoom(n int) error {
+	for {
+		switch {
+		case l.err != nil:
+			return l.err
+		case l.closing:
+			return ErrClosed
+		case l.queue.count == 0 || len(l.queue.buf)+n <= l.opts.QueueBytes:
+			return nil
+		}
+		l.room.Wait()
+	}
+}
+
+// admit says whether a record may come next. mu is held.
+func (s *Stream) admit(epoch, seq uint64) error {
+	switch {
+	case s.dropped:
+		return ErrDropped
+	case len(s.id) > maxID:
+		return fmt.Errorf("id is longer than %d bytes", maxID)
+	case seq == 0, s.bound && seq != s.last.Seq+1:
+		return fmt.Errorf("%w: %d after %d", ErrOutOfOrder, seq, s.last.Seq)
+	case s.bound && epoch < s.last.Epoch:
+		return fmt.Errorf("%w: epoch %d after %d", ErrOutOfOrder, epoch, s.last.Epoch)
+	}
+	return nil
+}
+
+// bind gives the stream its number. mu is held.
+func (s *Stream) bind(base Position) {
+	x := &s.log.index
+	s.number, s.bound, s.last = x.nextStream, true, base
+	x.nextStream++
+	x.byNumber[s.number] = s
+	s.queue(recordBind, base, []byte(s.id))
+}
+
+// queue adds a record to the batch being filled. mu is held. In one batch the
+// records of a stream are: bind or truncation or drop, if any, then data.
+func (s *Stream) queue(kind recordKind, pos Position, data []byte) {
+	q := s.log.queue
+	q.buf = appendRecord(q.buf, kind, s.number, pos, data)
+	q.count++
+	if q.count == 1 {
+		s.log.wake.Signal()
+	}
+	s.pending = q.ticket
+}
+
+// ID returns the stream's id.
+func (s *Stream) ID() string { return s.id }
 
 // Last returns the position of the last record appended, durable or not.
-func (s *Stream) Last() Position { return Position{} }
+func (s *Stream) Last() Position {
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	return s.last
+}
 
 // Durable returns the position of the last durable record.
-func (s *Stream) Durable() Position { return Position{} }
+func (s *Stream) Durable() Position {
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	return s.durable
+}
 
-// First returns the sequence of the first record that can be read; Last().Seq+1
-// when there is none.
-func (s *Stream) First() uint64 { return 0 }
+// First returns the sequence of the first record that can be read;
+// Durable().Seq+1 when there is none.
+func (s *Stream) First() uint64 {
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	return s.base().Seq + 1
+}
 
-// Read calls fn for each record from seq on that was durable when it was called,
-// in order, until fn fails. It fails with ErrReleased when seq is gone.
-func (s *Stream) Read(ctx context.Context, seq uint64, fn func(Record) error) error { return errTodo }
+// base returns the position before the first record that can be read. mu is held.
+func (s *Stream) base() Position {
+	if len(s.extents) > 0 {
+		return s.extents[0].base
+	}
+	return s.durable
+}
 
-// TruncateAfter durably forgets every record above seq.
-func (s *Stream) TruncateAfter(ctx context.Context, seq uint64) error { return errTodo }
+// lastIn returns the last record that a file holds of the stream.
+func (s *Stream) lastIn(f *logFile) (last uint64, holds bool) {
+	for _, e := range s.extents {
+		if e.file != f {
+			break
+		}
+		last, holds = e.last, true
+	}
+	return last, holds
+}
+
+// control waits until nothing of the stream is on its way, and then queues a
+// record that decide gives (false for none), and waits for it. Waiting first keeps
+// the order of records in a batch that the index relies on.
+func (s *Stream) control(ctx context.Context, decide func() (r record, needed bool, err error)) error {
+	l := s.log
+	for {
+		l.mu.Lock()
+		if err := l.waitForRoom(recordHeadSize); err != nil {
+			l.mu.Unlock()
+			return err
+		}
+		if p := s.pending; p != nil && !p.finished() {
+			l.mu.Unlock()
+			if err := p.Wait(ctx); err != nil {
+				return err
+			}
+			continue
+		}
+		r, needed, err := decide()
+		if err != nil || !needed {
+			l.mu.Unlock()
+			return err
+		}
+		s.queue(r.kind, r.pos, nil)
+		p := s.pending
+		l.mu.Unlock()
+		return p.Wait(ctx)
+	}
+}
+
+// TruncateAfter durably forgets every record above seq; there may be none. It
+// fails with ErrReleased for a seq below what was released. When it fails because
+// of ctx, the truncation may take place all the same.
+func (s *Stream) TruncateAfter(ctx context.Context, seq uint64) error {
+	target, err := s.position(ctx, seq)
+	if err != nil {
+		return fmt.Errorf("truncate stream %q after %d: %w", s.id, seq, err)
+	}
+	err = s.control(ctx, func() (record, bool, error) {
+		if s.dropped {
+			return record{}, false, ErrDropped
+		}
+		if seq >= s.last.Seq {
+			return record{}, false, nil
+		}
+		s.last = target
+		return record{kind: recordTruncate, pos: target}, true, nil
+	})
+	if err != nil {
+		return fmt.Errorf("truncate stream %q after %d: %w", s.id, seq, err)
+	}
+	return nil
+}
 
 // Release says that records up to seq are no longer needed. It removes the
-// files that no stream needs.
-func (s *Stream) Release(seq uint64) error { return errTodo }
+// files that no stream needs, which is I/O; a file that is being read goes at a
+// later Release. Releasing isn't durable by itself: after a crash some records may
+// be there again.
+func (s *Stream) Release(seq uint64) error {
+	l := s.log
+	l.mu.Lock()
+	s.released = max(s.released, min(seq, s.durable.Seq))
+	closing := l.closing
+	l.mu.Unlock()
+	if closing {
+		return ErrClosed
+	}
+	return l.trim()
+}
 
 // Drop durably forgets the stream and everything in it. Log.Stream then gives a
-// new one for the same id.
-func (s *Stream) Drop(ctx context.Context) error { return errTodo }
-
-// Ticket tells when appended records are durable. Records that are committed
-// together share one.
-type Ticket struct{}
-
-// Wait returns when the record is durable or has failed, or ctx is done.
-func (t *Ticket) Wait(ctx context.Context) error { return errTodo }
-
-// Done is closed when Err is known.
-func (t *Ticket) Done() <-chan struct{} { return nil }
-
-// Err returns why the record isn't durable; nil while that is open.
-func (t *Ticket) Err() error { return nil }
+// new one for the same id. When it fails because of ctx, the stream may be
+// dropped all the same.
+func (s *Stream) Drop(ctx context.Context) error {
+	err := s.control(ctx, func() (record, bool, error) {
+		if s.dropped {
+			return record{}, false, nil
+		}
+		s.dropped = true
+		delete(s.log.streams, s.id)
+		return record{kind: recordDrop}, s.bound, nil
+	})
+	if err != nil {
+		return fmt.Errorf("drop stream %q: %w", s.id, err)
+	}
+	return s.log.trim()
+}

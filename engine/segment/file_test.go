@@ -316,7 +316,7 @@ func TestWriterFailures(t *testing.T) {
 		d.FS = fault
 		w, err := d.Create("a", "test", 1)
 		if err == nil {
-			_, _ = w.Section(1).Write(pattern(1, 600<<10)) //nolint:errcheck // Finish repeats it
+			_, _ = w.Section(1).Write(pattern(1, 600<<10))
 			_, err = w.Finish()
 		}
 		if err == nil {

@@ -169,7 +169,7 @@ func checkpoints(d *segment.Dir, rounds int) (stored uint64, err error) {
 		if err != nil {
 			return stored, err
 		}
-		_, _ = fmt.Fprintf(w.Section(1), "round %d %s", i+1, strings.Repeat("x", 1000)) //nolint:errcheck // Finish repeats it
+		_, _ = fmt.Fprintf(w.Section(1), "round %d %s", i+1, strings.Repeat("x", 1000))
 		last, err = w.Finish()
 		if err != nil {
 			return stored, err

@@ -118,6 +118,29 @@ func TestKilledThenPowerCut(t *testing.T) {
 	require.Positive(t, lost, "a kill makes nothing durable")
 }
 
+func TestFailedSyncLosesWhatIsNotWrittenAgain(t *testing.T) {
+	for _, again := range []bool{false, true} {
+		m := fsx.NewMem()
+		require.NoError(t, m.SyncDir("/"))
+		write(t, m, "/a", "good")
+		require.NoError(t, m.SyncDir("/"))
+		f, err := m.OpenWrite("/a")
+		require.NoError(t, err)
+		_, err = f.Write([]byte("lost"))
+		require.NoError(t, err)
+		require.NoError(t, m.FailSync("/a"))
+		require.Equal(t, "goodlost", read(t, m, "/a"))
+		want := "good\x00\x00\x00\x00"
+		if again {
+			_, err := f.WriteAt([]byte("lost"), 4)
+			require.NoError(t, err)
+			want = "goodlost"
+		}
+		require.NoError(t, f.Sync())
+		require.Equal(t, want, read(t, m.CrashClone(rng(1)), "/a"))
+	}
+}
+
 func TestWriteAtomicSurvivesEveryCrash(t *testing.T) {
 	for n := int64(1); ; n++ {
 		mem := fsx.NewMem()

@@ -33,7 +33,7 @@ type memNode struct {
 	// cut leaves them. nil for a file.
 	children, durable map[string]*memNode
 	// data is a file's content as processes see it; stable is the content at the
-	// last Sync. Both agree below clean.
+	// last Sync. Both agree below clean, unless FailSync tore them apart.
 	data, stable []byte
 	clean        int
 }

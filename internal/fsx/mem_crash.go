@@ -58,6 +58,22 @@ func (m *Mem) CrashClone(rng *rand.Rand) *Mem {
 	return out
 }
 
+// FailSync does to a file what operating systems do when a sync fails: what was
+// written since the last Sync never reaches the disk, but processes go on seeing
+// it, and later syncs hold it for done. Only writing it again helps. For an
+// injector of Fault that makes a Sync fail.
+func (m *Mem) FailSync(name string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n, err := m.findFile("sync", name)
+	if err != nil {
+		return err
+	}
+	n.stable = slices.Concat(n.stable[:n.clean], make([]byte, len(n.data)-n.clean))
+	n.clean = len(n.data)
+	return nil
+}
+
 // survivingChanges picks all, none, a prefix or any subset.
 func survivingChanges(pending []nameChange, rng *rand.Rand) []nameChange {
 	switch rng.IntN(4) {
@@ -82,7 +98,7 @@ func survivingChanges(pending []nameChange, rng *rand.Rand) []nameChange {
 // below n.clean are the same in both and always survive.
 func survivingBytes(n *memNode, rng *rand.Rand) []byte {
 	if n.clean == len(n.data) && len(n.stable) == len(n.data) {
-		return slices.Clone(n.data)
+		return slices.Clone(n.stable)
 	}
 	mode := rng.IntN(4)
 	switch mode {
@@ -94,7 +110,7 @@ func survivingBytes(n *memNode, rng *rand.Rand) []byte {
 	lo, hi := min(len(n.stable), len(n.data)), max(len(n.stable), len(n.data))
 	size := []int{len(n.stable), len(n.data), lo + rng.IntN(hi-lo+1)}[rng.IntN(3)]
 	out := make([]byte, size)
-	copy(out, n.data[:min(n.clean, size)])
+	copy(out, n.stable[:min(n.clean, size)])
 	for at := n.clean; at < size; {
 		end := min(size, (at/sector+1)*sector)
 		from := n.data

@@ -64,6 +64,8 @@ func (c *checks) err() error {
 	if len(c.complaints) == 0 {
 		return nil
 	}
+	// Named vectors are looked at in no order.
+	slices.Sort(c.complaints)
 	return &apierror.Error{Kind: apierror.Validation, Msg: "[" + strings.Join(c.complaints, "; ") + "]"}
 }
 

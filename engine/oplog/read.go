@@ -1,0 +1,175 @@
+package oplog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// errStop ends a reading early.
+var errStop = errors.New("stop")
+
+// Read calls fn for each record from seq on that was durable when it was called,
+// in order, until fn fails; it returns fn's error as it is. It fails with
+// ErrReleased when seq is gone, and does nothing when seq is above the last
+// durable record.
+func (s *Stream) Read(ctx context.Context, seq uint64, fn func(Record) error) error {
+	extents, err := s.pin(seq)
+	if err != nil {
+		return fmt.Errorf("read stream %q from %d: %w", s.id, seq, err)
+	}
+	defer s.unpin(extents)
+	r := reading{stream: s.number, next: seq, fn: fn}
+	for i := range extents {
+		if err := r.extent(ctx, s.log, &extents[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pinned is an extent that can't be removed while it is read.
+type pinned struct {
+	extent
+	// size is the length of the durable part of the file.
+	size int64
+}
+
+// pin returns the extents from seq on and keeps their files.
+func (s *Stream) pin(seq uint64) ([]pinned, error) {
+	l := s.log
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case s.dropped:
+		return nil, ErrDropped
+	case l.closing:
+		return nil, ErrClosed
+	case seq > s.durable.Seq:
+		return nil, nil
+	case seq <= s.base().Seq:
+		return nil, ErrReleased
+	}
+	var out []pinned
+	for _, e := range s.extents {
+		if e.last >= seq {
+			e.file.readers++
+			out = append(out, pinned{extent: e, size: e.file.size})
+		}
+	}
+	return out, nil
+}
+
+func (s *Stream) unpin(extents []pinned) {
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	for _, e := range extents {
+		e.file.readers--
+	}
+}
+
+// reading is one Read on its way.
+type reading struct {
+	stream uint32
+	// next is the record that must come next.
+	next uint64
+	fn   func(Record) error
+	// prev is the position of the record before; its chain value is checked
+	// once it is known.
+	prev *Position
+}
+
+// extent reads the records of one extent.
+func (r *reading) extent(ctx context.Context, l *Log, e *pinned) (err error) {
+	src, err := l.opts.FS.Open(e.file.path)
+	if err != nil {
+		return fmt.Errorf("read log: %w", err)
+	}
+	defer func() { err = errors.Join(err, src.Close()) }()
+	batches := newBatchReader(e.file, src, e.from(r.next), e.size)
+	if r.next == e.first {
+		r.prev = &e.base
+	}
+	for r.next <= e.last {
+		if ctx.Err() != nil {
+			return fmt.Errorf("read log: %w", context.Cause(ctx))
+		}
+		b, err := batches.next()
+		switch {
+		case errors.Is(err, io.EOF):
+			return e.file.corrupted(e.size, fmt.Sprintf("record %d isn't where the index has it", r.next))
+		case errors.Is(err, errNoBatch):
+			return e.file.corrupted(batches.off, batches.why)
+		case err != nil:
+			return fmt.Errorf("read log: %w", err)
+		case b.kind != batchRecords:
+			continue
+		}
+		if err := r.batch(e, b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// batch gives the records that a batch has of the extent to fn.
+func (r *reading) batch(e *pinned, b *batch) error {
+	for body := b.body; len(body) > 0 && r.next <= e.last; {
+		rec, rest, ok := decodeRecord(body)
+		if !ok {
+			return e.file.corrupted(b.off, "record in a sound batch doesn't decode")
+		}
+		body = rest
+		if rec.kind != recordData || rec.stream != r.stream || rec.pos.Seq < r.next {
+			continue
+		}
+		if rec.pos.Seq != r.next {
+			return e.file.corrupted(b.off, fmt.Sprintf("record %d instead of %d", rec.pos.Seq, r.next))
+		}
+		if r.prev != nil && r.prev.follow(rec.pos.Epoch, rec.pos.Seq, xxhash.Sum64(rec.data)) != rec.pos {
+			return e.file.corrupted(b.off, fmt.Sprintf("chain value of record %d", rec.pos.Seq))
+		}
+		if err := r.fn(Record{Position: rec.pos, Data: rec.data}); err != nil {
+			return err
+		}
+		pos := rec.pos
+		r.prev, r.next = &pos, r.next+1
+	}
+	return nil
+}
+
+// position returns the position of a record that may become the last one.
+func (s *Stream) position(ctx context.Context, seq uint64) (Position, error) {
+	s.log.mu.Lock()
+	last, durable, pending := s.last, s.durable, s.pending
+	s.log.mu.Unlock()
+	if seq >= last.Seq {
+		return last, nil
+	}
+	if seq > durable.Seq && pending != nil {
+		if err := pending.Wait(ctx); err != nil {
+			return Position{}, err
+		}
+	}
+	s.log.mu.Lock()
+	released, base := s.released, s.base()
+	s.log.mu.Unlock()
+	switch {
+	case seq < released || seq < base.Seq:
+		return Position{}, ErrReleased
+	case seq == base.Seq:
+		return base, nil
+	}
+	var found Position
+	err := s.Read(ctx, seq, func(r Record) error {
+		found = r.Position
+		return errStop
+	})
+	if !errors.Is(err, errStop) && err != nil {
+		return Position{}, err
+	}
+	return found, nil
+}
