@@ -89,7 +89,13 @@ func NewReader(text []byte) *Reader {
 }
 
 // Reset makes r read another text, keeping its tables.
-func (r *Reader) Reset(text []byte) { r.reset(text, text, 0, 0) }
+func (r *Reader) Reset(text []byte) {
+	if len(r.keys) == maxKeys {
+		// Full of somebody's map keys, most likely.
+		clear(r.keys)
+	}
+	r.reset(text, text, 0, 0)
+}
 
 func (r *Reader) reset(text, whole []byte, base, depth int) {
 	r.text, r.whole, r.base, r.depth, r.err = text, whole, base, depth, nil

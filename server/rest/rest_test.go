@@ -22,6 +22,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	pb "github.com/qdrant/go-client/qdrant"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/encoding/prototext"
 
 	"github.com/sextantdb/sextant/internal/apierror"
 )
@@ -392,3 +393,30 @@ func TestSnapshots(t *testing.T) {
 		`Snapshots.Delete collection_name:"c" snapshot_name:"s"`,
 	}, d.asked)
 }
+
+// BenchmarkQuery is the whole door without sockets: a query of 128 numbers, an
+// answer of ten points with payload.
+func BenchmarkQuery(b *testing.B) {
+	hit := `result { id { num: 12345 } score: 0.51234 version: 7 payload { key: "city" value { string_value: "Berlin" } } payload { key: "n" value { integer_value: 5 } } }`
+	resp := &pb.QueryResponse{}
+	require.NoError(b, prototext.Unmarshal([]byte(strings.Repeat(hit, 10)), resp))
+	attachAll(resp)
+	h := New(Options{Points: fixed{resp: resp}, Collections: pb.UnimplementedCollectionsServer{}})
+	body := []byte(`{"query": [0.05000000074505806` + strings.Repeat(", -0.6100000143051147", 127) +
+		`], "filter": {"must": [{"key": "city", "match": {"value": "Berlin"}}]}, "limit": 10, "with_payload": true}`)
+	b.ReportAllocs()
+	for b.Loop() {
+		r := httptest.NewRequest(http.MethodPost, "/collections/c/points/query", bytes.NewReader(body))
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		require.Equal(b, http.StatusOK, w.Code)
+	}
+}
+
+// fixed always finds the same.
+type fixed struct {
+	pb.UnimplementedPointsServer
+	resp *pb.QueryResponse
+}
+
+func (f fixed) Query(context.Context, *pb.QueryPoints) (*pb.QueryResponse, error) { return f.resp, nil }

@@ -18,6 +18,7 @@ package dialect
 
 import (
 	"errors"
+	"sync"
 
 	pb "github.com/qdrant/go-client/qdrant"
 
@@ -25,9 +26,19 @@ import (
 	"github.com/sextantdb/sextant/internal/jsonx"
 )
 
+// readers are reused for their tables.
+//
+//nolint:gochecknoglobals // a free list has no state that anyone could see
+var readers = sync.Pool{New: func() any { return jsonx.NewReader(nil) }}
+
 // read runs one reading function over a body, to its end.
 func read[T any](body []byte, fn func(*jsonx.Reader) T) (T, error) {
-	r := jsonx.NewReader(body)
+	r := readers.Get().(*jsonx.Reader)
+	r.Reset(body)
+	defer func() {
+		r.Reset(nil)
+		readers.Put(r)
+	}()
 	v := fn(r)
 	if err := r.End(); err != nil {
 		var zero T

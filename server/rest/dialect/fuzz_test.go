@@ -1,10 +1,13 @@
 package dialect
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
+	pb "github.com/qdrant/go-client/qdrant"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/encoding/prototext"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sextantdb/sextant/internal/apierror"
@@ -77,4 +80,36 @@ func TestDepthIsBounded(t *testing.T) {
 	}
 	_, err := QueryPoints([]byte(`{"query": {"formula": ` + strings.Repeat(`{"neg": `, n) + "1" + strings.Repeat("}", n) + "}}"))
 	require.ErrorContains(t, err, "recursion limit exceeded")
+}
+
+// FuzzAnswers writes any message as an answer: the text is always JSON.
+func FuzzAnswers(f *testing.F) {
+	for _, text := range []string{
+		`result { id { num: 1 } score: 0.5 payload { key: "a" value { double_value: 1 } } vectors { vector { dense { data: 1 } } } }`,
+		`result { id { uuid: "x" } score: inf order_value { float: nan } vectors { vectors { vectors { key: "a" value { sparse { indices: 1 } } } } } }`,
+	} {
+		m := &pb.QueryResponse{}
+		require.NoError(f, prototext.Unmarshal([]byte(text), m))
+		b, err := proto.Marshal(m)
+		require.NoError(f, err)
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		opts := proto.UnmarshalOptions{DiscardUnknown: true}
+		answers := []Answer{}
+		add := func(m proto.Message, a func() Answer) {
+			if opts.Unmarshal(b, m) == nil {
+				answers = append(answers, a())
+			}
+		}
+		query, scroll, groups, info := &pb.QueryResponse{}, &pb.ScrollResponse{}, &pb.GroupsResult{}, &pb.CollectionInfo{}
+		add(query, func() Answer { return Points(query.Result) })
+		add(scroll, func() Answer { return Scrolled(scroll) })
+		add(groups, func() Answer { return Groups(groups) })
+		add(info, func() Answer { return Collection(info) })
+		for _, a := range answers {
+			text := OK(nil, a, 0.5, query.Usage)
+			require.True(t, json.Valid(text), "%s", text)
+		}
+	})
 }
