@@ -30,6 +30,8 @@ type optimizer struct {
 	mu sync.Mutex
 	// seq is the position of the last checkpoint.
 	seq uint64
+	// files are those of the last checkpoint.
+	files []segment.FileInfo
 	// stepped says that a step has changed something since the last checkpoint.
 	stepped bool
 }
@@ -191,6 +193,7 @@ func (s *Shard) checkpoint(ctx context.Context) (err error) {
 	}
 	s.optimizer.logged.Add(-f.logged)
 	s.optimizer.seq, s.optimizer.stepped = f.manifest.Seq, false
+	s.optimizer.files = allFiles(&f.manifest)
 	for _, name := range f.names {
 		err = errors.Join(err, f.parts[name].Commit())
 	}
@@ -244,4 +247,45 @@ func (s *Shard) persist(ctx context.Context, f *frozen) error {
 		}
 	}
 	return s.dir.Store(&f.manifest)
+}
+
+func allFiles(m *segment.Manifest) (files []segment.FileInfo) {
+	for _, name := range slices.Sorted(maps.Keys(m.Files)) {
+		files = append(files, m.Files[name]...)
+	}
+	return files
+}
+
+// Verify reads every byte of the shard's files. Damage puts the shard into
+// quarantine, also in parts that no query has come to.
+func (s *Shard) Verify(ctx context.Context) error {
+	leave, err := s.enter()
+	if err != nil {
+		return err
+	}
+	defer leave()
+	readers, err := s.openAll()
+	for _, r := range readers {
+		if err == nil {
+			s.o.Budget.Yield()
+			err = r.VerifyAll(ctx)
+		}
+		_ = r.Close() // it was only read
+	}
+	return s.damage(err)
+}
+
+// openAll opens the files of the last checkpoint. They can be read after they
+// have become dead.
+func (s *Shard) openAll() (readers []*segment.Reader, err error) {
+	s.optimizer.mu.Lock()
+	defer s.optimizer.mu.Unlock()
+	for _, info := range s.optimizer.files {
+		r, err := s.dir.OpenAny(info)
+		if err != nil {
+			return readers, err
+		}
+		readers = append(readers, r)
+	}
+	return readers, nil
 }

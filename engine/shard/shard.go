@@ -178,7 +178,7 @@ func (s *Shard) recover(ctx context.Context) error {
 		return err
 	}
 	s.applied.Store(m.Seq)
-	s.optimizer.seq = m.Seq
+	s.optimizer.seq, s.optimizer.files = m.Seq, allFiles(m)
 	last := s.o.Log.Last().Seq
 	if last > m.Seq {
 		if err := s.replay(ctx, m.Seq+1); err != nil {

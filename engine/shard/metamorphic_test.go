@@ -1,0 +1,907 @@
+package shard
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	pb "github.com/qdrant/go-client/qdrant"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sextantdb/sextant/engine/budget"
+	"github.com/sextantdb/sextant/engine/oplog"
+	"github.com/sextantdb/sextant/engine/payload"
+	"github.com/sextantdb/sextant/engine/point"
+	"github.com/sextantdb/sextant/engine/query"
+	"github.com/sextantdb/sextant/engine/vector"
+	"github.com/sextantdb/sextant/internal/apierror"
+	"github.com/sextantdb/sextant/internal/fsx"
+)
+
+// TestMetamorphic runs random operations under random options, with power cuts,
+// kills and reopenings between them, and compares every answer with the oracle.
+// METAMORPHIC_RUNS makes it run longer, METAMORPHIC_SEED repeats one run,
+// METAMORPHIC_OPS sets the operations of a run.
+func TestMetamorphic(t *testing.T) {
+	runs, first := envInt(t, "METAMORPHIC_RUNS", 12), uint64(time.Now().UnixNano())
+	if s := os.Getenv("METAMORPHIC_SEED"); s != "" {
+		var err error
+		first, err = strconv.ParseUint(s, 10, 64)
+		require.NoError(t, err)
+		runs = envInt(t, "METAMORPHIC_RUNS", 1)
+	}
+	for i := range runs {
+		seed := first + uint64(i)
+		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
+			m := newMeta(t, seed)
+			defer m.stop()
+			for range envInt(t, "METAMORPHIC_OPS", 250) {
+				m.act()
+			}
+			m.settle()
+			m.checkAll()
+		})
+	}
+}
+
+func envInt(t *testing.T, name string, def int) int {
+	t.Helper()
+	if s := os.Getenv(name); s != "" {
+		n, err := strconv.Atoi(s)
+		require.NoError(t, err)
+		return n
+	}
+	return def
+}
+
+// space is a dense vector name of the run.
+type space struct {
+	size     int
+	distance vector.Distance
+	datatype pb.Datatype
+}
+
+// tolerance of a score: what the rounding of elements and sums may cost.
+func (s space) tolerance(score float64) float64 {
+	eps := 1e-4
+	if s.datatype == pb.Datatype_Float16 {
+		eps = 2e-2
+	}
+	return eps * (1 + math.Abs(score))
+}
+
+type meta struct {
+	t   *testing.T
+	rng *rand.Rand
+
+	fs    *fsx.Mem
+	log   *oplog.Log
+	shard *Shard
+	o     Options
+
+	config *pb.CollectionConfig
+	dense  map[string]space
+	sparse map[string]bool // by name: idf
+	names  []string        // dense names
+
+	now *oracle
+	// history has the oracle after each operation from acked on: what may be found
+	// after a power cut.
+	history map[uint64]*oracle
+	acked   uint64 // the last operation known to be durable
+	last    uint64
+	tickets []*Ticket
+}
+
+func newMeta(t *testing.T, seed uint64) *meta {
+	t.Helper()
+	m := &meta{
+		t: t, rng: rand.New(rand.NewPCG(seed, 1)), fs: fsx.NewMem(), now: newOracle(),
+		dense: map[string]space{}, sparse: map[string]bool{}, history: map[uint64]*oracle{},
+	}
+	m.chooseConfig()
+	m.o = Options{
+		Dir: "shard", Config: m.config, Seed: seed, Budget: budget.New(budget.Options{}),
+		Manual: m.chance(50), CheckpointIdle: time.Duration(1+m.rng.IntN(20)) * time.Millisecond,
+		CheckpointBytes: int64(500 + m.rng.IntN(20000)), Logger: slog.New(slog.DiscardHandler),
+	}
+	m.history[0] = m.now.clone()
+	m.open()
+	return m
+}
+
+func (m *meta) chance(percent int) bool { return m.rng.IntN(100) < percent }
+
+func pickOne[T any](m *meta, list ...T) T { return list[m.rng.IntN(len(list))] }
+
+func (m *meta) chooseConfig() {
+	params := map[string]*pb.VectorParams{}
+	for i := range 1 + m.rng.IntN(2) {
+		name := ""
+		if i > 0 || m.chance(30) {
+			name = fmt.Sprint("v", i)
+		}
+		s := space{
+			size:     pickOne(m, 1, 3, 8, 17),
+			distance: pickOne(m, vector.Cosine, vector.Euclid, vector.Dot, vector.Manhattan),
+			datatype: pickOne(m, pb.Datatype_Default, pb.Datatype_Float32, pb.Datatype_Float16, pb.Datatype_Uint8),
+		}
+		if s.distance == vector.Cosine && s.datatype == pb.Datatype_Uint8 {
+			s.datatype = pb.Datatype_Float32 // what is stored then has a test of its own
+		}
+		m.dense[name] = s
+		for pd, d := range distances {
+			if d == s.distance {
+				params[name] = &pb.VectorParams{Size: uint64(s.size), Distance: pd, Datatype: &s.datatype}
+			}
+		}
+	}
+	m.names = slices.Sorted(maps.Keys(m.dense))
+	sparseParams := map[string]*pb.SparseVectorParams{}
+	if m.chance(60) {
+		m.sparse["s"] = m.chance(50)
+		p := &pb.SparseVectorParams{}
+		if m.sparse["s"] {
+			p.Modifier = pb.Modifier_Idf.Enum()
+		}
+		sparseParams["s"] = p
+	}
+	m.config = &pb.CollectionConfig{
+		Params: &pb.CollectionParams{
+			VectorsConfig:       &pb.VectorsConfig{Config: &pb.VectorsConfig_ParamsMap{ParamsMap: &pb.VectorParamsMap{Map: params}}},
+			SparseVectorsConfig: &pb.SparseVectorConfig{Map: sparseParams},
+		},
+	}
+	m.chooseSettings(m.config)
+}
+
+// chooseSettings chooses what may change during a shard's life.
+func (m *meta) chooseSettings(c *pb.CollectionConfig) {
+	c.HnswConfig = &pb.HnswConfigDiff{
+		M: new(pickOne[uint64](m, 0, 4, 16)), EfConstruct: new(pickOne[uint64](m, 4, 50)),
+		FullScanThreshold: new(pickOne[uint64](m, 1, 10000)),
+	}
+	c.OptimizerConfig = &pb.OptimizersConfigDiff{
+		IndexingThreshold: new(pickOne[uint64](m, 0, 1, 2, 10000)), DeletedThreshold: new(pickOne(m, 0.05, 0.2)),
+		VacuumMinVectorNumber: new(pickOne[uint64](m, 1, 100)),
+	}
+	c.QuantizationConfig = nil
+	switch m.rng.IntN(3) {
+	case 0:
+		c.QuantizationConfig = &pb.QuantizationConfig{Quantization: &pb.QuantizationConfig_Scalar{Scalar: &pb.ScalarQuantization{}}}
+	case 1:
+		c.QuantizationConfig = &pb.QuantizationConfig{Quantization: &pb.QuantizationConfig_Binary{Binary: &pb.BinaryQuantization{}}}
+	}
+}
+
+func (m *meta) open() {
+	var err error
+	m.log, err = oplog.Open(oplog.Options{FS: m.fs, Dir: "log", FileSize: 64 << 10})
+	require.NoError(m.t, err)
+	m.o.FS, m.o.Log = m.fs, m.log.Stream("shard")
+	m.shard, err = Open(m.t.Context(), m.o)
+	require.NoError(m.t, err)
+	require.NoError(m.t, m.shard.Err())
+}
+
+func (m *meta) stop() {
+	if m.t.Failed() {
+		m.t.Logf("repeat with METAMORPHIC_SEED=%s", m.t.Name()[len("TestMetamorphic/seed="):])
+	}
+	require.NoError(m.t, m.shard.Close())
+	require.NoError(m.t, m.log.Close())
+}
+
+// act does one random thing.
+func (m *meta) act() {
+	switch n := m.rng.IntN(100); {
+	case n < 62:
+		m.operate()
+	case n < 72:
+		m.settle()
+		m.check()
+	case n < 78: // while operations are being applied
+		require.NoError(m.t, m.shard.Checkpoint(m.t.Context()))
+	case n < 84:
+		require.NoError(m.t, m.shard.Optimize(m.t.Context()))
+	case n < 90:
+		m.crash()
+	case n < 93:
+		m.reopen()
+	default:
+		m.settle()
+		m.checkAll()
+	}
+}
+
+// settle waits until all operations are applied.
+func (m *meta) settle() {
+	for _, t := range m.tickets {
+		if err := t.Applied(m.t.Context()); err != nil {
+			require.NotEqual(m.t, apierror.Internal, apierror.KindOf(err), "%v", err)
+		}
+	}
+	m.tickets = nil
+	m.ack(m.last)
+}
+
+func (m *meta) ack(seq uint64) {
+	for s := range m.history {
+		if s < seq {
+			delete(m.history, s)
+		}
+	}
+	m.acked = seq
+}
+
+// reopen closes and opens again, so nothing may be missing.
+func (m *meta) reopen() {
+	m.settle()
+	require.NoError(m.t, m.shard.Close())
+	require.NoError(m.t, m.log.Close())
+	m.open()
+	require.Equal(m.t, m.last, m.shard.Info().Seq)
+	m.checkAll()
+}
+
+// crash cuts the power or kills the process while operations are under way.
+func (m *meta) crash() {
+	for _, t := range m.tickets {
+		if m.chance(50) {
+			require.NoError(m.t, t.Durable(m.t.Context()))
+			m.ack(t.Seq())
+		}
+	}
+	m.tickets = nil
+	old, oldLog := m.shard, m.log
+	if m.chance(70) {
+		m.fs = m.fs.CrashClone(m.rng)
+	} else {
+		m.fs = m.fs.KillClone()
+	}
+	_ = old.Close()
+	require.NoError(m.t, oldLog.Close())
+	m.open()
+	seq := m.shard.Info().Seq
+	require.GreaterOrEqual(m.t, seq, m.acked, "an acknowledged operation is lost")
+	require.LessOrEqual(m.t, seq, m.last)
+	m.now = m.history[seq].clone()
+	m.history = map[uint64]*oracle{seq: m.now.clone()}
+	m.last, m.acked = seq, seq
+	m.checkAll()
+}
+
+// submit sends an operation, applies it to the oracle, and sometimes waits for
+// its result.
+func (m *meta) submit(op Op, apply func(*oracle, uint64) error) {
+	t, err := m.shard.Submit(m.t.Context(), op)
+	require.NoError(m.t, err)
+	m.last++
+	require.Equal(m.t, m.last, t.Seq())
+	want := apply(m.now, m.last)
+	m.history[m.last] = m.now.clone()
+	m.tickets = append(m.tickets, t)
+	if m.chance(60) {
+		got := t.Applied(m.t.Context())
+		if want == nil {
+			require.NoError(m.t, got)
+		} else {
+			require.Error(m.t, got)
+			require.Equal(m.t, apierror.KindOf(want), apierror.KindOf(got), "%v", got)
+			if apierror.KindOf(want) == apierror.NotFound {
+				require.EqualError(m.t, got, want.Error())
+			}
+		}
+		m.ack(m.last)
+	}
+}
+
+// crashContext is the context of calls that a crash may interrupt.
+func crashContext() context.Context { return context.Background() }
+
+const idPool = 120
+
+func (m *meta) id() point.ID {
+	n := m.rng.IntN(idPool)
+	if n%4 == 0 {
+		return point.UUID(uuid.NewSHA1(uuid.NameSpaceDNS, fmt.Append(nil, n)))
+	}
+	return point.Num(uint64(n))
+}
+
+func (m *meta) vector(s space) []float32 {
+	v := make([]float32, s.size)
+	for i := range v {
+		switch s.datatype {
+		case pb.Datatype_Uint8:
+			v[i] = float32(m.rng.IntN(256))
+		case pb.Datatype_Float16:
+			v[i] = float32(m.rng.IntN(200)-100) / 16 // exact in 16 bits
+		default:
+			v[i] = m.rng.Float32()*2 - 1
+		}
+	}
+	return v
+}
+
+func (m *meta) sparseVector() map[uint32]float32 {
+	v := map[uint32]float32{}
+	for range 1 + m.rng.IntN(5) {
+		v[uint32(m.rng.IntN(30))*1000] = float32(1+m.rng.IntN(40)) / 8
+	}
+	return v
+}
+
+func sparseProto(v map[uint32]float32) *pb.SparseVector {
+	out := &pb.SparseVector{}
+	for i, w := range v { // in any order
+		out.Indices, out.Values = append(out.Indices, i), append(out.Values, w)
+	}
+	return out
+}
+
+// vectors chooses vectors for a point; each name with a probability.
+func (m *meta) vectors(percent int) (*pb.Vectors, *oraclePoint) {
+	named, p := map[string]*pb.Vector{}, &oraclePoint{dense: map[string][]float32{}, sparse: map[string]map[uint32]float32{}}
+	for _, name := range m.names {
+		if m.chance(percent) {
+			v := m.vector(m.dense[name])
+			p.dense[name] = stored(m.dense[name], v)
+			named[name] = &pb.Vector{Vector: &pb.Vector_Dense{Dense: &pb.DenseVector{Data: v}}}
+		}
+	}
+	for name := range m.sparse {
+		if m.chance(percent) {
+			v := m.sparseVector()
+			p.sparse[name] = v
+			named[name] = &pb.Vector{Vector: &pb.Vector_Sparse{Sparse: sparseProto(v)}}
+		}
+	}
+	if v, ok := named[""]; ok && len(named) == 1 {
+		return &pb.Vectors{VectorsOptions: &pb.Vectors_Vector{Vector: v}}, p
+	}
+	return &pb.Vectors{VectorsOptions: &pb.Vectors_Vectors{Vectors: &pb.NamedVectors{Vectors: named}}}, p
+}
+
+var colours = []string{"red", "green", "blue"}
+
+func (m *meta) payload() map[string]any {
+	p := map[string]any{}
+	if m.chance(70) {
+		p["colour"] = pickOne(m, colours...)
+	}
+	if m.chance(70) {
+		p["size"] = float64(m.rng.IntN(50))
+	}
+	if m.chance(20) {
+		p["list"] = []any{}
+	}
+	if m.chance(30) {
+		p["deep"] = map[string]any{"a": "x", "b": float64(m.rng.IntN(5))}
+	}
+	return p
+}
+
+func protoPayload(t *testing.T, p map[string]any) map[string]*pb.Value {
+	t.Helper()
+	b, err := json.Marshal(p)
+	require.NoError(t, err)
+	o, err := payload.FromJSON(b)
+	require.NoError(t, err)
+	return payload.ToProto(o)
+}
+
+func (m *meta) filter(depth int) testFilter {
+	switch n := m.rng.IntN(9); {
+	case n < 2:
+		return keywordIs("colour", pickOne(m, colours...))
+	case n < 4:
+		return numberBelow("size", float64(m.rng.IntN(55)))
+	case n == 4:
+		return isEmpty(pickOne(m, "colour", "list", "size"))
+	case n == 5:
+		return hasIDs(m.id(), m.id(), m.id())
+	case n == 6:
+		return hasVector(pickOne(m, append(slices.Collect(maps.Keys(m.sparse)), m.names...)...))
+	case depth == 0:
+		return allPass()
+	case n == 7:
+		return not(m.filter(depth - 1).orKeyword())
+	default:
+		a, b := m.filter(depth-1).orKeyword(), m.filter(depth-1).orKeyword()
+		if m.chance(50) {
+			return either(a, b)
+		}
+		return both(a, b)
+	}
+}
+
+// orKeyword replaces the missing filter, which can't be a part of another.
+func (f testFilter) orKeyword() testFilter {
+	if f.pb == nil {
+		return keywordIs("colour", "red")
+	}
+	return f
+}
+
+// selector chooses points by ID or filter. hit are those it selects in the
+// oracle, missing the first ID that isn't there.
+func (m *meta) selector() (sel *pb.PointsSelector, pick func(*oracle) (hit []point.ID, missing *point.ID)) {
+	if m.chance(30) {
+		f := m.filter(1)
+		if f.pb == nil {
+			f = keywordIs("colour", "blue")
+		}
+		return &pb.PointsSelector{PointsSelectorOneOf: &pb.PointsSelector_Filter{Filter: f.pb}},
+			func(o *oracle) ([]point.ID, *point.ID) { return o.passing(f), nil }
+	}
+	list := &pb.PointsIdsList{}
+	var ids []point.ID
+	for range 1 + m.rng.IntN(3) {
+		id := m.id()
+		ids = append(ids, id)
+		list.Ids = append(list.Ids, id.Proto())
+	}
+	return &pb.PointsSelector{PointsSelectorOneOf: &pb.PointsSelector_Points{Points: list}},
+		func(o *oracle) (hit []point.ID, missing *point.ID) {
+			for _, id := range ids {
+				if o.points[id] != nil {
+					hit = append(hit, id)
+				} else if missing == nil {
+					missing = &id
+				}
+			}
+			return hit, missing
+		}
+}
+
+func notFound(id *point.ID) error {
+	if id == nil {
+		return nil
+	}
+	return apierror.New(apierror.NotFound, "No point with id %s found", id)
+}
+
+// operate submits a random operation.
+func (m *meta) operate() {
+	switch n := m.rng.IntN(100); {
+	case n < 45:
+		m.upsert()
+	case n < 52:
+		sel, pick := m.selector()
+		m.submit(Delete(&pb.DeletePoints{Points: sel}), func(o *oracle, _ uint64) error {
+			hit, _ := pick(o)
+			for _, id := range hit {
+				delete(o.points, id)
+			}
+			return nil
+		})
+	case n < 62:
+		m.updateVectors()
+	case n < 67:
+		m.deleteVectors()
+	case n < 87:
+		m.changePayload()
+	case n < 93:
+		m.changeIndex()
+	case n < 96:
+		m.refused()
+	default:
+		c := &pb.CollectionConfig{Params: m.config.GetParams()}
+		m.chooseSettings(c)
+		m.submit(SetConfig(c), func(*oracle, uint64) error { return nil })
+	}
+}
+
+func (m *meta) upsert() {
+	msg := &pb.UpsertPoints{}
+	var apply []func(*oracle, uint64)
+	filter := allPass()
+	if m.chance(15) {
+		filter = m.filter(1)
+		msg.UpdateFilter = filter.pb
+	}
+	mode := pickOne(m, pb.UpdateMode_Upsert, pb.UpdateMode_Upsert, pb.UpdateMode_Upsert, pb.UpdateMode_InsertOnly, pb.UpdateMode_UpdateOnly)
+	msg.UpdateMode = &mode
+	for range 1 + m.rng.IntN(12) {
+		id := m.id()
+		vectors, p := m.vectors(85)
+		p.payload = m.payload()
+		ps := &pb.PointStruct{Id: id.Proto(), Vectors: vectors}
+		if m.chance(50) {
+			ps.Payload = protoPayload(m.t, p.payload)
+		} else {
+			o, err := payload.FromProto(protoPayload(m.t, p.payload))
+			require.NoError(m.t, err)
+			payload.Attach(ps, o)
+		}
+		msg.Points = append(msg.Points, ps)
+		apply = append(apply, func(o *oracle, seq uint64) {
+			old := o.points[id]
+			if old != nil && (mode == pb.UpdateMode_InsertOnly || !filter.match(id, old)) ||
+				old == nil && mode == pb.UpdateMode_UpdateOnly {
+				return
+			}
+			o.points[id] = &oraclePoint{
+				payload: cloneJSON(p.payload), dense: maps.Clone(p.dense), sparse: maps.Clone(p.sparse), version: seq,
+			}
+		})
+	}
+	op, err := Upsert(msg)
+	require.NoError(m.t, err)
+	m.submit(op, func(o *oracle, seq uint64) error {
+		for _, f := range apply {
+			f(o, seq)
+		}
+		return nil
+	})
+}
+
+func (m *meta) updateVectors() {
+	msg := &pb.UpdatePointVectors{}
+	var apply []func(*oracle, uint64) *point.ID
+	filter := allPass()
+	if m.chance(15) {
+		filter = m.filter(1)
+		msg.UpdateFilter = filter.pb
+	}
+	for range 1 + m.rng.IntN(3) {
+		id := m.id()
+		vectors, p := m.vectors(60)
+		if len(p.dense)+len(p.sparse) == 0 {
+			continue
+		}
+		msg.Points = append(msg.Points, &pb.PointVectors{Id: id.Proto(), Vectors: vectors})
+		apply = append(apply, func(o *oracle, seq uint64) *point.ID {
+			old := o.points[id]
+			if old == nil {
+				return &id
+			}
+			if filter.match(id, old) {
+				maps.Copy(old.dense, p.dense)
+				maps.Copy(old.sparse, p.sparse)
+				old.version = seq
+			}
+			return nil
+		})
+	}
+	m.submit(UpdateVectors(msg), func(o *oracle, seq uint64) error {
+		var missing *point.ID
+		for _, f := range apply {
+			if id := f(o, seq); missing == nil {
+				missing = id
+			}
+		}
+		return notFound(missing)
+	})
+}
+
+func (m *meta) deleteVectors() {
+	sel, pick := m.selector()
+	name := pickOne(m, append(slices.Collect(maps.Keys(m.sparse)), m.names...)...)
+	m.submit(DeleteVectors(&pb.DeletePointVectors{
+		PointsSelector: sel, Vectors: &pb.VectorsSelector{Names: []string{name}},
+	}), func(o *oracle, seq uint64) error {
+		hit, missing := pick(o)
+		for _, id := range hit {
+			delete(o.points[id].dense, name)
+			delete(o.points[id].sparse, name)
+			o.points[id].version = seq
+		}
+		return notFound(missing)
+	})
+}
+
+func (m *meta) changePayload() {
+	sel, pick := m.selector()
+	p := m.payload()
+	set := &pb.SetPayloadPoints{Payload: protoPayload(m.t, p), PointsSelector: sel}
+	var op Op
+	var err error
+	var change func(old map[string]any) map[string]any
+	switch m.rng.IntN(5) {
+	case 0:
+		op, err = SetPayload(set)
+		change = func(old map[string]any) map[string]any { maps.Copy(old, cloneJSON(p)); return old }
+	case 1:
+		set.Key = new("deep")
+		op, err = SetPayload(set)
+		change = func(old map[string]any) map[string]any {
+			deep, ok := old["deep"].(map[string]any)
+			if !ok {
+				deep = map[string]any{}
+			}
+			maps.Copy(deep, cloneJSON(p))
+			old["deep"] = deep
+			return old
+		}
+	case 2:
+		op, err = OverwritePayload(set)
+		change = func(map[string]any) map[string]any { return cloneJSON(p) }
+	case 3:
+		op = DeletePayload(&pb.DeletePayloadPoints{Keys: []string{"colour", "deep.a"}, PointsSelector: sel})
+		change = func(old map[string]any) map[string]any {
+			delete(old, "colour")
+			if deep, ok := old["deep"].(map[string]any); ok {
+				delete(deep, "a")
+			}
+			return old
+		}
+	default:
+		op = ClearPayload(&pb.ClearPayloadPoints{Points: sel})
+		change = func(map[string]any) map[string]any { return map[string]any{} }
+	}
+	require.NoError(m.t, err)
+	m.submit(op, func(o *oracle, seq uint64) error {
+		hit, missing := pick(o)
+		slices.SortFunc(hit, point.ID.Compare)
+		for _, id := range slices.Compact(hit) {
+			o.points[id].payload, o.points[id].version = change(o.points[id].payload), seq
+		}
+		return notFound(missing)
+	})
+}
+
+func (m *meta) changeIndex() {
+	name := pickOne(m, "colour", "size")
+	if m.chance(30) {
+		m.submit(DeleteIndex(&pb.DeleteFieldIndexCollection{FieldName: name}), func(o *oracle, _ uint64) error {
+			delete(o.fields, name)
+			return nil
+		})
+		return
+	}
+	typ := pb.FieldType_FieldTypeKeyword
+	if name == "size" {
+		typ = pickOne(m, pb.FieldType_FieldTypeInteger, pb.FieldType_FieldTypeFloat)
+	}
+	m.submit(CreateIndex(&pb.CreateFieldIndexCollection{FieldName: name, FieldType: &typ}), func(o *oracle, _ uint64) error {
+		o.fields[name] = typ
+		return nil
+	})
+}
+
+// refused submits an operation that changes nothing.
+func (m *meta) refused() {
+	bad := apierror.New(apierror.BadInput, "refused")
+	name := m.names[0]
+	wrong := &pb.Vectors{VectorsOptions: &pb.Vectors_Vectors{Vectors: &pb.NamedVectors{Vectors: map[string]*pb.Vector{
+		name: {Vector: &pb.Vector_Dense{Dense: &pb.DenseVector{Data: make([]float32, m.dense[name].size+1)}}},
+	}}}}
+	good, _ := m.vectors(100)
+	op, err := Upsert(&pb.UpsertPoints{Points: []*pb.PointStruct{
+		{Id: m.id().Proto(), Vectors: good}, {Id: m.id().Proto(), Vectors: wrong},
+	}})
+	require.NoError(m.t, err)
+	m.submit(op, func(*oracle, uint64) error { return bad })
+}
+
+// checkAll compares everything there is with the oracle.
+func (m *meta) checkAll() {
+	ctx := crashContext()
+	info := m.shard.Info()
+	require.EqualValues(m.t, len(m.now.points), info.Points)
+	require.Len(m.t, info.Indexes, len(m.now.fields))
+	page, err := m.shard.Scroll(ctx, &pb.ScrollPoints{
+		Limit: new(uint32(idPool + 1)), WithVectors: &pb.WithVectorsSelector{SelectorOptions: &pb.WithVectorsSelector_Enable{Enable: true}},
+	})
+	require.NoError(m.t, err)
+	require.Nil(m.t, page.Next)
+	ids := m.now.passing(allPass())
+	require.Equal(m.t, ids, pageIDs(m.t, page))
+	for i, p := range page.Points {
+		m.comparePoint(m.now.points[ids[i]], p)
+	}
+	m.check()
+}
+
+func pageIDs(t *testing.T, page Page) (ids []point.ID) {
+	t.Helper()
+	for _, p := range page.Points {
+		id, err := point.FromProto(p.GetId())
+		require.NoError(t, err)
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+func decodePayload(t *testing.T, o payload.Object) map[string]any {
+	t.Helper()
+	require.NotNil(t, o)
+	out := map[string]any{}
+	require.NoError(t, json.Unmarshal(payload.AppendJSON(nil, o), &out))
+	return out
+}
+
+func (m *meta) comparePoint(want *oraclePoint, got *pb.RetrievedPoint) {
+	require.Equal(m.t, want.payload, decodePayload(m.t, payload.Attached(got)))
+	named := got.GetVectors().GetVectors().GetVectors()
+	if one := got.GetVectors().GetVector(); one != nil {
+		named = map[string]*pb.VectorOutput{"": one}
+	}
+	require.Len(m.t, named, len(want.dense)+len(want.sparse))
+	for name, v := range want.dense {
+		tolerance := 1e-5
+		if m.dense[name].datatype == pb.Datatype_Float16 {
+			tolerance = 1e-2
+		}
+		require.InDeltaSlice(m.t, v, named[name].GetDense().GetData(), tolerance)
+	}
+	for name, v := range want.sparse {
+		s := named[name].GetSparse()
+		require.Equal(m.t, slices.Sorted(maps.Keys(v)), s.GetIndices())
+		for i, index := range s.GetIndices() {
+			require.InDelta(m.t, v[index], s.GetValues()[i], 1e-6)
+		}
+	}
+}
+
+// check asks a few random questions.
+func (m *meta) check() {
+	for range 3 {
+		f := m.filter(2)
+		m.checkCount(f)
+		m.checkScroll(f)
+		m.checkDense(f)
+		m.checkSparse(f)
+		m.checkOrder(f)
+		m.checkRetrieve()
+	}
+}
+
+func (m *meta) checkCount(f testFilter) {
+	n, err := m.shard.Count(crashContext(), f.pb, true)
+	require.NoError(m.t, err)
+	require.EqualValues(m.t, len(m.now.passing(f)), n, f.name)
+}
+
+func (m *meta) checkScroll(f testFilter) {
+	var got []point.ID
+	limit := uint32(1 + m.rng.IntN(40))
+	var offset *pb.PointId
+	for {
+		page, err := m.shard.Scroll(crashContext(), &pb.ScrollPoints{Filter: f.pb, Limit: &limit, Offset: offset})
+		require.NoError(m.t, err)
+		require.LessOrEqual(m.t, len(page.Points), int(limit))
+		got = append(got, pageIDs(m.t, page)...)
+		if page.Next == nil {
+			break
+		}
+		offset = page.Next.Proto()
+	}
+	require.Equal(m.t, m.now.passing(f), got, f.name)
+}
+
+func (m *meta) checkRetrieve() {
+	ids := []point.ID{m.id(), m.id(), m.id()}
+	got, err := m.shard.Retrieve(crashContext(), ids, nil, nil)
+	require.NoError(m.t, err)
+	for _, id := range ids {
+		if m.now.points[id] == nil {
+			continue
+		}
+		require.NotEmpty(m.t, got)
+		require.Equal(m.t, id.Proto().String(), got[0].GetId().String())
+		require.Equal(m.t, m.now.points[id].payload, decodePayload(m.t, payload.Attached(got[0])))
+		got = got[1:]
+	}
+	require.Empty(m.t, got)
+}
+
+func (m *meta) checkDense(f testFilter) {
+	name := pickOne(m, m.names...)
+	s := m.dense[name]
+	q, limit := m.vector(s), uint64(1+m.rng.IntN(30))
+	exact := m.chance(60)
+	msg := &pb.QueryPoints{
+		Query: &pb.Query{Variant: &pb.Query_Nearest{Nearest: &pb.VectorInput{
+			Variant: &pb.VectorInput_Dense{Dense: &pb.DenseVector{Data: q}},
+		}}},
+		Using: &name, Filter: f.pb, Limit: &limit, Params: &pb.SearchParams{Exact: &exact},
+		WithPayload: &pb.WithPayloadSelector{SelectorOptions: &pb.WithPayloadSelector_Enable{Enable: true}},
+	}
+	want := m.now.nearest(name, s, q, f)
+	var worst *float32
+	if m.chance(20) && len(want) > 0 {
+		worst = new(query.Public(s.distance, float32(want[m.rng.IntN(len(want))].score)))
+		msg.ScoreThreshold = worst
+	}
+	hits, err := m.shard.Query(crashContext(), msg)
+	require.NoError(m.t, err)
+	if worst == nil {
+		want = want[:min(int(limit), len(want))]
+		if exact {
+			require.Len(m.t, hits, len(want), "%s %s", name, f.name)
+		}
+	}
+	m.compareHits(hits, m.now.nearest(name, s, q, f), s.tolerance, exact && worst == nil)
+	for _, h := range hits {
+		if worst != nil {
+			require.True(m.t, query.Passes(s.distance, query.Public(s.distance, h.Score), *worst))
+		}
+		require.Equal(m.t, m.now.points[h.ID].payload, decodePayload(m.t, h.Payload))
+	}
+}
+
+// compareHits checks the score of every hit, and that no better point is
+// missing when the search was exact.
+func (m *meta) compareHits(hits []query.Scored, all []ranked, tolerance func(float64) float64, exact bool) {
+	scores := make(map[point.ID]float64, len(all))
+	for _, r := range all {
+		scores[r.id] = r.score
+	}
+	seen := map[point.ID]bool{}
+	for i, h := range hits {
+		want, ok := scores[h.ID]
+		require.True(m.t, ok, "point %v shouldn't be found", h.ID)
+		require.False(m.t, seen[h.ID], "point %v is found twice", h.ID)
+		seen[h.ID] = true
+		require.InDelta(m.t, want, float64(h.Score), tolerance(want))
+		require.Equal(m.t, m.now.points[h.ID].version, h.Version)
+		if i > 0 {
+			require.LessOrEqual(m.t, h.Score, hits[i-1].Score)
+		}
+		if exact {
+			require.InDelta(m.t, all[i].score, float64(h.Score), tolerance(all[i].score), "a better point is missing at %d", i)
+		}
+	}
+}
+
+func (m *meta) checkSparse(f testFilter) {
+	idf, ok := m.sparse["s"]
+	if !ok {
+		return
+	}
+	q, limit := m.sparseVector(), uint64(1+m.rng.IntN(30))
+	hits, err := m.shard.Query(crashContext(), &pb.QueryPoints{
+		Query: &pb.Query{Variant: &pb.Query_Nearest{Nearest: &pb.VectorInput{
+			Variant: &pb.VectorInput_Sparse{Sparse: sparseProto(q)},
+		}}},
+		Using: new("s"), Filter: f.pb, Limit: &limit,
+	})
+	require.NoError(m.t, err)
+	want := m.now.nearestSparse("s", idf, q, f)
+	require.Len(m.t, hits, min(int(limit), len(want)), f.name)
+	m.compareHits(hits, want, func(s float64) float64 { return 1e-4 * (1 + math.Abs(s)) }, true)
+}
+
+func (m *meta) checkOrder(f testFilter) {
+	_, indexed := m.now.fields["size"]
+	desc := m.chance(50)
+	msg := &pb.ScrollPoints{Filter: f.pb, OrderBy: &pb.OrderBy{Key: "size"}, Limit: new(uint32(1 + m.rng.IntN(40)))}
+	if desc {
+		msg.OrderBy.Direction = pb.Direction_Desc.Enum()
+	}
+	page, err := m.shard.Scroll(crashContext(), msg)
+	if !indexed {
+		require.Equal(m.t, apierror.BadInput, apierror.KindOf(err))
+		return
+	}
+	require.NoError(m.t, err)
+	require.Nil(m.t, page.Next)
+	var want []ranked
+	for _, id := range m.now.passing(f) {
+		if x, ok := m.now.points[id].payload["size"].(float64); ok {
+			if !desc {
+				x = -x
+			}
+			want = append(want, ranked{id, x})
+		}
+	}
+	want = rank(want)
+	got := pageIDs(m.t, page)
+	require.Len(m.t, got, min(len(want), int(msg.GetLimit())))
+	for i, id := range got {
+		require.Equal(m.t, want[i].id, id)
+	}
+}
