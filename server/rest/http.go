@@ -119,14 +119,21 @@ func (s *server) cors(w http.ResponseWriter, r *http.Request) (answered bool) {
 	return true
 }
 
-// normalize merges slashes and removes a trailing one from the path; false when
-// the path has a segment "." or "..", which no route has.
+// normalize merges slashes and removes a trailing one from the path, but not
+// slashes that are part of a name; false when the path has a segment "." or
+// "..", which no route has.
 func normalize(r *http.Request) bool {
 	u := *r.URL
-	u.Path, u.RawPath = cleanPath(u.Path), cleanPath(u.RawPath)
+	escaped := cleanPath(u.EscapedPath())
+	path, err := url.PathUnescape(escaped)
+	if err != nil {
+		return false
+	}
+	u.Path, u.RawPath = path, escaped
 	*r.URL = u
-	for segment := range strings.SplitSeq(u.Path, "/") {
-		if segment == "." || segment == ".." {
+	for segment := range strings.SplitSeq(escaped, "/") {
+		switch name, _ := url.PathUnescape(segment); name {
+		case ".", "..":
 			return false
 		}
 	}
@@ -134,9 +141,6 @@ func normalize(r *http.Request) bool {
 }
 
 func cleanPath(p string) string {
-	if p == "" {
-		return ""
-	}
 	for strings.Contains(p, "//") {
 		p = strings.ReplaceAll(p, "//", "/")
 	}
