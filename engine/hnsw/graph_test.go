@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -75,14 +76,14 @@ func clustered(seed uint64, n, dim, clusters int, spread float64) *matrix {
 	return &matrix{k: distance.Detect(), dim: dim, data: data}
 }
 
-func build(t testing.TB, m *matrix, workers int, o Options) *Graph {
-	t.Helper()
+func build(tb testing.TB, m *matrix, workers int, o Options) *Graph {
+	tb.Helper()
 	o.Capacity = max(o.Capacity, m.len())
 	o.Kernels = m.k
 	g, err := New(o)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, g.Free()) })
-	require.NoError(t, g.Insert(t.Context(), Batch{End: uint32(m.len()), Workers: workers, Scorers: m.scorer}))
+	require.NoError(tb, err)
+	tb.Cleanup(func() { require.NoError(tb, g.Free()) })
+	require.NoError(tb, g.Insert(tb.Context(), Batch{End: uint32(m.len()), Workers: workers, Scorers: m.scorer}))
 	return g
 }
 
@@ -120,7 +121,7 @@ func TestRecall(t *testing.T) {
 	queries := clustered(1, 5300, 24, 50, 0.4)
 	queries.data = queries.data[5000*24:]
 	for _, workers := range []int{1, 3} {
-		t.Run(fmt.Sprint(workers), func(t *testing.T) {
+		t.Run(strconv.Itoa(workers), func(t *testing.T) {
 			g := build(t, m, workers, Options{Seed: 3})
 			require.Equal(t, m.len(), g.Nodes())
 			r, zero := recall(m, g, queries, 10, Params{Ef: 100})

@@ -92,7 +92,7 @@ func (w *worker) insert(row uint32) {
 	g := w.g
 	level := g.Level(row)
 	w.sc.SetRow(row)
-	if _, top, ok := w.entry(); !ok || level > top {
+	if top, ok := w.top(); !ok || level > top {
 		// A higher row becomes the entry: one at a time, because two that don't
 		// see each other would leave two tops.
 		g.mu.Lock()
@@ -107,10 +107,11 @@ func (w *worker) insert(row uint32) {
 	w.connect(row, level, false)
 }
 
-func (w *worker) entry() (id uint32, level int, ok bool) {
+// top returns the level of the entry; false when the graph is empty.
+func (w *worker) top() (level int, ok bool) {
 	e := w.g.entry.Load()
-	id, level = unpackEntry(e)
-	return id, level, e != noEntry
+	_, level = unpackEntry(e)
+	return level, e != noEntry
 }
 
 // first makes a row the only node. Graph.mu is held.
@@ -151,7 +152,7 @@ func (g *Graph) newSlot(row uint32, level int) (slot uint32, got int) {
 // Graph.mu is held and the row may become the entry.
 func (w *worker) connect(row uint32, level int, holding bool) {
 	g, s := w.g, w.s
-	_, top, _ := w.entry()
+	top, _ := w.top()
 	low := min(level, top)
 	g.descend(s, w.sc, low, buildBeam)
 	for l := low; l > 0; l-- {

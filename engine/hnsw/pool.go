@@ -58,7 +58,7 @@ func (p *pool) insert(d float32, row uint32) int {
 // farIfNaN makes a distance comparable: NaN becomes +Inf, which is what an
 // unordered value means for a nearest-neighbour search.
 func farIfNaN(d float32) float32 {
-	if d != d { //nolint:gocritic // the test for NaN
+	if d != d { // NaN
 		return float32(math.Inf(1))
 	}
 	return d

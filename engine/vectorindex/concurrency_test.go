@@ -75,6 +75,7 @@ func TestWritesSearchesAndBackgroundWorkTogether(t *testing.T) {
 
 // searchStable searches in all ways for the documents that always have a vector.
 func searchStable(t *testing.T, ix *Index, q []float32, stable uint32) bool {
+	t.Helper()
 	match := func(doc uint32) bool { return doc < stable }
 	for _, query := range []Query{
 		{Vector: q, K: int(stable), Exact: true, Filter: Filter{Match: match, Estimate: int(stable)}},

@@ -239,7 +239,7 @@ func (ix *Index) loadCodes(v *view, m *meta, codec []byte, files []segment.FileI
 	if q.Dim() != ix.format.dim {
 		return 0, fmt.Errorf("read codec of dimension %d: %w", q.Dim(), ErrInvalid)
 	}
-	c, err := newCodes(q, training{m.CodecID, int(m.Trained), m.quantization(), m.Norm}, capacityFor(int(m.Rows)), ix.opts.Account)
+	c, err := newCodes(q, training{m.CodecID, int(m.Trained), m.quantization(), m.Norm}, ix.capacityFor(int(m.Rows)), ix.opts.Account)
 	if err != nil {
 		return 0, err
 	}
@@ -285,7 +285,7 @@ func (ix *Index) openGraph(saved savedRows, id uint64) (*graph, error) {
 	}
 	mapped := ix.config.Load().HNSWOnDisk
 	g, rows, err := hnsw.Read(r, hnsw.ReadOptions{
-		Options: hnsw.Options{Capacity: capacityFor(saved.rows), Kernels: ix.kernels, Account: ix.opts.Account},
+		Options: hnsw.Options{Capacity: ix.capacityFor(saved.rows), Kernels: ix.kernels, Account: ix.opts.Account},
 		Mapped:  mapped,
 	})
 	if err == nil && rows != saved.rows {

@@ -229,7 +229,7 @@ func (f *format) toDistances(out []float32) {
 		if negate {
 			d = -d
 		}
-		if d != d { //nolint:gocritic // the test for NaN
+		if d != d { // NaN
 			d = float32(math.Inf(1))
 		}
 		out[i] = d

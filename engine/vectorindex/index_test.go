@@ -130,7 +130,7 @@ func newFixture(t require.TestingT, cfg Config) *fixture {
 	require.NoError(t, fs.MkdirAll("/shard"))
 	f := &fixture{t: t, ref: newOracle(cfg), o: Options{
 		Dir: &segment.Dir{FS: fs, Path: "/shard"}, Config: cfg, Seed: 5,
-		tuning: tuning{chunkBytes: 1, codesFrom: 64, exactBytes: 1, scanLimit: 50},
+		tuning: tuning{chunkBytes: 1, codesFrom: 64, exactBytes: 1, scanLimit: 50, capacity: 64},
 	}}
 	f.open()
 	return f

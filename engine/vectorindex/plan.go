@@ -32,7 +32,7 @@ func (ix *Index) scanLimit(codes bool) int {
 	if !codes {
 		return 5000
 	}
-	return int(min(max(20_000-5*ix.format.dim, 8000), 20_000))
+	return min(max(20_000-5*ix.format.dim, 8000), 20_000)
 }
 
 // execute runs the plan and returns the first row that it didn't look at.

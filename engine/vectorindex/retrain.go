@@ -28,7 +28,7 @@ func (ix *Index) stepRetraining(v *view) error {
 	from := r.codes.rows.Load()
 	to := min(v.rows(), from+encodeStep)
 	if int(to) > r.codes.capacity {
-		bigger, err := r.codes.grow(capacityFor(int(to)), ix.opts.Account)
+		bigger, err := r.codes.grow(ix.capacityFor(int(to)), ix.opts.Account)
 		if err != nil {
 			return err
 		}

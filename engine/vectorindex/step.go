@@ -22,8 +22,6 @@ const (
 	// all there is to know, short of a drift.
 	retrainGrowth = 8
 	retrainUntil  = 200_000
-	// firstCapacity is the number of rows for which memory is reserved first.
-	firstCapacity = 1 << 16
 )
 
 // Pending tells whether Step has something to do.
@@ -131,8 +129,8 @@ func (ix *Index) wantsRetraining(v *view) bool {
 }
 
 // capacityFor returns the rows for which memory is reserved.
-func capacityFor(rows int) int {
-	c := firstCapacity
+func (ix *Index) capacityFor(rows int) int {
+	c := ix.opts.tuning.capacity
 	for c < rows+rows/2 && c < maxRows/2 {
 		c *= 2
 	}
@@ -178,7 +176,7 @@ func (ix *Index) train(v *view) (*codes, error) {
 	return newCodes(codec, training{
 		id: ix.codecGen, trained: v.gen.live(), config: cfg.Quantization,
 		norm: float32(norm * float64(f.dim) / float64(len(sample))),
-	}, capacityFor(n), ix.opts.Account)
+	}, ix.capacityFor(n), ix.opts.Account)
 }
 
 // firstCodes trains the first codec.
@@ -197,7 +195,7 @@ func (ix *Index) encodeTail(v *view) error {
 	from := c.rows.Load()
 	to := min(v.rows(), from+encodeStep)
 	if int(to) > c.capacity {
-		bigger, err := c.grow(capacityFor(int(to)), ix.opts.Account)
+		bigger, err := c.grow(ix.capacityFor(int(to)), ix.opts.Account)
 		if err != nil {
 			return err
 		}
@@ -266,11 +264,11 @@ func (ix *Index) roomyGraph(v *view, cfg *Config, rows int) (*graph, error) {
 	)
 	if v.graph == nil {
 		g, err = hnsw.New(hnsw.Options{
-			M: cfg.M, EfConstruct: cfg.EfConstruct, Capacity: capacityFor(rows), Seed: ix.opts.Seed,
+			M: cfg.M, EfConstruct: cfg.EfConstruct, Capacity: ix.capacityFor(rows), Seed: ix.opts.Seed,
 			Kernels: ix.kernels, Account: ix.opts.Account,
 		})
 	} else {
-		g, err = v.graph.g.Grow(capacityFor(rows))
+		g, err = v.graph.g.Grow(ix.capacityFor(rows))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("make room in the graph: %w", err)

@@ -84,7 +84,7 @@ func codesID(v *view) uint64 {
 // beginVacuum makes the new parts, with room for all rows of today and some more.
 func (ix *Index) beginVacuum(v *view, cfg *Config) error {
 	w := &vacuuming{old: v.gen, codes: codesID(v), v: newView(newGeneration(ix.format)), m: cfg.M, ef: cfg.EfConstruct}
-	room := capacityFor(v.gen.live() + 2*swapRest)
+	room := ix.capacityFor(v.gen.live() + 2*swapRest)
 	if v.codes != nil {
 		c, err := newCodes(v.codes.codec, v.codes.training, room, ix.opts.Account)
 		if err != nil {

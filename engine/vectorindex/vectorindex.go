@@ -127,12 +127,15 @@ type tuning struct {
 	// scanLimit is the number of passing documents up to which they are scored one
 	// by one; 0 chooses by the dimension.
 	scanLimit int
+	// capacity is the number of rows for which memory is reserved first.
+	capacity int
 }
 
 func (t tuning) withDefaults() tuning {
 	t.chunkBytes = cmp.Or(t.chunkBytes, 32<<20)
 	t.codesFrom = cmp.Or(t.codesFrom, 2000)
 	t.exactBytes = cmp.Or(t.exactBytes, 1<<20)
+	t.capacity = cmp.Or(t.capacity, 1<<16)
 	return t
 }
 
