@@ -39,9 +39,9 @@ func TestMain(m *testing.M) {
 	if addr := os.Getenv(callerEnv); addr != "" {
 		if err := callMain(addr); err != nil {
 			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
+			os.Exit(1) //nolint:forbidigo // the exit of the callers' process, not of a server
 		}
-		os.Exit(0)
+		os.Exit(0) //nolint:forbidigo // as above
 	}
 	goleak.VerifyTestMain(m)
 }

@@ -68,7 +68,8 @@ func collectionDefaults(s *config.Storage) topology.Defaults {
 		OnDiskPayload:          s.OnDiskPayload,
 		HNSW: &pb.HnswConfigDiff{
 			M: number(&h.M), EfConstruct: number(&h.EfConstruct), FullScanThreshold: number(&h.FullScanThresholdKB),
-			MaxIndexingThreads: number(&h.MaxIndexingThreads), OnDisk: &h.OnDisk, PayloadM: number(h.PayloadM),
+			MaxIndexingThreads: number(&h.MaxIndexingThreads), PayloadM: number(h.PayloadM),
+			OnDisk: &h.OnDisk, //nolint:staticcheck // the configuration's key is the older one, too
 		},
 		Optimizers: optimizers,
 		WAL: &pb.WalConfigDiff{
