@@ -11,7 +11,9 @@ import (
 	"strconv"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
+	"github.com/sextantdb/sextant/cmd/sextant/demo"
 	"github.com/sextantdb/sextant/server/config"
 	"github.com/sextantdb/sextant/server/node"
 )
@@ -70,6 +72,11 @@ func runDemo(ctx context.Context, f demoFlags, out io.Writer) (err error) {
 	}
 	err = show(ctx, n, out)
 	if err == nil && !f.exit {
+		fate := "its data goes with it"
+		if f.storage != "" {
+			fate = "its data stays in " + dir
+		}
+		fmt.Fprintf(out, "\nThe node is up; Ctrl-C ends it, and %s.\n", fate)
 		err = n.Wait(ctx)
 	}
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
@@ -78,9 +85,13 @@ func runDemo(ctx context.Context, f demoFlags, out io.Writer) (err error) {
 	return errors.Join(err, n.Stop(context.WithoutCancel(ctx)))
 }
 
-// show is the demonstration itself.
-func show(_ context.Context, _ *node.Node, _ io.Writer) error {
-	return errors.New("the demo is not built yet")
+// show lets the demonstration use the node.
+func show(ctx context.Context, n *node.Node, out io.Writer) error {
+	f, isFile := out.(*os.File)
+	return demo.Run(ctx, demo.Options{
+		GRPCAddr: n.GRPCAddr(), RESTURL: "http://" + n.HTTPAddr(), Out: out,
+		Live: isFile && term.IsTerminal(int(f.Fd())),
+	})
 }
 
 // freePort returns the port if nobody uses it, or 0, which means any.
