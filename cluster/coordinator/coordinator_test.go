@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	pb "github.com/qdrant/go-client/qdrant"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
@@ -79,7 +80,8 @@ func reads(name string, rng *rand.Rand) []*pb.QueryPoints {
 	return list
 }
 
-// The answers of a collection don't depend on its number of shards.
+// The answers of a collection don't depend on its number of shards, but for the last
+// bits of scores, which depend on how many rows a kernel compares at a time.
 func TestShardsDoNotShow(t *testing.T) {
 	c := open(t, fsx.NewMem())
 	points := c.Points()
@@ -114,7 +116,7 @@ func TestShardsDoNotShow(t *testing.T) {
 			require.NoError(t, err)
 			five, err := points.Query(t.Context(), answers[1][q])
 			require.NoError(t, err)
-			require.Empty(t, cmp.Diff(plain(one.GetResult()), plain(five.GetResult()), protocmp.Transform()), "round %d, query %d", round, q)
+			require.Empty(t, cmp.Diff(plain(one.GetResult()), plain(five.GetResult()), protocmp.Transform(), cmpopts.EquateApprox(0, 1e-6)), "round %d, query %d", round, q)
 		}
 		require.Equal(t, pages(t, points, names[0]), pages(t, points, names[1]))
 	}
