@@ -16,9 +16,10 @@ const checkEvery = 1024
 // restriction is a compiled filter with the way it is to be evaluated. The zero
 // value lets all documents pass.
 type restriction struct {
-	program *filter.Program   // nil: all pass
-	docs    *roaring.Bitmap   // the passing documents, when the indexes can tell; else nil
-	match   func(uint32) bool // nil: all pass
+	// docs are the passing documents when the indexes can tell, else nil. The set
+	// is shared and only read.
+	docs  *roaring.Bitmap
+	match func(uint32) bool // nil: all pass
 	// estimate is the expected number of passing documents.
 	estimate int
 }
@@ -29,20 +30,35 @@ func (s *Shard) restrict(ctx context.Context, st *state, f *pb.Filter) (restrict
 	if emptyFilter(f) {
 		return restriction{estimate: s.docs.Len()}, nil
 	}
+	version, still := s.version()
+	key := ""
+	if still {
+		if key = cacheKey(f); key != "" {
+			if docs, ok := s.filters.get(key, version); ok {
+				return restrictTo(docs), nil
+			}
+		}
+	}
 	p, err := filter.Compile(f, s.source(st))
 	if err != nil {
 		return restriction{}, err
 	}
-	r := restriction{program: p, match: p.Match}
-	if p.CanBitmap() {
-		if r.docs, err = p.Bitmap(ctx); err != nil {
-			return restriction{}, err
-		}
-		r.match, r.estimate = r.docs.Contains, int(r.docs.GetCardinality())
-		return r, nil
+	if !p.CanBitmap() {
+		_, expected, _ := p.Estimate()
+		return restriction{match: p.Match, estimate: expected}, nil
 	}
-	_, r.estimate, _ = p.Estimate()
-	return r, nil
+	docs, err := p.Bitmap(ctx)
+	if err != nil {
+		return restriction{}, err
+	}
+	if key != "" && s.changes.Load() == version {
+		s.filters.put(key, version, docs)
+	}
+	return restrictTo(docs), nil
+}
+
+func restrictTo(docs *roaring.Bitmap) restriction {
+	return restriction{docs: docs, match: docs.Contains, estimate: int(docs.GetCardinality())}
 }
 
 // emptyFilter says whether f has no condition, and so lets all pass.

@@ -119,6 +119,9 @@ type Shard struct {
 	applierDone chan struct{}
 	applied     atomic.Uint64 // sequence of the last applied operation
 	lastLog     *oplog.Ticket // its ticket; the applier's
+	// changes counts beginnings and ends of applications: it is odd during one.
+	changes atomic.Uint64
+	filters filterCache
 
 	optimizer optimizer
 	workers   sync.WaitGroup     // the optimizer

@@ -151,6 +151,8 @@ func (s *Shard) apply(seq uint64, op Op) (err error) {
 			s.applied.Store(seq)
 		}
 	}()
+	s.changes.Add(1)
+	defer s.changes.Add(1)
 	defer s.docs.Pin().Release()
 	a := applier{s: s, st: s.state.Load(), seq: seq}
 	return a.do(op)
