@@ -30,6 +30,7 @@ const (
 	sectionForwardOrds
 	sectionCountDocs
 	sectionCounts
+	sectionHeavy
 	sectionBlockEnds
 	sectionBlocks
 	sectionSets
@@ -78,8 +79,9 @@ func sectionsOf(m *image, kind Kind) map[uint16][]byte {
 		sectionForwardOrds:   segment.Raw(m.fwdOrds),
 		sectionCountDocs:     segment.Raw(m.countDocs),
 		sectionCounts:        segment.Raw(m.counts),
+		sectionHeavy:         segment.Raw(m.heavy),
 		sectionBlockEnds:     segment.Raw(m.blockEnds),
-		sectionBlocks:        m.blockBytes,
+		sectionBlocks:        segment.Raw(m.blocks),
 		sectionSets:          m.setBytes(),
 	}
 }
@@ -132,7 +134,6 @@ func readImage(sections map[uint16][]byte, kind Kind) (*image, error) {
 		numeric:    kind.numeric(),
 		generation: binary.LittleEndian.Uint64(header),
 		text:       sections[sectionText],
-		blockBytes: sections[sectionBlocks],
 	}
 	err := errors.Join(
 		view(&m.nums, sections[sectionNums]),
@@ -144,18 +145,20 @@ func readImage(sections map[uint16][]byte, kind Kind) (*image, error) {
 		view(&m.fwdOrds, sections[sectionForwardOrds]),
 		view(&m.countDocs, sections[sectionCountDocs]),
 		view(&m.counts, sections[sectionCounts]),
+		view(&m.heavy, sections[sectionHeavy]),
+		view(&m.blocks, sections[sectionBlocks]),
 		view(&m.blockEnds, sections[sectionBlockEnds]),
 	)
 	if err != nil {
 		return nil, err
 	}
-	if !m.keysValid() || !m.forwardValid() {
+	if !m.keysValid() || !m.forwardValid() || !m.blocksValid() {
 		return nil, fmt.Errorf("%w: offsets", errMalformed)
 	}
 	if err := m.readSets(sections[sectionSets]); err != nil {
 		return nil, err
 	}
-	return m, m.checkBlocks()
+	return m, nil
 }
 
 func view[T segment.Number](dst *[]T, b []byte) error {
@@ -193,6 +196,11 @@ func (m *image) forwardValid() bool {
 		len(m.counts) != len(m.countDocs) {
 		return false
 	}
+	for i := 1; i < len(m.fwdDocs); i++ {
+		if m.fwdDocs[i] <= m.fwdDocs[i-1] {
+			return false
+		}
+	}
 	for _, ord := range m.fwdOrds {
 		if int(ord) >= m.numKeys() {
 			return false
@@ -228,7 +236,6 @@ func (m *image) readSets(b []byte) error {
 		if err != nil {
 			return err
 		}
-		s = s.Clone()
 		s.CloneCopyOnWriteContainers()
 		if b = b[n:]; i == 0 {
 			m.all = s
@@ -239,23 +246,33 @@ func (m *image) readSets(b []byte) error {
 	return nil
 }
 
-func (m *image) checkBlocks() error {
+// blocksValid checks the blocks, and that all documents have a place in the bits
+// that they are united in. It comes after forwardValid.
+func (m *image) blocksValid() bool {
 	var total int
 	m.levels, total = blockLevels(len(m.docs))
-	if len(m.blockEnds) != total {
-		return fmt.Errorf("%w: blocks", errMalformed)
+	m.chunks = chunksOf(m.fwdDocs)
+	if len(m.blockEnds) != total+len(m.heavy) {
+		return false
+	}
+	for _, d := range m.docs {
+		if int(d/chunkDocs) >= m.chunks {
+			return false
+		}
+	}
+	for i, ord := range m.heavy {
+		if int(ord) >= m.numKeys() || i > 0 && ord <= m.heavy[i-1] {
+			return false
+		}
 	}
 	end := uint64(0)
 	for _, e := range m.blockEnds {
-		if e < end || e > uint64(len(m.blockBytes)) {
-			return fmt.Errorf("%w: blocks", errMalformed)
-		}
-		if _, err := validSet(m.blockBytes[end:e]); err != nil {
-			return err
+		if e < end || e > uint64(len(m.blocks)) || !blockValid(m.blocks[end:e], m.chunks) {
+			return false
 		}
 		end = e
 	}
-	return nil
+	return true
 }
 
 // validSet reads a set and checks its insides. The library's reader may panic on
@@ -273,4 +290,19 @@ func validSet(b []byte) (s *roaring.Bitmap, err error) {
 		return nil, fmt.Errorf("%w: set: %w", errMalformed, err)
 	}
 	return s, nil
+}
+
+// writeSet writes a set in roaring's portable form, padded to 8 bytes.
+func writeSet(buf *bytes.Buffer, s *roaring.Bitmap) {
+	_, _ = s.WriteTo(buf) // a buffer takes everything
+	for buf.Len()%8 != 0 {
+		buf.WriteByte(0)
+	}
+}
+
+// readSet reads a set that was written by writeSet; it shares b's memory.
+func readSet(b []byte) (*roaring.Bitmap, error) {
+	s := roaring.New()
+	_, err := s.FromBuffer(b)
+	return s, err
 }

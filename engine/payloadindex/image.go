@@ -1,9 +1,7 @@
 package payloadindex
 
 import (
-	"bytes"
 	"cmp"
-	"math"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -32,12 +30,15 @@ type image struct {
 	// The numbers of values of documents where it isn't 1, sorted by document.
 	countDocs, counts []uint32
 
-	// A block is the set of docs[i*width : (i+1)*width] for a width of
-	// blockWidth·blockFanout^level: block i of a level is
-	// blockBytes[blockEnds[j-1]:blockEnds[j]] with j counting all levels.
-	blockEnds  []uint64
-	blockBytes []byte
-	levels     []int // first block of each level
+	// blocks holds sets of documents ready to be united; block i is
+	// blocks[blockEnds[i-1]:blockEnds[i]]. First come those of entries: on level l
+	// the i-th is the set of docs[i*width:(i+1)*width] for a width of
+	// blockWidth·blockFanout^l. Then those of the keys heavy, all their documents.
+	blocks    []uint64
+	blockEnds []uint64
+	levels    []int    // first block of each level
+	heavy     []uint32 // ordinals, sorted
+	chunks    int      // of documents, for sets as arrays of bits
 
 	all   *roaring.Bitmap
 	flags [numFlags]*roaring.Bitmap
@@ -50,7 +51,9 @@ type image struct {
 
 const (
 	blockWidth  = 1024
-	blockFanout = 16
+	blockFanout = 8
+	// heavyFrom is the number of documents from which a key has its own block.
+	heavyFrom = 4096
 )
 
 // blockLevels returns the number of the first block of each level, and the
@@ -123,7 +126,7 @@ func (m *image) flagged(f flags) *roaring.Bitmap {
 func (m *image) collect(sp span, check func(key) bool, c *collector) {
 	from, to := m.ordinals(sp)
 	if check == nil {
-		m.collectEntries(int(m.starts[from]), int(m.starts[to]), c)
+		m.collectKeys(from, to, c)
 		return
 	}
 	// Neighbours that pass are collected together.
@@ -132,39 +135,52 @@ func (m *image) collect(sp span, check func(key) bool, c *collector) {
 		for ord < to && check(m.key(ord)) {
 			ord++
 		}
-		m.collectEntries(int(m.starts[run]), int(m.starts[min(ord, to)]), c)
+		m.collectKeys(run, min(ord, to), c)
 	}
 }
 
-// collectEntries collects docs[from:to], whole blocks as sets.
+// collectKeys collects the documents of the keys from … to−1.
+func (m *image) collectKeys(from, to int, c *collector) {
+	if to == from+1 {
+		n := int(m.starts[to] - m.starts[from])
+		if i, found := slices.BinarySearch(m.heavy, uint32(from)); found && c.bits(m.chunks, n) {
+			uniteBlock(c.words, m.block(len(m.blockEnds)-len(m.heavy)+i))
+			return
+		}
+	}
+	m.collectEntries(int(m.starts[from]), int(m.starts[to]), c)
+}
+
+// collectEntries collects docs[from:to], whole blocks at once.
 func (m *image) collectEntries(from, to int, c *collector) {
+	if to-from < blockWidth || !c.bits(m.chunks, to-from) {
+		c.docs = append(c.docs, m.docs[from:to]...)
+		return
+	}
 	for pos := from; pos < to; {
 		level, width := -1, 1
 		for l, w := 0, blockWidth; l < len(m.levels) && pos%w == 0 && pos+w <= to; l, w = l+1, w*blockFanout {
 			level, width = l, w
 		}
-		if level < 0 {
-			stop := min(to, (pos/blockWidth+1)*blockWidth)
-			c.docs = append(c.docs, m.docs[pos:stop]...)
-			pos = stop
+		if level >= 0 {
+			uniteBlock(c.words, m.block(m.levels[level]+pos/width))
+			pos += width
 			continue
 		}
-		if b, err := m.block(m.levels[level] + pos/width); err == nil {
-			c.sets = append(c.sets, b)
-		} else {
-			c.docs = append(c.docs, m.docs[pos:pos+width]...)
+		stop := min(to, (pos/blockWidth+1)*blockWidth)
+		for _, d := range m.docs[pos:stop] {
+			c.words[d/64] |= 1 << (d % 64)
 		}
-		pos += width
+		pos = stop
 	}
 }
 
-// block returns a block as a set that shares the image's memory.
-func (m *image) block(i int) (*roaring.Bitmap, error) {
+func (m *image) block(i int) []uint64 {
 	from := uint64(0)
 	if i > 0 {
 		from = m.blockEnds[i-1]
 	}
-	return readSet(m.blockBytes[from:m.blockEnds[i]])
+	return m.blocks[from:m.blockEnds[i]]
 }
 
 func (m *image) entries(sp span) int {
@@ -201,7 +217,7 @@ func (m *image) next(sp span, descending bool, docs []uint32) (key, []uint32, bo
 }
 
 func (m *image) size() int {
-	return 8*(len(m.nums)+len(m.ends)+len(m.blockEnds)) + len(m.text) + len(m.blockBytes) +
+	return 8*(len(m.nums)+len(m.ends)+len(m.blocks)+len(m.blockEnds)) + len(m.text) +
 		4*(len(m.starts)+len(m.docs)+len(m.fwdDocs)+len(m.fwdStarts)+len(m.fwdOrds)+2*len(m.counts))
 }
 
@@ -223,9 +239,6 @@ type imageBuilder struct {
 }
 
 type entryOrd struct{ doc, ord uint32 }
-
-// maxEntries bounds an image: entries are numbered by uint32.
-const maxEntries = math.MaxUint32
 
 func newImageBuilder(numeric bool) *imageBuilder {
 	return &imageBuilder{img: &image{numeric: numeric, starts: []uint32{0}}}
@@ -292,33 +305,35 @@ func (b *imageBuilder) sortCounts() {
 
 func (b *imageBuilder) buildBlocks() {
 	m := b.img
-	var total int
-	m.levels, total = blockLevels(len(m.docs))
-	m.blockEnds = make([]uint64, 0, total)
-	var buf bytes.Buffer
+	m.levels, _ = blockLevels(len(m.docs))
+	m.chunks = chunksOf(m.fwdDocs)
+	var sorted []uint32
 	width := blockWidth
 	for range m.levels {
 		for i := range len(m.docs) / width {
-			writeSet(&buf, setOf(slices.Clone(m.docs[i*width:(i+1)*width])))
-			m.blockEnds = append(m.blockEnds, uint64(buf.Len()))
+			sorted = append(sorted[:0], m.docs[i*width:(i+1)*width]...)
+			slices.Sort(sorted)
+			b.block(slices.Compact(sorted))
 		}
 		width *= blockFanout
 	}
-	m.blockBytes = buf.Bytes()
-}
-
-// writeSet writes a set in roaring's portable form, padded to 8 bytes.
-func writeSet(buf *bytes.Buffer, s *roaring.Bitmap) {
-	s.RunOptimize()
-	_, _ = s.WriteTo(buf) // a buffer takes everything
-	for buf.Len()%8 != 0 {
-		buf.WriteByte(0)
+	for ord := range m.numKeys() {
+		if docs := m.docs[m.starts[ord]:m.starts[ord+1]]; len(docs) >= heavyFrom {
+			m.heavy = append(m.heavy, uint32(ord))
+			b.block(docs)
+		}
 	}
 }
 
-// readSet reads a set that was written by writeSet; it shares b's memory.
-func readSet(b []byte) (*roaring.Bitmap, error) {
-	s := roaring.New()
-	_, err := s.FromBuffer(b)
-	return s, err
+func (b *imageBuilder) block(docs []uint32) {
+	b.img.blocks = appendBlock(b.img.blocks, docs)
+	b.img.blockEnds = append(b.img.blockEnds, uint64(len(b.img.blocks)))
+}
+
+// chunksOf returns how many chunks sorted documents reach into.
+func chunksOf(docs []uint32) int {
+	if len(docs) == 0 {
+		return 0
+	}
+	return int(docs[len(docs)-1]/chunkDocs) + 1
 }

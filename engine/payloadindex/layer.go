@@ -29,19 +29,31 @@ type layer interface {
 	size() int
 }
 
-// collector gathers documents as single numbers and as sets.
+// collector gathers documents of one layer, as a list and as bits.
 type collector struct {
-	docs []uint32
-	sets []*roaring.Bitmap
+	docs  []uint32
+	words []uint64
+}
+
+// bits makes words ready for documents below chunks·2^16, unless n documents
+// are too few to be worth it.
+func (c *collector) bits(chunks, n int) bool {
+	if c.words == nil && chunks*chunkWords <= n {
+		c.words = make([]uint64, chunks*chunkWords)
+	}
+	return c.words != nil
 }
 
 // result returns the union. It shares no memory with what was collected.
 func (c *collector) result() *roaring.Bitmap {
-	out := setOf(c.docs)
-	if len(c.sets) > 0 {
-		c.sets = append(c.sets, out)
-		out = roaring.FastOr(c.sets...)
+	if c.words == nil {
+		return setOf(c.docs)
 	}
+	for _, d := range c.docs {
+		c.words[d/64] |= 1 << (d % 64)
+	}
+	out := roaring.New()
+	out.FromDense(c.words, false)
 	return out
 }
 

@@ -63,14 +63,23 @@ func hiddenBy(layers []layer) []*roaring.Bitmap {
 	return hidden
 }
 
-// stack combines what layers say, oldest first.
+// stack combines what layers say, oldest first. The result is the caller's.
 func stack(layers []layer, of func(layer) *roaring.Bitmap) *roaring.Bitmap {
-	acc := roaring.New()
-	for i, l := range layers {
-		if i > 0 {
+	if len(layers) == 0 {
+		return roaring.New()
+	}
+	acc := of(layers[0])
+	for i, l := range layers[1:] {
+		if i == 0 {
+			acc = roaring.AndNot(acc, l.touched())
+		} else {
 			acc.AndNot(l.touched())
 		}
 		acc.Or(of(l))
+	}
+	if len(layers) == 1 {
+		// A set that may belong to the layer is copied when it is changed.
+		return acc.Clone()
 	}
 	return acc
 }

@@ -72,8 +72,6 @@ func (q reading) fold(of func(layer) *roaring.Bitmap) *roaring.Bitmap {
 		acc.AndNot(growing.touched())
 		acc.Or(of(growing))
 	}
-	// Sets read from a file may still refer to its memory.
-	acc.CloneCopyOnWriteContainers()
 	return acc
 }
 
@@ -197,15 +195,15 @@ func (ix *Index) Estimate(p Predicate, total int) (Estimate, bool) {
 		others = int(q.flagged(other).GetCardinality())
 		q.release()
 	}
-	max := min(n+others, total)
-	exp := min(n, max)
+	most := min(n+others, total)
+	exp := min(n, most)
 	if pl.others == yes {
-		exp = max
+		exp = most
 	}
 	if pl.check != nil {
 		exp = (exp + 1) / 2
 	}
-	e := Estimate{Exp: exp, Max: max}
+	e := Estimate{Exp: exp, Max: most}
 	if pl.keys == maybe {
 		e.Unsure += n
 	}
