@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/RoaringBitmap/roaring/v2"
@@ -161,14 +162,7 @@ func genValue(depth int) *rapid.Generator[string] {
 		case k < 8 || depth == 0:
 			return rapid.SampledFrom(someValues).Draw(t, "value")
 		default:
-			out := ""
-			for i, e := range rapid.SliceOfN(genValue(depth-1), 0, 3).Draw(t, "list") {
-				if i > 0 {
-					out += ","
-				}
-				out += e
-			}
-			return "[" + out + "]"
+			return "[" + strings.Join(rapid.SliceOfN(genValue(depth-1), 0, 3).Draw(t, "list"), ",") + "]"
 		}
 	})
 }
@@ -190,14 +184,11 @@ func genPayload(t *rapid.T) payload.Object {
 		add("o", `{"x":`+genValue(1).Draw(t, "x")+`}`)
 	}
 	if rapid.Bool().Draw(t, "l") {
-		list := ""
-		for i := range rapid.IntRange(0, 3).Draw(t, "n") {
-			if i > 0 {
-				list += ","
-			}
-			list += rapid.SampledFrom([]string{`{"x":` + genValue(1).Draw(t, "x") + `,"y":1}`, `{"y":2}`, "7"}).Draw(t, "element")
+		var list []string
+		for range rapid.IntRange(0, 3).Draw(t, "n") {
+			list = append(list, rapid.SampledFrom([]string{`{"x":` + genValue(1).Draw(t, "x") + `,"y":1}`, `{"y":2}`, "7"}).Draw(t, "element"))
 		}
-		add("l", "["+list+"]")
+		add("l", "["+strings.Join(list, ",")+"]")
 	}
 	o, err := payload.FromJSON([]byte(doc + "}"))
 	require.NoError(t, err)
@@ -516,11 +507,11 @@ func FuzzFilter(f *testing.F) {
 		s.open(string(rune('a'+i)), kind)
 	}
 	for doc := range uint32(20) {
-		text := "{"
+		text := []byte("{")
 		for i := range 8 {
-			text += fmt.Sprintf("%q:[%s,%q],", string(rune('a'+i)), someValues[(int(doc)+i)%len(someValues)], someStrings[(int(doc)*3+i)%len(someStrings)])
+			text = fmt.Appendf(text, "%q:[%s,%q],", string(rune('a'+i)), someValues[(int(doc)+i)%len(someValues)], someStrings[(int(doc)*3+i)%len(someStrings)])
 		}
-		o, err := payload.FromJSON([]byte(text + `"z":null}`))
+		o, err := payload.FromJSON(append(text, `"z":null}`...))
 		require.NoError(f, err)
 		s.set(doc, o)
 	}

@@ -270,7 +270,7 @@ func naiveDate(v any) (time.Time, bool) {
 
 func naiveTokens(s string) map[string]bool {
 	set := map[string]bool{}
-	for _, w := range strings.Fields(strings.ToLower(s)) {
+	for w := range strings.FieldsSeq(strings.ToLower(s)) {
 		set[w] = true
 	}
 	return set

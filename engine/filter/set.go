@@ -27,7 +27,6 @@ func (s set) and(o set) set {
 	}
 }
 
-func (s set) or(o set) set    { return s.not().and(o.not()).not() }
 func (s set) minus(o set) set { return s.and(o.not()) }
 
 // empty reports whether s certainly holds nothing.

@@ -1,6 +1,8 @@
 package payload
 
 import (
+	"slices"
+
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 )
@@ -35,7 +37,7 @@ func Attached(m proto.Message) Object {
 			if n < 0 {
 				return nil
 			}
-			return v[:len(v):len(v)]
+			return Object(slices.Clip(v))
 		}
 		if n = protowire.ConsumeFieldValue(num, typ, b); n < 0 {
 			return nil

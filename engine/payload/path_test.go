@@ -1,6 +1,7 @@
 package payload
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -90,7 +91,7 @@ func naiveProject(v any, taken []step, paths []Path, include bool) (any, bool) {
 	case ordered:
 		out := newOrdered()
 		for _, k := range x.keys {
-			if c, ok := naiveProject(x.m[k], append(taken[:len(taken):len(taken)], step{kind: stepKey, key: k}), paths, include); ok {
+			if c, ok := naiveProject(x.m[k], append(slices.Clip(taken), step{kind: stepKey, key: k}), paths, include); ok {
 				out, any1 = out.set(k, c), true
 			}
 		}
@@ -98,7 +99,7 @@ func naiveProject(v any, taken []step, paths []Path, include bool) (any, bool) {
 	case []any:
 		out := []any{}
 		for i, e := range x {
-			if c, ok := naiveProject(e, append(taken[:len(taken):len(taken)], step{kind: stepIndex, index: i}), paths, include); ok {
+			if c, ok := naiveProject(e, append(slices.Clip(taken), step{kind: stepIndex, index: i}), paths, include); ok {
 				out, any1 = append(out, c), true
 			}
 		}
@@ -161,7 +162,8 @@ func TestEdits(t *testing.T) {
 		require.Equal(t, c.want, string(AppendJSON(nil, o)), c.path)
 	}
 	merged := Merge(object(t, doc), object(t, `{"s":null,"q":1}`))
-	require.Equal(t, `{"a":{"b":1,"c":[{"d":1},2]},"s":null,"l":[1,2],"q":1}`, string(AppendJSON(nil, merged)))
+	want := `{"a":{"b":1,"c":[{"d":1},2]},"s":null,"l":[1,2],"q":1}`
+	require.Equal(t, want, string(AppendJSON(nil, merged)))
 }
 
 func TestDeleteAtAgainstOracle(t *testing.T) {

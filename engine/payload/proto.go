@@ -127,6 +127,7 @@ func (v Value) ToProto() *pb.Value {
 	case Map:
 		o, _ := v.Object()
 		return &pb.Value{Kind: &pb.Value_StructValue{StructValue: &pb.Struct{Fields: ToProto(o)}}}
+	default:
 	}
 	return &pb.Value{Kind: &pb.Value_NullValue{}}
 }

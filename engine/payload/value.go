@@ -252,7 +252,7 @@ func cutValue(b []byte) (v Value, rest []byte, ok bool) {
 	if len(b) == 0 {
 		return nil, nil, false
 	}
-	end := 0
+	var end int
 	switch b[0] {
 	case tagNull, tagFalse, tagTrue:
 		end = 1

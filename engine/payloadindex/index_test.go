@@ -1,6 +1,7 @@
 package payloadindex
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -205,7 +206,7 @@ func started(v Value, from *From, descending bool) bool {
 	if from == nil {
 		return true
 	}
-	c := 0.0
+	var c float64
 	switch {
 	case v.Kind != Float && !from.IsFloat:
 		return v.Int == from.Int || (v.Int < from.Int) == descending
@@ -245,8 +246,14 @@ func TestManyDocuments(t *testing.T) {
 	check := func() {
 		t.Helper()
 		for _, p := range []Predicate{
-			NewIntegers(7), NewIntegers(7, 8, 4999), ExceptIntegers{NewIntegers(7)}, bounds(0, 4999), bounds(100, 150), bounds(2500, 4998),
-			ValuesCount{Bounds[uint64]{Gte: new(uint64(2))}}, IsEmpty{},
+			NewIntegers(7),
+			NewIntegers(7, 8, 4999),
+			ExceptIntegers{NewIntegers(7)},
+			bounds(0, 4999),
+			bounds(100, 150),
+			bounds(2500, 4998),
+			ValuesCount{Bounds[uint64]{Gte: new(uint64(2))}},
+			IsEmpty{},
 		} {
 			want := roaring.New()
 			for doc, o := range f.docs {
@@ -423,7 +430,7 @@ func TestReadersBesideTheWriter(t *testing.T) {
 func TestBuild(t *testing.T) {
 	f := newFixture(t, Integer, 10)
 	all := func(yield func(uint32, payload.Object) bool) {
-		for doc := uint32(0); doc < 5000; doc++ {
+		for doc := range uint32(5000) {
 			if !yield(doc, object(t, `{"f":%d}`, doc)) {
 				return
 			}
@@ -465,7 +472,7 @@ func TestKeysKeepTheOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := rapid.Float64().Draw(t, "a"), rapid.Float64().Draw(t, "b")
 		require.Equal(t, a < b, floatKey(a) < floatKey(b))
-		require.True(t, keyFloat(floatKey(a)) == a)
+		require.Zero(t, cmp.Compare(a, keyFloat(floatKey(a))))
 		i, j := rapid.Int64().Draw(t, "i"), rapid.Int64().Draw(t, "j")
 		require.Equal(t, i < j, intKey(i) < intKey(j))
 		require.Equal(t, i, keyInt(intKey(i)))
@@ -478,9 +485,9 @@ func FuzzImage(f *testing.F) {
 		fix.set(doc, object(f, `{"f":["v%d","x",null,7]}`, doc%50))
 	}
 	good := sectionsOf(fix.ix.merge([]layer{fix.ix.state.growing}, true), Keyword)
-	f.Add(uint16(sectionStarts), uint32(3), byte(7), false)
-	f.Add(uint16(sectionSets), uint32(30), byte(1), true)
-	f.Add(uint16(sectionBlocks), uint32(9), byte(255), false)
+	f.Add(sectionStarts, uint32(3), byte(7), false)
+	f.Add(sectionSets, uint32(30), byte(1), true)
+	f.Add(sectionBlocks, uint32(9), byte(255), false)
 	f.Fuzz(func(t *testing.T, id uint16, at uint32, value byte, cut bool) {
 		sections := map[uint16][]byte{}
 		for i, b := range good {

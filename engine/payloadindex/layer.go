@@ -38,7 +38,7 @@ type collector struct {
 // bits makes words ready for documents below chunks·2^16, unless n documents
 // are too few to be worth it.
 func (c *collector) bits(chunks, n int) bool {
-	if c.words == nil && chunks*chunkWords <= n {
+	if c.words == nil && worthBits(chunks*chunkWords, n) {
 		c.words = make([]uint64, chunks*chunkWords)
 	}
 	return c.words != nil
@@ -57,15 +57,16 @@ func (c *collector) result() *roaring.Bitmap {
 	return out
 }
 
+// worthBits reports whether an array of so many words beats sorting n documents.
+func worthBits(words, n int) bool { return words <= 16*n }
+
 // setOf makes a set of documents in any order. It may reorder docs.
 func setOf(docs []uint32) *roaring.Bitmap {
 	out := roaring.New()
 	if len(docs) == 0 {
 		return out
 	}
-	// A bit array beats sorting as soon as it isn't much larger than the list.
-	const dense, most = 64, 1 << 27
-	if highest := slices.Max(docs); highest < most && int(highest) < dense*len(docs) && len(docs) > 64 {
+	if highest := slices.Max(docs); len(docs) >= 64 && worthBits(int(highest/64)+1, len(docs)) {
 		words := make([]uint64, highest/64+1)
 		for _, d := range docs {
 			words[d/64] |= 1 << (d % 64)

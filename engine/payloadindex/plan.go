@@ -68,7 +68,7 @@ func (ix *Index) plan(p Predicate) (plan, bool) {
 			return plan{}, false
 		}
 		return ix.planNative(Datetime, func() []span {
-			return boundSpan(func(u uint64) int64 { return keyInt(u) }, p.Bounds, 0, math.MaxUint64)
+			return boundSpan(keyInt, p.Bounds, 0, math.MaxUint64)
 		})
 	case GeoBox:
 		return ix.planShape(p, true)
@@ -228,13 +228,11 @@ func (ix *Index) planShape(s shape, rectangle bool) (plan, bool) {
 // arithmetic on bounds that the type of the key can't express.
 func boundSpan[T int64 | float64](value func(uint64) T, b Bounds[T], lowest, highest uint64) []span {
 	lo := bisect(lowest, highest, func(u uint64) bool {
-		v := value(u)
-		return (b.Gt == nil || v > *b.Gt) && (b.Gte == nil || v >= *b.Gte)
+		return Bounds[T]{Gt: b.Gt, Gte: b.Gte}.Hold(value(u))
 	})
 	// The first key that is too high; highest itself may hold.
 	hi := bisect(lowest, highest, func(u uint64) bool {
-		v := value(u)
-		return (b.Lt != nil && !(v < *b.Lt)) || (b.Lte != nil && !(v <= *b.Lte))
+		return !(Bounds[T]{Lt: b.Lt, Lte: b.Lte}).Hold(value(u))
 	})
 	if !b.Hold(value(hi)) {
 		if hi == lowest {

@@ -98,6 +98,7 @@ func (a *Answer) add(docs *roaring.Bitmap, c certainty) {
 		a.Sure.Or(docs)
 	case maybe:
 		a.Maybe.Or(docs)
+	default:
 	}
 }
 

@@ -161,8 +161,9 @@ func keyOf(kind Kind, v payload.Value) (k key, ok bool) {
 			return k, false
 		}
 		return key{s: geoKey(p)}, true
+	default:
+		return k, false
 	}
-	return k, false
 }
 
 // row is what the index keeps of one document.
