@@ -195,9 +195,9 @@ func recall(tb testing.TB, d data, metric vector.Distance, config quantization.C
 }
 
 func TestRecallOfScanAndRescore(t *testing.T) {
-	n, queries := 2000, 40
+	dims, n, queries := []int{96}, 1000, 20
 	if os.Getenv("SEXTANT_TEST_LARGE") != "" {
-		n, queries = 20000, 200
+		dims, n, queries = []int{96, 200, 768}, 20000, 200
 	}
 	shapes := []func(int, int, int) data{clustered, heavyTailed, duplicated, lowRank}
 	floors := []struct {
@@ -214,7 +214,7 @@ func TestRecallOfScanAndRescore(t *testing.T) {
 		{quantization.Config{Method: quantization.Binary, QueryEncoding: quantization.QueryBinary}, 0.5, 100},
 	}
 	for _, shape := range shapes {
-		for _, dim := range []int{96, 200} {
+		for _, dim := range dims {
 			raw := shape(dim, n, queries)
 			for _, metric := range []vector.Distance{vector.Euclid, vector.Cosine, vector.Dot} {
 				d := raw
@@ -310,7 +310,7 @@ func relativeError(k quantization.Kind) float64 {
 func TestDistancesAreClose(t *testing.T) {
 	for _, config := range configs() {
 		for _, metric := range []vector.Distance{vector.Euclid, vector.Dot} {
-			for _, dim := range []int{64, 100, 384} {
+			for _, dim := range []int{64, 100} {
 				d := clustered(dim, 200, 5)
 				e := encode(t, d, metric, config)
 				q := e.codec.NewQuery(e.store.Rows())

@@ -13,7 +13,7 @@ import (
 
 func TestRotationKeepsProductsAndDistances(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
-		dim := rapid.OneOf(rapid.IntRange(1, 300), rapid.SampledFrom([]int{384, 768, 1000, 1024, 1536, 3072})).Draw(r, "dim")
+		dim := rapid.OneOf(rapid.IntRange(1, 300), rapid.SampledFrom([]int{384, 768, 1000, 1024})).Draw(r, "dim")
 		seed := rapid.Uint64().Draw(r, "seed")
 		rot := newRotation(distance.Detect(), dim, seed)
 		random := rand.New(rand.NewPCG(seed, 1))

@@ -204,13 +204,12 @@ func (k *Kernels) list(o op, b batch, ids []uint32, out []float32) {
 // span calls the kernel for the rows first, first+1, …, one for each element of
 // out. The hardware prefetches sequential reads by itself.
 func (k *Kernels) span(o op, b batch, first uint32, out []float32) {
-	b.base = unsafe.Add(b.base, int(first)*b.stride)
-	for len(out) > 0 {
+	for at := int(first); len(out) > 0; {
 		n := min(len(out), chunk)
 		a := b.args(k.sequence[:n], out[:n])
+		a.base = unsafe.Add(b.base, at*b.stride) // never past the last row
 		k.run(o, &a)
-		b.base = unsafe.Add(b.base, n*b.stride)
-		out = out[n:]
+		at, out = at+n, out[n:]
 	}
 }
 
