@@ -216,6 +216,8 @@ func (p *part) checkInverted() error {
 			uint64(p.blocks[i])+uint64(blockCount(int(p.starts[i+1]-p.starts[i]))) != uint64(p.blocks[i+1]) {
 			return errShape(p, fmt.Sprintf("bad term %d", i))
 		}
+	}
+	for i := range n { // the bounds of all lists are right
 		if !p.checkList(i) {
 			return errShape(p, fmt.Sprintf("bad postings of term %d", i))
 		}

@@ -39,7 +39,7 @@ func TestRun(t *testing.T) {
 	var out strings.Builder
 	options := demo.Options{
 		GRPCAddr: addr, RESTURL: "http://localhost:6333/", Out: &out,
-		Packages: []string{"sync", "strings", "slices", "maps", "context", "net/http", "crypto/x509"},
+		Packages: []string{"sync", "strings", "slices", "maps", "context", "crypto/x509"},
 	}
 	require.NoError(t, demo.Run(t.Context(), options), out.String())
 	text := out.String()
