@@ -16,6 +16,9 @@ const (
 	// minGraphShare is the share of passing documents below which the graph of
 	// passing rows falls apart.
 	minGraphShare = 0.01
+	// minGraphPassing is the number of passing documents below which they are
+	// islands in the graph at any share, while a scan by codes is cheap still.
+	minGraphPassing = 1000
 	// walkAllShare is the share from which following every row is as fast as
 	// stepping over refused ones.
 	walkAllShare = 0.3
@@ -51,7 +54,8 @@ func (s *search) execute(live int) (tail uint32, err error) {
 		s.profile.Plan = PlanScanPassing
 		// Documents are looked up by their newest row: no tail is left.
 		return math.MaxUint32, s.scanPassing()
-	case indexed == 0 || small || s.k > live/4 || float64(passing) < minGraphShare*float64(live):
+	case indexed == 0 || small || s.k > live/4 ||
+		s.match != nil && (passing < minGraphPassing || float64(passing) < minGraphShare*float64(live)):
 		s.profile.Plan = PlanScan
 		return 0, nil
 	}

@@ -129,6 +129,8 @@ type tuning struct {
 	scanLimit int
 	// capacity is the number of rows for which memory is reserved first.
 	capacity int
+	// noCodes searches and builds by raw vectors.
+	noCodes bool
 }
 
 func (t tuning) withDefaults() tuning {
@@ -203,7 +205,7 @@ func Open(o Options) (*Index, error) {
 	ix.frozen.Store(noCheckpoint)
 	ix.scratch = make([]byte, ix.format.stride)
 	ix.vector = make([]float32, cfg.Dim)
-	ix.noCodec = cfg.Distance == vector.Manhattan
+	ix.noCodec = cfg.Distance == vector.Manhattan || o.tuning.noCodes
 	v := newView(newGeneration(ix.format))
 	if len(o.Files) > 0 {
 		var err error
