@@ -28,7 +28,6 @@ const want = [...points].sort((a, b) => dot(query, b.vector) - dot(query, a.vect
 const found = await client.query(name, {query, limit: 4, with_payload: true, with_vector: true});
 assert.deepEqual(found.points.map((p) => p.id), want);
 assert.deepEqual(found.points.find((p) => p.id === 1).vector, points[0].vector);
-assert.deepEqual((await client.search(name, {vector: query, limit: 4})).map((p) => p.id), want);
 
 await client.createPayloadIndex(name, {field_name: "city", field_schema: "keyword", wait: true});
 const filter = {must: [{key: "city", match: {value: "Berlin"}}]};

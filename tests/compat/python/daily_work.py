@@ -183,7 +183,7 @@ def check_points(client):
     name = "py_points"
     fill(client, name, n=20)
     key = str(uuid.uuid4())
-    client.upsert(name, m.Batch(ids=[100, key], vectors=[[1.0] + [0.0] * 7, [0.0, 2.0] + [0.0] * 6], payloads=[{"a": 1}, None]), wait=True)
+    client.upsert(name, m.Batch(ids=[100, key], vectors=[[1.0] + [0.0] * 7, [0.0, 2.0] + [0.0] * 6], payloads=[{"a": 1}, {}]), wait=True)
     got = {p.id: p for p in client.retrieve(name, [100, key, 12345], with_vectors=True)}
     assert set(got) == {100, key} and got[100].payload == {"a": 1} and not got[key].payload
     assert got[key].vector == [0.0, 1.0] + [0.0] * 6
