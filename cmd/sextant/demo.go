@@ -77,10 +77,10 @@ func runDemo(ctx context.Context, f demoFlags, out io.Writer) (err error) {
 			fate = "its data stays in " + dir
 		}
 		fmt.Fprintf(out, "\nThe node is up; Ctrl-C ends it, and %s.\n", fate)
-		err = n.Wait(ctx)
+		n.Wait(ctx)
 	}
-	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-		err = nil // somebody had seen enough
+	if ctx.Err() != nil {
+		err = nil // whatever was cut off: somebody had seen enough
 	}
 	return errors.Join(err, n.Stop(context.WithoutCancel(ctx)))
 }

@@ -50,6 +50,15 @@ func TestConfiguredDefaultsReachNewCollections(t *testing.T) {
 	require.Equal(t, uint64(2), collectionDefaults(&cfg.Storage).Optimizers.GetMaxOptimizationThreads().GetValue())
 }
 
+func TestPartThatFailsEndsTheNode(t *testing.T) {
+	n, err := Start(t.Context(), Options{Config: load(t, "QDRANT__SERVICE__HOST=127.0.0.1", "QDRANT__SERVICE__HTTP_PORT=0",
+		"QDRANT__SERVICE__GRPC_PORT=0", "QDRANT__STORAGE__STORAGE_PATH="+t.TempDir())})
+	require.NoError(t, err)
+	require.NoError(t, n.listeners.http.Close())
+	n.Wait(t.Context())
+	require.ErrorContains(t, n.Stop(t.Context()), "serve REST: ")
+}
+
 func TestBudget(t *testing.T) {
 	cpus := runtime.GOMAXPROCS(0)
 	f := func(cpu, threads, want int) {

@@ -269,19 +269,18 @@ func (n *Node) MetricsAddr() string {
 	return n.listeners.metrics.Addr().String()
 }
 
-// Wait returns when ctx ends (nil) or a part of the node fails (its error). The
-// node must still be stopped.
-func (n *Node) Wait(ctx context.Context) error {
+// Wait returns when ctx ends or a part of the node fails. The node must still be
+// stopped, and Stop tells the failure.
+func (n *Node) Wait(ctx context.Context) {
 	select {
 	case <-ctx.Done():
-		return nil
 	case <-n.failed.Done():
-		return n.group.Wait()
 	}
 }
 
 // Stop takes no more requests, waits for those under way as long as the grace
-// period (or ctx) allows, then flushes and closes the data. It is idempotent.
+// period (or ctx) allows, then flushes and closes the data. Its error is what
+// failed since the start. It is idempotent.
 func (n *Node) Stop(ctx context.Context) error {
 	n.stopOnce.Do(func() {
 		n.log.InfoContext(ctx, "stopping")
@@ -344,7 +343,7 @@ func Run(ctx context.Context, o Options, started func(*Node) error) error {
 		err = started(n)
 	}
 	if err == nil {
-		err = n.Wait(ctx)
+		n.Wait(ctx)
 	}
 	return errors.Join(err, n.Stop(context.WithoutCancel(ctx)))
 }
