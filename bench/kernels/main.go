@@ -31,7 +31,7 @@ const (
 func main() {
 	if err := run(os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1) //nolint:forbidigo // this is the main function of a command
+		os.Exit(1)
 	}
 }
 

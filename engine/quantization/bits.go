@@ -48,16 +48,26 @@ func (q *Query) setPlanes(planes int) {
 			continue // shares the planes of its sign
 		}
 		dst := q.own[planes*s.start : planes*(s.start+s.bytes)]
+		values := q.values[s.from : s.from+s.count]
 		sum := 0
-		for j, x := range q.values[s.from : s.from+s.count] {
+		for _, x := range values {
 			sum += int(x)
-			for p := range planes {
-				bit := byte(x) >> (planes - 1 - p) & 1
-				dst[p*s.bytes+j/8] |= bit << (j % 8)
-			}
 		}
 		q.level += s.level * float32(sum)
+		for j := 0; j < len(values); j += 8 {
+			// The buffer behind values is padded with zeros to whole words.
+			eight := *(*uint64)(unsafe.Pointer(&values[j]))
+			for p := range planes {
+				dst[p*s.bytes+j/8] = lowBits(eight >> (planes - 1 - p))
+			}
+		}
 	}
+}
+
+// lowBits collects the lowest bits of eight bytes: the multiplication moves that of
+// byte i to bit 56 + i, and none of the others there.
+func lowBits(eight uint64) byte {
+	return byte(eight & 0x0101010101010101 * 0x0102040810204080 >> 56)
 }
 
 // The values of a row's code as two's complement follow from its bits, plane by

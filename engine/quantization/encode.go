@@ -248,12 +248,14 @@ func (c *Codec) encodeBits(row []byte, w []float32, sigma float64) float64 {
 	return product
 }
 
+// largest returns the largest magnitude of finite numbers. Without the sign, their
+// bits are ordered as they are.
 func largest(w []float32) float32 {
-	var top float32
+	var top uint32
 	for _, x := range w {
-		top = max(top, x, -x)
+		top = max(top, math.Float32bits(x)&^(1<<31))
 	}
-	return top
+	return math.Float32frombits(top)
 }
 
 // EncodeRange encodes the rows from…to−1 with several workers. source returns row

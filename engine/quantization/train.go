@@ -189,11 +189,18 @@ func spread(numbers []float64, low, high float64) float64 {
 // arithmetic overflows.
 const maxNorm = 1e37
 
-// norm returns Σ v².
+// norm returns Σ v². Four sums, so that additions don't wait for each other.
 func norm(v []float32) float64 {
-	var s float64
-	for _, x := range v {
-		s += float64(x) * float64(x)
+	var s0, s1, s2, s3 float64
+	for len(v) >= 4 {
+		s0 += float64(v[0]) * float64(v[0])
+		s1 += float64(v[1]) * float64(v[1])
+		s2 += float64(v[2]) * float64(v[2])
+		s3 += float64(v[3]) * float64(v[3])
+		v = v[4:]
 	}
-	return s
+	for _, x := range v {
+		s0 += float64(x) * float64(x)
+	}
+	return (s0 + s1) + (s2 + s3)
 }
