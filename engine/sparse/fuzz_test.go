@@ -14,11 +14,11 @@ import (
 // FuzzPart writes parts whose checksums are right and whose content is not: they
 // must be refused or answer something, and never make the program fail.
 func FuzzPart(f *testing.F) {
-	f.Add(uint16(secStarts), uint32(4), uint32(1000), false)
-	f.Add(uint16(secBlocks), uint32(8), uint32(77), true)
-	f.Add(uint16(secPostings), uint32(0), uint32(0xffff), false)
-	f.Add(uint16(secOffsets), uint32(12), uint32(1<<31), true)
-	f.Add(uint16(secMeta), uint32(16), uint32(1), false)
+	f.Add(secStarts, uint32(4), uint32(1000), false)
+	f.Add(secBlocks, uint32(8), uint32(77), true)
+	f.Add(secPostings, uint32(0), uint32(0xffff), false)
+	f.Add(secOffsets, uint32(12), uint32(1<<31), true)
+	f.Add(secMeta, uint32(16), uint32(1), false)
 	f.Fuzz(func(t *testing.T, id uint16, at, value uint32, cut bool) {
 		p := samplePart(t)
 		fsys := fsx.NewMem()

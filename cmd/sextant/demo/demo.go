@@ -160,6 +160,7 @@ func (d *demo) waitGreen(ctx context.Context) error {
 			return nil
 		case pb.CollectionStatus_Red:
 			return fmt.Errorf("wait for the index: %s", info.GetOptimizerStatus().GetError())
+		default: // still at work
 		}
 		select {
 		case <-tick.C:
