@@ -97,7 +97,7 @@ func (g *Graph) descendLevel(s *searcher, sc Scorer, level int, b beam) {
 // gatherUpper puts the unseen neighbours of a slot into s.slots and their rows
 // into s.batch.
 func (g *Graph) gatherUpper(s *searcher, slot uint32, level int) int {
-	n := gather(s.load(g.list(slot, level)), s.upVisited, s.upEpoch, s.slots)
+	n := gather(g.list(slot, level), s.upVisited, s.upEpoch, s.slots)
 	for i, slot := range s.slots[:n] {
 		s.batch[i] = atomic.LoadUint32(&g.upRow[slot])
 	}

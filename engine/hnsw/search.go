@@ -116,7 +116,7 @@ func (g *Graph) walk(s *searcher, sc Scorer, p Params) {
 		if s.hops++; s.hops%stopEvery == 0 && p.Stop != nil && p.Stop() {
 			return
 		}
-		n := gather(s.load(g.list0(row)), s.visited, s.epoch, s.batch)
+		n := gather(g.list0(row), s.visited, s.epoch, s.batch)
 		if n == 0 {
 			cur++
 			continue
@@ -193,7 +193,7 @@ func (g *Graph) walkAll(s *searcher, sc Scorer, p Params) {
 		if s.hops++; s.hops%stopEvery == 0 && p.Stop != nil && p.Stop() {
 			return
 		}
-		n := gather(s.load(g.list0(row)), s.visited, s.epoch, s.batch)
+		n := gather(g.list0(row), s.visited, s.epoch, s.batch)
 		low := len(nav.items)
 		for i, d := range s.score(sc, n) {
 			d = farIfNaN(d)

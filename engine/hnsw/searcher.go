@@ -85,13 +85,15 @@ func (s *searcher) load(list []uint32) []uint32 {
 	return links
 }
 
-// gather puts the links that were not seen yet into dst and marks them. The
-// loop has no branch on what was seen: half of the links are, unpredictably.
-func gather(links []uint32, visited []uint16, epoch uint16, dst []uint32) int {
+// gather puts the links that were not seen yet into dst and marks them; each word
+// of the list is read exactly once. The loop has no branch on what was seen: half
+// of the links are, unpredictably.
+func gather(list []uint32, visited []uint16, epoch uint16, dst []uint32) int {
 	n := 0
-	for _, id := range links {
+	for i := range list {
+		id := atomic.LoadUint32(&list[i])
 		if uint(id) >= uint(len(visited)) {
-			continue
+			break // the sentinel
 		}
 		dst[n] = id
 		if visited[id] != epoch {

@@ -336,6 +336,10 @@ func unique(hits []vector.Hit) []vector.Hit {
 	})
 }
 
+// prefetched is the number of cache lines of a row that are asked for early; the
+// hardware sees the stream then.
+const prefetched = 4
+
 // rescore moves the candidates by codes to the exact ones.
 func (s *search) rescore() error {
 	items := s.approx.items
@@ -345,6 +349,8 @@ func (s *search) rescore() error {
 		n := min(len(items), block)
 		s.ids = s.ids[:0]
 		for _, c := range items[:n] {
+			// Rows lie far apart: all misses are under way before the first is needed.
+			s.ix.kernels.Prefetch(s.v.address(c.row), prefetched)
 			s.ids = append(s.ids, c.row)
 		}
 		s.raw.Score(s.ids, s.out[:n])
