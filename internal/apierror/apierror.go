@@ -25,23 +25,23 @@ const (
 	// Validation is a value outside its limits: "Validation error in JSON body:
 	// …", 422.
 	Validation
-	// NotFound: "Not found: …", 404.
+	// NotFound is a thing that does not exist: "Not found: …", 404.
 	NotFound
-	// AlreadyExists: "Wrong input: …", 409.
+	// AlreadyExists is a name that is taken: "Wrong input: …", 409.
 	AlreadyExists
-	// Unauthorized: no or unknown key, 401, plain text.
+	// Unauthorized is a missing or unknown key, 401, plain text.
 	Unauthorized
-	// Forbidden: "Forbidden: …", 403.
+	// Forbidden is a key that may not do this: "Forbidden: …", 403.
 	Forbidden
-	// Timeout: "Timeout: …", 408.
+	// Timeout is an operation out of time: "Timeout: …", 408.
 	Timeout
-	// RateLimited: "Rate limiting exceeded: …", 429.
+	// RateLimited is a client over its budget: "Rate limiting exceeded: …", 429.
 	RateLimited
-	// Unavailable: "Shard temporarily unavailable: …", 503.
+	// Unavailable is a shard that can't answer now: "Shard temporarily unavailable: …", 503.
 	Unavailable
-	// Precondition: "Pre-condition failure: …", 500.
+	// Precondition is a state that forbids it: "Pre-condition failure: …", 500.
 	Precondition
-	// StorageFull: "Insufficient storage: …", 507.
+	// StorageFull is a full disk or quota: "Insufficient storage: …", 507.
 	StorageFull
 	// NotImplemented is a part of the public API that isn't built yet, 501.
 	NotImplemented
