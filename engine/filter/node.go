@@ -52,16 +52,19 @@ func (n and) match(e *env) bool {
 
 func (n and) approx(src Source) approx {
 	// The fewest first: when nothing is left the others needn't be asked.
-	total := src.Count()
-	byCount := slices.Clone(n)
-	if len(n) > 1 {
-		slices.SortStableFunc(byCount, func(a, b node) int {
-			return cmp.Compare(a.estimate(total).Exp, b.estimate(total).Exp)
-		})
+	if len(n) == 1 {
+		return n[0].approx(src)
 	}
+	total := src.Count()
+	type part struct{ node, expected int }
+	parts := make([]part, len(n))
+	for i, c := range n {
+		parts[i] = part{i, c.estimate(total).Exp}
+	}
+	slices.SortStableFunc(parts, func(a, b part) int { return cmp.Compare(a.expected, b.expected) })
 	acc := exactly(everything())
-	for _, c := range byCount {
-		if acc = acc.and(c.approx(src)); acc.high.empty() {
+	for _, p := range parts {
+		if acc = acc.and(n[p.node].approx(src)); acc.high.empty() {
 			break
 		}
 	}

@@ -58,6 +58,7 @@ type state struct {
 	growing *mem
 	users   atomic.Int32
 	closed  bool
+	cache   cache
 }
 
 func newState(layers []layer, growing *mem) *state {

@@ -247,6 +247,7 @@ func TestManyDocuments(t *testing.T) {
 		t.Helper()
 		for _, p := range []Predicate{
 			NewIntegers(7),
+			NewIntegers(8),
 			NewIntegers(7, 8, 4999),
 			ExceptIntegers{NewIntegers(7)},
 			bounds(0, 4999),
@@ -273,6 +274,7 @@ func TestManyDocuments(t *testing.T) {
 		}
 	}
 	check()
+	check() // again, from the cache
 	f.reopen()
 	require.Equal(t, n, f.ix.Len())
 	check()

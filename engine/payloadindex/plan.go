@@ -1,6 +1,7 @@
 package payloadindex
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -23,6 +24,7 @@ const (
 type plan struct {
 	spans  []span
 	check  func(key) bool
+	shape  string    // names check when it is about an area
 	keys   certainty // of documents found by spans
 	others certainty // of documents flagged other
 }
@@ -215,6 +217,7 @@ func (ix *Index) planShape(s shape, rectangle bool) (plan, bool) {
 	}
 	return plan{
 		spans: cover(s, rectangle),
+		shape: fmt.Sprintf("%T%v", s, s),
 		check: func(k key) bool {
 			p, ok := geoKeyPoint(k.s)
 			return ok && s.contains(p)

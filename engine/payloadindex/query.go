@@ -65,7 +65,15 @@ func (q reading) release() {
 // fold combines what the layers say, oldest first: a layer's documents replace
 // what older ones say about them. The result shares no memory with the index.
 func (q reading) fold(of func(layer) *roaring.Bitmap) *roaring.Bitmap {
-	acc := stack(q.st.layers, of)
+	return q.foldCached("", of)
+}
+
+// foldCached is fold for what has an id.
+func (q reading) foldCached(id string, of func(layer) *roaring.Bitmap) *roaring.Bitmap {
+	acc := q.st.cache.get(id, func() *roaring.Bitmap { return stack(q.st.layers, of) })
+	if id != "" {
+		acc = acc.Clone()
+	}
 	q.ix.mu.RLock()
 	defer q.ix.mu.RUnlock()
 	if growing := q.st.growing; len(growing.rows) > 0 {
@@ -82,7 +90,7 @@ func (q reading) flagged(f flags) *roaring.Bitmap {
 func (q reading) run(pl plan) Answer {
 	a := Answer{Sure: roaring.New(), Maybe: roaring.New()}
 	if len(pl.spans) > 0 {
-		found := q.fold(func(l layer) *roaring.Bitmap { return collectSpans(l, pl) })
+		found := q.foldCached(pl.id(), func(l layer) *roaring.Bitmap { return collectSpans(l, pl) })
 		a.add(found, pl.keys)
 	}
 	if pl.others != no {
