@@ -412,6 +412,7 @@ func TestReadersBesideTheWriter(t *testing.T) {
 				f.ix.Scan(nil, true, func(Value, uint32) bool { return true })
 				f.ix.Estimate(bounds(2, 3), 200)
 				f.ix.Values(5)
+				f.ix.Query(IsEmpty{})
 			}
 		})
 	}
@@ -427,6 +428,25 @@ func TestReadersBesideTheWriter(t *testing.T) {
 	require.NoError(t, f.ix.Close())
 	_, ok := f.ix.Query(bounds(0, 9))
 	require.False(t, ok, "a closed index knows nothing")
+}
+
+func TestReadersOfOneFile(t *testing.T) {
+	f := newFixture(t, Integer, 50)
+	for doc := range uint32(200) {
+		f.set(doc, object(t, `{"f":[%d,null]}`, doc%10))
+	}
+	f.reopen()
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for _, p := range []Predicate{IsEmpty{}, IsNull{}, ValuesCount{}, bounds(0, 5), Is{true}} {
+				if _, ok := f.ix.Query(p); !ok {
+					t.Errorf("no answer to %#v", p)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func TestBuild(t *testing.T) {
