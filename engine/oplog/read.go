@@ -144,9 +144,12 @@ func (r *reading) batch(e *pinned, b *batch) error {
 // position returns the position of a record that may become the last one.
 func (s *Stream) position(ctx context.Context, seq uint64) (Position, error) {
 	s.log.mu.Lock()
-	last, durable, pending := s.last, s.durable, s.pending
+	last, durable, pending, dropped := s.last, s.durable, s.pending, s.dropped
 	s.log.mu.Unlock()
-	if seq >= last.Seq {
+	switch {
+	case dropped:
+		return Position{}, ErrDropped
+	case seq >= last.Seq:
 		return last, nil
 	}
 	if seq > durable.Seq && pending != nil {

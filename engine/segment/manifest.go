@@ -67,6 +67,11 @@ func (d *Dir) Load() (*Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
+	// The process before may have been killed between renaming the manifest and
+	// syncing the directory. Before files of the old one go, the new one must stay.
+	if err := d.FS.SyncDir(d.Path); err != nil {
+		return nil, fmt.Errorf("load manifest: %w", err)
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.live, d.dead, d.next, d.scanned = live, nil, nextFile, false
@@ -80,13 +85,14 @@ func (d *Dir) sweep(entries []fs.DirEntry) error {
 	}
 	var errs []error
 	for _, e := range entries {
-		if _, live := d.live[e.Name()]; live || !strings.HasSuffix(e.Name(), suffix) {
+		name := e.Name()
+		_, live := d.live[name]
+		if live || name != manifestName+".tmp" && !strings.HasSuffix(name, suffix) {
 			continue
 		}
-		errs = append(errs, d.remove(e.Name()))
-	}
-	if err := d.FS.Remove(d.file(manifestName + ".tmp")); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		errs = append(errs, fmt.Errorf("remove unfinished manifest: %w", err))
+		if err := d.FS.Remove(d.file(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, fmt.Errorf("remove orphan: %w", err))
+		}
 	}
 	return errors.Join(errs...)
 }

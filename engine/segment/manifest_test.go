@@ -150,6 +150,11 @@ func TestManifestSurvivesEveryCrash(t *testing.T) {
 		}
 		require.ErrorIs(t, err, fsx.ErrStopped)
 		inspect(t, mem.KillClone(), acknowledged, n)
+		killed := mem.KillClone()
+		_, _ = (&segment.Dir{FS: killed, Path: "/shard"}).Load()
+		for seed := range uint64(6) {
+			inspect(t, killed.CrashClone(rand.New(rand.NewPCG(seed, uint64(n)))), acknowledged, n)
+		}
 		for seed := range uint64(6) {
 			inspect(t, mem.CrashClone(rand.New(rand.NewPCG(seed, uint64(n)))), acknowledged, n)
 		}
