@@ -5,4 +5,18 @@
 // Callers: server/node opens one Log per data directory; engine/shard appends to
 // its Stream and replays it; cluster/replication reads back and truncates.
 // Format: docs/format/oplog.md; reasons: DESIGN.md.
+//
+// Invariants:
+//
+//	L1  A ticket succeeds only after the batch with its record was synced, and
+//	    every batch before it.
+//	L2  No batch but a mark is written before the batch before it (marks aside) was
+//	    synced. So at most one batch and its mark are ever unsynced, and a sound
+//	    batch behind an unsound one proves damage.
+//	L3  In a batch the records of a stream are: bind, truncation or drop, if any,
+//	    then data without gap.
+//	L4  Only the newest file is without seal; a file's header and snapshot are
+//	    synced, and its name, before its first record.
+//	L5  Files go from the oldest on, each removal synced before the next.
+//	L6  After a failed write or sync nothing is written any more.
 package oplog

@@ -38,8 +38,9 @@ func (o Options) withDefaults() (Options, error) {
 	if o.FS == nil || o.Dir == "" {
 		return o, errors.New("open log: file system and directory are required")
 	}
-	if o.FileSize < 0 || o.QueueBytes < 0 {
-		return o, errors.New("open log: sizes must not be negative")
+	if o.FileSize < 0 || o.QueueBytes < 0 || o.QueueBytes > MaxRecord {
+		// A batch's length has 32 bits: a queue and one large record must fit.
+		return o, fmt.Errorf("open log: file size %d or queue size %d out of range", o.FileSize, o.QueueBytes)
 	}
 	if o.FileSize == 0 {
 		o.FileSize = DefaultFileSize

@@ -48,6 +48,8 @@ func TestOpenRefuses(t *testing.T) {
 	require.Error(t, err)
 	_, err = oplog.Open(oplog.Options{FS: mem, Dir: "/log", FileSize: -1})
 	require.Error(t, err)
+	_, err = oplog.Open(oplog.Options{FS: mem, Dir: "/log", QueueBytes: oplog.MaxRecord + 1})
+	require.Error(t, err)
 	l := openLog(t, mem, 0)
 	_, err = oplog.Open(oplog.Options{FS: mem, Dir: "/log"})
 	require.ErrorIs(t, err, fsx.ErrLocked)
