@@ -236,9 +236,7 @@ func (m *image) readSets(b []byte) error {
 		if err != nil {
 			return err
 		}
-		// Readers clone these sets at the same time, which must not mark them.
 		s.CloneCopyOnWriteContainers()
-		s.SetCopyOnWrite(false)
 		if b = b[n:]; i == 0 {
 			m.all = s
 		} else {
