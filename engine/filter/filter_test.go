@@ -412,6 +412,12 @@ func TestSameAnswerHoweverEvaluated(t *testing.T) {
 			for range 4 {
 				s.check(t, n, genFilter(t, 2, false))
 			}
+			// Conditions by themselves, which no other can hide.
+			for _, field := range slices.Sorted(maps.Keys(n.kinds)) {
+				for range 10 {
+					s.check(t, n, &pb.Filter{Must: []*pb.Condition{{ConditionOneOf: &pb.Condition_Field{Field: genField(t, field)}}}})
+				}
+			}
 			for field, ix := range s.indexes {
 				want := 0
 				for _, o := range s.docs {
