@@ -169,10 +169,12 @@ func (c *Coordinator) openCollection(ctx context.Context, t *topology.Collection
 			FS: c.opts.FS, Dir: c.shardDir(t, id), Log: c.log.Stream(streamID(t, id)), Config: t.Config,
 			Budget: c.opts.Budget, Logger: c.opts.Logger.With("collection", t.Name, "shard", id),
 		})
+		// A shard in quarantine opens, so that it can tell why it answers nothing.
+		if err == nil && s.Err() == nil {
+			err = reconcile(ctx, s, t)
+		}
 		if err != nil {
 			c.opts.Logger.ErrorContext(ctx, "shard does not open", "collection", t.Name, "shard", id, "error", err)
-		} else if err = reconcile(ctx, s, t); err != nil {
-			return nil, errors.Join(fmt.Errorf("bring shard %d to the topology: %w", id, err), s.Close())
 		}
 		shards[id] = &replica{Shard: s, err: err}
 	}

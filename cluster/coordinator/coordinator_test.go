@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -196,6 +197,50 @@ func TestEverythingIsThereAfterAReopen(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 50, info.GetResult().GetPointsCount())
 	require.EqualValues(t, 50, info.GetResult().GetPayloadSchema()["color"].GetPoints())
+}
+
+// A damaged shard is reported and answers nothing; everything else works.
+func TestDamageStaysWhereItIs(t *testing.T) {
+	fs := fsx.NewMem()
+	c := open(t, fs)
+	rng := rand.New(rand.NewPCG(1, 1))
+	for _, name := range []string{"whole", "damaged"} {
+		create(t, c, name, 1)
+		_, err := c.Points().Upsert(t.Context(), &pb.UpsertPoints{CollectionName: name, Points: []*pb.PointStruct{randomPoint(rng, 1)}})
+		require.NoError(t, err)
+	}
+	require.NoError(t, c.Close())
+	manifests := find(t, fs, "/storage/collections/damaged", "MANIFEST")
+	require.Len(t, manifests, 1)
+	require.NoError(t, fsx.FlipBits(fs, manifests[0], 40, 1))
+
+	again := open(t, fs)
+	require.EqualValues(t, 1, count(t, again, "whole"))
+	_, err := again.Points().Count(t.Context(), &pb.CountPoints{CollectionName: "damaged"})
+	require.Equal(t, apierror.Unavailable, apierror.KindOf(err), "%v", err)
+	info, err := again.Collections().Get(t.Context(), &pb.GetCollectionInfoRequest{CollectionName: "damaged"})
+	require.NoError(t, err)
+	require.Equal(t, pb.CollectionStatus_Red, info.GetResult().GetStatus())
+	require.NotEmpty(t, info.GetResult().GetOptimizerStatus().GetError())
+	_, err = again.Collections().Delete(t.Context(), &pb.DeleteCollection{CollectionName: "damaged"})
+	require.NoError(t, err)
+}
+
+// find returns the files below dir whose names contain part, in capitals.
+func find(t *testing.T, fs fsx.FS, dir, part string) (names []string) {
+	t.Helper()
+	entries, err := fs.ReadDir(dir)
+	require.NoError(t, err)
+	for _, e := range entries {
+		name := dir + "/" + e.Name()
+		switch {
+		case e.IsDir():
+			names = append(names, find(t, fs, name, part)...)
+		case strings.Contains(strings.ToUpper(e.Name()), part):
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 func TestDeletedCollectionLeavesNothing(t *testing.T) {
