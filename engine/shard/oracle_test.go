@@ -63,7 +63,7 @@ func stored(s space, v []float32) []float32 {
 		for _, x := range v {
 			sum += float64(x) * float64(x)
 		}
-		if sum > 0 && math.Abs(sum-1) > 1e-6 {
+		if sum >= 0x1p-23 && math.Abs(sum-1) > 1e-6 { // (almost) zero stays as it is
 			for i := range out {
 				out[i] = float32(float64(v[i]) / math.Sqrt(sum))
 			}
