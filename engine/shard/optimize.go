@@ -32,6 +32,10 @@ type optimizer struct {
 	seq uint64
 	// files are those of the last checkpoint.
 	files []segment.FileInfo
+	// last is when the last checkpoint ended, or the shard was opened, and took
+	// how long it took.
+	last time.Time
+	took time.Duration
 	// stepped says that a step has changed something since the last checkpoint.
 	stepped bool
 }
@@ -93,17 +97,26 @@ func (s *Shard) optimizeOnce(ctx context.Context, quiet bool) (more bool, err er
 			return false, err
 		}
 	}
-	if logged := s.optimizer.logged.Load(); logged >= s.o.CheckpointBytes || quiet && !more && s.dirty() {
+	if s.due(quiet && !more) {
 		return more, s.checkpoint(ctx)
 	}
 	return more, nil
 }
 
-// dirty says whether a checkpoint would write anything.
-func (s *Shard) dirty() bool {
+// due says whether it is time for a checkpoint: when nothing else is to do; when
+// much log has come together; and from time to time, so that not too much of a
+// long build is lost. The latter two leave time between checkpoints in proportion
+// to what one takes, because a graph is written as a whole.
+func (s *Shard) due(idle bool) bool {
 	s.optimizer.mu.Lock()
 	defer s.optimizer.mu.Unlock()
-	return s.optimizer.stepped || s.applied.Load() != s.optimizer.seq
+	if !s.optimizer.stepped && s.applied.Load() == s.optimizer.seq {
+		return false // there is nothing to write
+	}
+	since, took := time.Since(s.optimizer.last), s.optimizer.took
+	return idle ||
+		s.optimizer.logged.Load() >= s.o.CheckpointBytes && since >= 4*took ||
+		since >= max(12*s.o.CheckpointIdle, 20*took)
 }
 
 // fail remembers a failure for Info, or that there is none any more.
@@ -177,6 +190,8 @@ func (s *Shard) checkpoint(ctx context.Context) (err error) {
 		return err
 	}
 	defer s.docs.Pin().Release()
+	start := time.Now()
+	defer func() { s.optimizer.last, s.optimizer.took = time.Now(), time.Since(start) }()
 	var f frozen
 	if err := s.between(ctx, func() { f = s.freeze() }); err != nil {
 		return err

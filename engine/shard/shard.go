@@ -65,7 +65,8 @@ type Options struct {
 	// CheckpointBytes is how much log makes a checkpoint due, 64 MiB by default.
 	CheckpointBytes int64
 	// CheckpointIdle is after how much time without operations what is in the log
-	// alone is written to files, 5 s by default.
+	// alone is written to files, 5 s by default. With operations it happens after
+	// twelve times that, or later when checkpoints take long.
 	CheckpointIdle time.Duration
 	// Manual leaves optimizing and checkpoints to calls of Optimize and
 	// Checkpoint. For tests, and tools that must not write.
@@ -95,8 +96,8 @@ func (o *Options) setDefaults() {
 
 // Shard is an open shard replica. Its methods are safe for concurrent use.
 //
-// Locks, in the order in which they may be taken: submitMu, stateMu. Neither is
-// held while an operation is applied or a query runs.
+// Locks, in the order in which they may be taken: use (for reading), optimizer.mu.
+// submitMu is never held together with another. None is held by the applier.
 type Shard struct {
 	o    Options
 	dir  *segment.Dir
@@ -147,7 +148,7 @@ func Open(ctx context.Context, o Options) (*Shard, error) {
 		applierDone: make(chan struct{}), closeDone: make(chan struct{}),
 	}
 	s.state.Store(&state{})
-	s.optimizer.wake = make(chan struct{}, 1)
+	s.optimizer.wake, s.optimizer.last = make(chan struct{}, 1), time.Now()
 	switch err := s.recover(ctx); {
 	case err == nil:
 	case isDamage(err):
