@@ -43,8 +43,8 @@ type Stats struct {
 	Hops int
 }
 
-// stopEvery is the number of hops between two questions whether to stop.
-const stopEvery = 256
+// stopEvery is the number of batches between two questions whether to stop.
+const stopEvery = 128
 
 // navFactor bounds the candidates of a filtered walk by a multiple of Ef, which
 // matters only when almost everything near is refused.
@@ -101,31 +101,42 @@ func (s *searcher) seed(p *pool, limit int) {
 	}
 }
 
+// batchFrom is the number of rows that are worth scoring together, and
+// expandAtMost how many candidates may be followed at a time to get them. The
+// memory latency of a batch is paid once; that a later candidate may turn out not
+// to be needed costs less.
+const (
+	batchFrom    = 24
+	expandAtMost = 3
+)
+
 // walk searches level 0 without a filter: the pool of candidates is the result.
 func (g *Graph) walk(s *searcher, sc Scorer, p Params) {
 	nav := &s.nav
 	s.seed(nav, p.Ef)
-	for cur := 0; cur < len(nav.items); {
-		c := &nav.items[cur]
-		if c.Row&expanded != 0 {
-			cur++
-			continue
-		}
-		row := c.Row
-		c.Row |= expanded
-		if s.hops++; s.hops%stopEvery == 0 && p.Stop != nil && p.Stop() {
+	for cur, rounds := 0, 1; cur < len(nav.items); rounds++ {
+		if rounds%stopEvery == 0 && p.Stop != nil && p.Stop() {
 			return
 		}
-		n := gather(g.list0(row), s.visited, s.epoch, s.batch)
+		n := 0
+		for followed := 0; cur < len(nav.items) && n < batchFrom && followed < expandAtMost; cur++ {
+			c := &nav.items[cur]
+			if c.Row&expanded != 0 {
+				continue
+			}
+			n += gather(g.list0(c.Row), s.visited, s.epoch, s.batch[n:])
+			c.Row |= expanded
+			followed++
+			s.hops++
+		}
 		if n == 0 {
-			cur++
 			continue
 		}
 		out := s.score(sc, n)
-		if cur+1 < len(nav.items) {
-			g.prefetch(nav.items[cur+1].Row &^ expanded)
+		for i := cur; i < min(cur+2, len(nav.items)); i++ {
+			g.prefetch(nav.items[i].Row &^ expanded)
 		}
-		cur = min(cur+1, nav.insertAll(out, s.batch))
+		cur = min(cur, nav.insertAll(out, s.batch))
 	}
 }
 

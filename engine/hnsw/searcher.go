@@ -41,7 +41,7 @@ func (g *Graph) acquire() *searcher {
 	if s, ok := g.searchers.Get().(*searcher); ok {
 		return s
 	}
-	width := max(2*g.m0, 64)
+	width := 2*g.m0 + batchFrom
 	return &searcher{
 		visited:   make([]uint16, g.opts.Capacity),
 		upVisited: make([]uint16, len(g.upRow)),
