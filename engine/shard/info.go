@@ -41,6 +41,7 @@ func (s *Shard) Info() Info {
 		return info
 	}
 	defer leave()
+	st = s.state.Load() // again: now its indexes stay open
 	info.Points, info.Segments = uint64(s.docs.Len()), uint64(s.docs.Parts())
 	info.Indexes = st.payloadSchema(true)
 	for _, x := range st.dense {

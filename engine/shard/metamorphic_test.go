@@ -50,6 +50,7 @@ func TestMetamorphic(t *testing.T) {
 			}
 			m.settle()
 			m.checkAll()
+			m.checkReplica()
 		})
 	}
 }
@@ -100,6 +101,7 @@ type meta struct {
 	history map[uint64]*oracle
 	acked   uint64 // the last operation known to be durable
 	last    uint64
+	ops     []Op // all operations up to last
 	tickets []*Ticket
 }
 
@@ -277,7 +279,7 @@ func (m *meta) crash() {
 	require.LessOrEqual(m.t, seq, m.last)
 	m.now = m.history[seq].clone()
 	m.history = map[uint64]*oracle{seq: m.now.clone()}
-	m.last, m.acked = seq, seq
+	m.last, m.acked, m.ops = seq, seq, m.ops[:seq]
 	m.checkAll()
 }
 
@@ -287,6 +289,7 @@ func (m *meta) submit(op Op, apply func(*oracle, uint64) error) {
 	t, err := m.shard.Submit(m.t.Context(), op)
 	require.NoError(m.t, err)
 	m.last++
+	m.ops = append(m.ops, op)
 	require.Equal(m.t, m.last, t.Seq())
 	want := apply(m.now, m.last)
 	m.history[m.last] = m.now.clone()
@@ -304,6 +307,25 @@ func (m *meta) submit(op Op, apply func(*oracle, uint64) error) {
 		}
 		m.ack(m.last)
 	}
+}
+
+// checkReplica applies the same operations to another shard, without crashes and
+// checkpoints: it must give every point the same document number and version.
+func (m *meta) checkReplica() {
+	n := openNode(m.t, fsx.NewMem(), Options{Config: m.config, Manual: true})
+	defer n.close()
+	for _, op := range m.ops {
+		_ = n.apply(op) // refused here as there
+	}
+	for id, p := range m.now.points {
+		mine, ok := m.shard.docs.Lookup(id)
+		require.True(m.t, ok)
+		other, ok := n.shard.docs.Lookup(id)
+		require.True(m.t, ok)
+		require.Equal(m.t, mine, other, "document of %v", id)
+		require.Equal(m.t, p.version, n.shard.docs.Version(other))
+	}
+	require.Equal(m.t, m.shard.docs.Next(), n.shard.docs.Next())
 }
 
 // crashContext is the context of calls that a crash may interrupt.

@@ -514,3 +514,51 @@ func FuzzDecodeOp(f *testing.F) {
 		}
 	})
 }
+
+// When the log's disk fails, nothing more is acknowledged, reads go on, and what
+// was acknowledged before is there after a restart.
+func TestFailedSyncPoisonsWrites(t *testing.T) {
+	mem := fsx.NewMem()
+	fault := fsx.NewFault(mem, nil)
+	n := openNode(t, fault, Options{Config: singleVector(2, pb.Distance_Dot), Manual: true})
+	require.NoError(t, n.apply(upsertOf(t, numbered(1, dense(1, 2)))))
+	broken := errors.New("sync failed")
+	fault.SetInject(func(op fsx.Op) error {
+		if op.Kind == fsx.OpSync {
+			return broken
+		}
+		return nil
+	})
+	ticket, err := n.shard.Submit(t.Context(), upsertOf(t, numbered(2, dense(1, 2))))
+	require.NoError(t, err)
+	require.ErrorIs(t, ticket.Durable(t.Context()), broken)
+	require.ErrorIs(t, ticket.Applied(t.Context()), broken)
+	fault.SetInject(nil)
+	_, err = n.shard.Submit(t.Context(), upsertOf(t, numbered(3, dense(1, 2))))
+	require.Equal(t, apierror.Unavailable, apierror.KindOf(err), "%v", err)
+	require.Error(t, n.shard.Checkpoint(t.Context()), "files must not be ahead of the log")
+	got, err := n.shard.Retrieve(t.Context(), []point.ID{point.Num(1)}, nil, nil)
+	require.NoError(t, err)
+	require.Len(t, got, 1)
+
+	again := openNode(t, mem.CrashClone(rand.New(rand.NewPCG(5, 5))), Options{})
+	got, err = again.shard.Retrieve(t.Context(), []point.ID{point.Num(1), point.Num(3)}, nil, nil)
+	require.NoError(t, err)
+	require.Len(t, got, 1)
+	_ = n.shard.Close()
+	_ = n.log.Close()
+}
+
+// A bug in a component ends the shard's service, not the process.
+func TestPanicIsQuarantine(t *testing.T) {
+	n := openNode(t, fsx.NewMem(), Options{Config: singleVector(2, pb.Distance_Dot), Manual: true})
+	err := n.apply(Op{KindUpsert, (*pb.UpsertPoints)(nil)})
+	require.NoError(t, err, "nothing to do")
+	err = n.apply(Op{KindDelete, &pb.DeletePoints{Points: &pb.PointsSelector{
+		PointsSelectorOneOf: (*pb.PointsSelector_Points)(nil), // no client can send this
+	}}})
+	require.Error(t, err)
+	require.Equal(t, pb.CollectionStatus_Red, n.shard.Info().Status)
+	_, err = n.shard.Count(t.Context(), nil, true)
+	require.ErrorContains(t, err, "quarantine")
+}
