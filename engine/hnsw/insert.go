@@ -82,6 +82,7 @@ type worker struct {
 	// chosen are the neighbours of the row being inserted, for each level from 0.
 	chosen   [maxLevel + 1][]Candidate
 	sel      []Candidate // result of choose
+	left     []Candidate // the nearest that choose left out
 	selected []uint32    // its rows, for scoring
 	cand     []Candidate // candidates of link
 }
@@ -257,10 +258,13 @@ func (w *worker) keep(row uint32, level int, candidates []Candidate) {
 
 // choose picks at most m of the candidates (nearest first): one that is nearer
 // to a chosen one than to the query is left out, since the chosen one leads
-// there (algorithm 4 of the paper, without keeping pruned ones). Candidates of
-// upper levels are slots. The scorer's query is lost.
+// there (algorithm 4 of the paper). When that leaves fewer than half of M, as where
+// lengths differ wildly and everything is near the few short ones, the nearest of
+// those left out fill the rest: with a handful of links a graph has dead ends.
+// Candidates of upper levels are slots. The scorer's query is lost.
 func (w *worker) choose(candidates []Candidate, m, level int) []Candidate {
-	w.sel, w.selected = w.sel[:0], w.selected[:0]
+	w.sel, w.selected, w.left = w.sel[:0], w.selected[:0], w.left[:0]
+	enough := min(w.g.opts.M/2, m)
 	for _, c := range candidates {
 		if len(w.sel) == m {
 			break
@@ -269,11 +273,17 @@ func (w *worker) choose(candidates []Candidate, m, level int) []Candidate {
 		if len(w.sel) > 0 {
 			w.sc.SetRow(row)
 			if w.covered(c.Distance) {
+				if len(w.left) < enough {
+					w.left = append(w.left, c)
+				}
 				continue
 			}
 		}
 		w.sel = append(w.sel, c)
 		w.selected = append(w.selected, row)
+	}
+	for i := 0; i < len(w.left) && len(w.sel) < enough; i++ {
+		w.sel = append(w.sel, w.left[i])
 	}
 	return w.sel
 }
