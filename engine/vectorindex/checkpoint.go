@@ -277,6 +277,9 @@ func (c *checkpoint) mapRows() error {
 				failed = errors.Join(failed, err) // the memory stays
 				continue
 			}
+			if ix.config.Load().OnDisk {
+				m.advise(true)
+			}
 			v.setChunk(i, m)
 		}
 		return v

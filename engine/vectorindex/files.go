@@ -203,6 +203,7 @@ func (ix *Index) openChunk(info segment.FileInfo, rows int, first bool) (*chunk,
 		return nil, err
 	}
 	if rows == f.chunkRows() {
+		c.advise(ix.config.Load().OnDisk)
 		return c, nil
 	}
 	defer c.release()
@@ -291,11 +292,13 @@ func (ix *Index) openGraph(saved savedRows, id uint64) (*graph, error) {
 	if err == nil && rows != saved.rows {
 		err = errors.Join(fmt.Errorf("graph of %d rows, want %d: %w", rows, saved.rows, ErrInvalid), g.Free())
 	}
-	if err != nil || !mapped {
-		err = errors.Join(err, r.Close())
-	}
 	if err != nil {
-		return nil, fmt.Errorf("open graph: %w", err)
+		return nil, errors.Join(fmt.Errorf("open graph: %w", err), r.Close())
+	}
+	if !mapped {
+		if err := r.Close(); err != nil {
+			return nil, errors.Join(fmt.Errorf("open graph: %w", err), g.Free())
+		}
 	}
 	w := newGraph(g, id)
 	if mapped {

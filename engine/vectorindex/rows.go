@@ -8,6 +8,7 @@ import (
 
 	"github.com/sextantdb/sextant/engine/segment"
 	"github.com/sextantdb/sextant/internal/arena"
+	"github.com/sextantdb/sextant/internal/fsx"
 )
 
 // ErrTooManyRows is returned when row numbers are used up; a vacuum frees them.
@@ -25,8 +26,10 @@ type chunk struct {
 	docs []uint32 // document of each row
 	dead *deadBits
 
-	// rows is the section of a mapped file in which the rows lie; nil: in memory.
-	rows *segment.Section
+	// reader is the mapped file and rows the section in which the rows lie; nil: in
+	// memory.
+	reader *segment.Reader
+	rows   *segment.Section
 }
 
 // deadBits has a bit for each row of a chunk whose document has moved on. It is
@@ -78,8 +81,19 @@ func newMappedChunk(f *format, dir *segment.Dir, info segment.FileInfo, rows int
 	if c.dead = dead; dead == nil {
 		c.dead = newDeadBits(f.chunkRows())
 	}
+	c.reader = r
 	c.free = func() { ignoreError(r.Close()) }
 	return c, nil
+}
+
+// advise tells how a mapped chunk will be read: here and there, and, unless the
+// user wants memory for other things, soon.
+func (c *chunk) advise(onDisk bool) {
+	if onDisk {
+		c.reader.Advise(fsx.AdviseRandom)
+	} else {
+		c.reader.Advise(fsx.AdviseWillNeed)
+	}
 }
 
 // readChunk makes a chunk of the sections of a file; it verifies the documents
