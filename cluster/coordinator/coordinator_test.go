@@ -338,6 +338,7 @@ func TestRefusals(t *testing.T) {
 			q.Params = &pb.SearchParams{Quantization: &pb.QuantizationSearchParams{Oversampling: new(0.5)}}
 		}), apierror.Validation},
 		"foreign model": {query(func(q *pb.QueryPoints) { q.Query = pb.NewQueryDocument(&pb.Document{Text: "x", Model: "bert"}) }), apierror.Inference},
+		"idf corpus":    {query(func(q *pb.QueryPoints) { q.Params = &pb.SearchParams{Idf: &pb.IdfParams{Corpus: &pb.Filter{}}} }), apierror.NotImplemented},
 		"recommend":     {query(func(q *pb.QueryPoints) { q.Query = pb.NewQueryRecommend(&pb.RecommendInput{}) }), apierror.NotImplemented},
 		"shard key": {query(func(q *pb.QueryPoints) {
 			q.ShardKeySelector = &pb.ShardKeySelector{ShardKeys: []*pb.ShardKey{pb.NewShardKey("k")}}

@@ -93,6 +93,9 @@ func checkParams(p *pb.SearchParams) error {
 	if p != nil && p.HnswEf != nil && p.GetHnswEf() == 0 {
 		return apierror.New(apierror.Validation, "[params.hnsw_ef: value 0 invalid, must be 1 or larger]")
 	}
+	if p.GetIdf().GetCorpus() != nil {
+		return unbuilt("idf with a corpus of its own")
+	}
 	if q := p.GetQuantization(); q != nil && q.Oversampling != nil && !(q.GetOversampling() >= 1) {
 		return apierror.New(apierror.Validation, "[params.quantization.oversampling: value %v invalid, must be 1 or larger]", q.GetOversampling())
 	}
