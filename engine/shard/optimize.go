@@ -22,9 +22,9 @@ type optimizer struct {
 	// logged counts the bytes of log since the last checkpoint.
 	logged atomic.Int64
 	// started says that the optimizer has looked for work since the shard was
-	// opened, busy that it is at work.
-	started, busy atomic.Bool
-	failure       atomic.Pointer[error]
+	// opened.
+	started atomic.Bool
+	failure atomic.Pointer[error]
 
 	// mu makes steps and checkpoints exclude each other, and guards the rest.
 	mu sync.Mutex
@@ -53,9 +53,7 @@ func (s *Shard) optimizeLoop(ctx context.Context) {
 	idle := time.NewTimer(s.o.CheckpointIdle)
 	defer idle.Stop()
 	for quiet := false; ctx.Err() == nil; {
-		s.optimizer.busy.Store(true)
 		more, err := s.optimizeOnce(ctx, quiet)
-		s.optimizer.busy.Store(false)
 		s.optimizer.started.Store(true)
 		s.fail(ctx, err)
 		if more && err == nil {

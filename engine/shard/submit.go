@@ -50,8 +50,10 @@ func (t *Ticket) Applied(ctx context.Context) error {
 }
 
 // Submit appends an operation to the log and queues it for application. It
-// waits while the queue is full. An error means that the operation was not
-// appended. What the operation itself came to is told by the ticket.
+// waits while the queue is full. After an error the operation is not applied;
+// when the log has failed, it may yet be found after a restart, like any operation
+// that wasn't acknowledged. What the operation itself came to is told by the
+// ticket.
 //
 // An operation is applied while the log is still being synced: reads may see it
 // a moment before it is durable, and before its ticket says so.
