@@ -266,7 +266,14 @@ func (pw *partWriter) payload(r rowRef) (payload.Object, error) {
 	return p.payload(row)
 }
 
-// Commit replaces the frozen and merged parts by the written one.
+// Commit replaces the frozen and merged parts by the written one. Readers and the
+// applier go on meanwhile; the order of the steps is what keeps them right:
+//
+//  1. the new part gets a slot, so that locations in it can be resolved;
+//  2. locations move, each unless the applier has moved it since;
+//  3. locations that stayed behind belong to the dead, and are cleared;
+//  4. lookups by ID go to the new part instead of the old ones;
+//  5. when no reader from before is left, the old parts leave their slots.
 func (c *checkpoint) Commit() error {
 	s := c.s
 	if c.written != nil {

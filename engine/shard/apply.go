@@ -86,7 +86,9 @@ func (a *applier) check(id *pb.PointId, v *pb.Vectors) (p pointVectors, err erro
 	return p, err
 }
 
-// condition compiles the filter of a conditional update; nil lets all pass.
+// condition compiles the filter of a conditional update; nil lets all pass. A
+// point is judged when its turn comes, so one that occurs twice in an operation is
+// judged the second time by what the first made of it.
 func (a *applier) condition(f *pb.Filter) (func(doc uint32) bool, error) {
 	if f == nil {
 		return func(uint32) bool { return true }, nil
@@ -178,7 +180,10 @@ func (a *applier) replaceVectors(doc uint32, vectors []named, isNew bool) error 
 	return a.setVectors(doc, vectors)
 }
 
-// setVectors gives a document vectors and leaves its others alone.
+// setVectors gives a document vectors and leaves its others alone. An index
+// replaces the row of a document by itself, the new one first, so that no search
+// finds the document missing. An error here isn't about the operation, whose vectors
+// were checked, but about memory or files.
 func (a *applier) setVectors(doc uint32, vectors []named) error {
 	for _, v := range vectors {
 		var err error

@@ -131,7 +131,9 @@ func (s *Shard) fail(ctx context.Context, err error) {
 	}
 }
 
-// step lets each index that has work do a bounded piece of it.
+// step lets each index that has work do a bounded piece of it, under a slot of the
+// process's budget. One after the other: an index uses as many processors as it
+// may, and the pieces are small enough that none waits long for its turn.
 func (s *Shard) step(ctx context.Context) (more bool, err error) {
 	s.optimizer.mu.Lock()
 	defer s.optimizer.mu.Unlock()
@@ -223,7 +225,8 @@ type frozen struct {
 	err      error
 }
 
-// freeze is called by the applier.
+// freeze is called by the applier, between two operations: what it collects is the
+// state after one operation, the same in all components. It does no I/O.
 func (s *Shard) freeze() frozen {
 	st := s.state.Load()
 	f := frozen{parts: map[string]segment.Checkpoint{}, logged: s.optimizer.logged.Load(), last: s.lastLog}

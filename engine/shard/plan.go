@@ -25,7 +25,10 @@ type restriction struct {
 }
 
 // restrict compiles a filter and chooses: a bitmap when the indexes give one
-// without reading payloads, else document by document.
+// without reading (many) payloads, else document by document. A bitmap answers
+// each later question in nanoseconds, and tells the exact number, by which the
+// vector index plans; a match has to find and read the payload, but a search of a
+// graph needs it for a few thousand documents only.
 func (s *Shard) restrict(ctx context.Context, st *state, f *pb.Filter) (restriction, error) {
 	if emptyFilter(f) {
 		return restriction{estimate: s.docs.Len()}, nil

@@ -30,7 +30,10 @@ const (
 	fieldPrefix  = "field/"
 )
 
-// state says which components a shard has at one moment. Immutable.
+// state says which components a shard has at one moment. It is immutable: a change of
+// configuration or payload schema makes a new one. The components themselves
+// change all the time; they are shared by all states that have them, and closed when
+// the last pin is gone that was taken while they were in the shard's state.
 type state struct {
 	config *pb.CollectionConfig
 	schema *Schema
@@ -111,7 +114,9 @@ func (st *state) payloadSchema(count bool) map[string]*pb.PayloadSchemaInfo {
 	return out
 }
 
-// openComponents opens what the manifest names.
+// openComponents opens what the manifest names: the document store first, because
+// everything else speaks of its documents. A component for which the manifest has
+// no files begins empty.
 func (s *Shard) openComponents(m *segment.Manifest) error {
 	info, err := decodeConfig(m.Config)
 	if err != nil {
@@ -294,7 +299,8 @@ func CheckIndex(m *pb.CreateFieldIndexCollection) error {
 }
 
 // createIndex makes the index of a field and fills it. An equal one stays, a
-// different one is replaced.
+// different one is replaced. It is filled before it becomes part of the state, so
+// that no query sees a part of it; queries go on without it meanwhile.
 func (s *Shard) createIndex(st *state, m *pb.CreateFieldIndexCollection) error {
 	name := m.GetFieldName()
 	schema, err := schemaOf(m)
