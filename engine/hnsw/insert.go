@@ -258,13 +258,14 @@ func (w *worker) keep(row uint32, level int, candidates []Candidate) {
 
 // choose picks at most m of the candidates (nearest first): one that is nearer
 // to a chosen one than to the query is left out, since the chosen one leads
-// there (algorithm 4 of the paper). When that leaves fewer than half of M, as where
-// lengths differ wildly and everything is near the few short ones, the nearest of
-// those left out fill the rest: with a handful of links a graph has dead ends.
+// there (algorithm 4 of the paper). When that leaves fewer than three quarters of
+// m, as where lengths differ wildly and everything is near the few short ones, the
+// nearest of those left out fill the rest: with a handful of links a graph has
+// dead ends.
 // Candidates of upper levels are slots. The scorer's query is lost.
 func (w *worker) choose(candidates []Candidate, m, level int) []Candidate {
 	w.sel, w.selected, w.left = w.sel[:0], w.selected[:0], w.left[:0]
-	enough := min(w.g.opts.M/2, m)
+	enough := m * 3 / 4
 	for _, c := range candidates {
 		if len(w.sel) == m {
 			break

@@ -86,7 +86,8 @@ func (g *Graph) beamFor(p Params) beam {
 	if p.Beam > 0 {
 		return beam{p.Beam, float32(math.Inf(1))}
 	}
-	return beam{width: 4, slack: 0.35}
+	// A wide search can afford a wide beam: it stays a few per cent of the whole.
+	return beam{width: min(max(p.Ef/12, 4), 12), slack: 0.35}
 }
 
 // seed starts an epoch and puts the seeds into the pool.
