@@ -176,7 +176,7 @@ func TestRESTService(t *testing.T) {
 	for _, key := range []string{"", "wrong", "look", "all"} {
 		f("/", key, 200, `{"title":"qdrant - vector search engine","version":"1.19.0","commit":"`+strings.Repeat("ab", 20)+`"}`)
 		f("/readyz", key, 200, "all shards are ready")
-		f("/livez", key, 200, "livez check passed")
+		f("/livez", key, 200, "healthz check passed")
 		f("/healthz/", key, 200, "healthz check passed")
 	}
 	for _, path := range []string{"/metrics", "/telemetry", "/collections"} {

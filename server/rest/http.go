@@ -49,7 +49,7 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !normalize(x.r) {
-		s.fail(x, apierror.New(apierror.NotFound, "%s", r.URL.Path))
+		s.noRoute(x, http.NotFoundHandler())
 		return
 	}
 	h, pattern := s.mux.Handler(x.r)
@@ -151,8 +151,12 @@ func cleanPath(p string) string {
 }
 
 // noRoute answers a request that no route is for, with what the multiplexer
-// would say: 404, or 405 with the methods that there are.
+// would say: 404, or 405 with the methods that there are. Who has no key doesn't
+// learn which routes there are.
 func (s *server) noRoute(x *exchange, h http.Handler) {
+	if !s.authorize(x, route{access: Read}) {
+		return
+	}
 	p := probe{header: http.Header{}}
 	h.ServeHTTP(&p, x.r)
 	if p.status == http.StatusMethodNotAllowed {
@@ -181,6 +185,10 @@ func (s *server) handle(rt route) http.HandlerFunc {
 		if !s.authorize(x, rt) {
 			return
 		}
+		if len(x.collection) > maxName {
+			s.fail(x, nameTooLong(len(x.collection)))
+			return
+		}
 		if rt.access == Read {
 			timeout, err := s.readTimeout(x.r.URL)
 			if err != nil {
@@ -197,12 +205,27 @@ func (s *server) handle(rt route) http.HandlerFunc {
 	}
 }
 
-// authorize asks the guard. Its refusals are answered as plain text.
+// maxName is the most bytes that a collection's name can have.
+const maxName = 255
+
+func nameTooLong(n int) error {
+	return &plainError{
+		http.StatusUnprocessableEntity,
+		fmt.Sprintf("Validation error in path parameters: [collection_name: length %d invalid, must be from 1 to %d]", n, maxName),
+	}
+}
+
+// authorize asks the guard. A client that it doesn't know is answered with
+// plain text, one that may not do this like any other error.
 func (s *server) authorize(x *exchange, rt route) bool {
 	if s.Auth == nil {
 		return true
 	}
 	ctx, err := s.Auth.Check(x.r, Target{Access: rt.access, Collection: x.collection, Pattern: rt.pattern})
+	if apierror.KindOf(err) == apierror.Forbidden {
+		s.fail(x, err)
+		return false
+	}
 	if err != nil {
 		code, _ := status.HTTP(err)
 		x.status = code

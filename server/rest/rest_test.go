@@ -190,6 +190,28 @@ func TestGuardIsAskedFirst(t *testing.T) {
 	g.err = apierror.New(apierror.Forbidden, "Write access is required")
 	require.Equal(t, http.StatusForbidden, request(h, "DELETE", "/collections/c", "").Code)
 	require.Equal(t, http.StatusForbidden, request(h, "POST", "/collections/c/snapshots", "").Code, "before saying that it isn't built")
+	require.Contains(t, request(h, "DELETE", "/collections/c", "").Body.String(), `{"status":{"error":"Forbidden: Write access is required"},"time":`)
+}
+
+func TestUnknownPathsNeedAKeyToo(t *testing.T) {
+	g := &guard{err: apierror.New(apierror.Unauthorized, "Must provide an API key or an Authorization bearer token")}
+	h := door(&desk{}, func(o *Options) { o.Auth = g })
+	for _, path := range []string{"/nowhere", "/collections/c/nothing", "/collections/.."} {
+		require.Equal(t, http.StatusUnauthorized, request(h, "GET", path, "").Code, path)
+	}
+	require.Equal(t, http.StatusUnauthorized, request(h, "DELETE", "/collections", "").Code)
+	require.Equal(t, Target{Access: Read}, g.seen[0])
+	g.err = nil
+	require.Equal(t, http.StatusNotFound, request(h, "GET", "/nowhere", "").Code)
+	require.Equal(t, http.StatusMethodNotAllowed, request(h, "DELETE", "/collections", "").Code)
+}
+
+func TestNameTooLongForACollection(t *testing.T) {
+	d := &desk{}
+	w := request(door(d, nil), "GET", "/collections/"+strings.Repeat("n", 256)+"/points/1", "")
+	require.Equal(t, http.StatusUnprocessableEntity, w.Code)
+	require.Contains(t, w.Body.String(), "Validation error in path parameters: [collection_name: length 256 invalid, must be from 1 to 255]")
+	require.Empty(t, d.asked)
 }
 
 func TestCORS(t *testing.T) {
@@ -321,6 +343,15 @@ func TestServiceEndpoints(t *testing.T) {
 	require.JSONEq(t, `{"title":"qdrant - vector search engine","version":"1.19.0","commit":"0123456789012345678901234567890123456789"}`,
 		request(h, "GET", "/", "").Body.String())
 	require.Equal(t, "healthz check passed", request(h, "GET", "/healthz", "").Body.String())
+	require.Equal(t, "healthz check passed", request(h, "GET", "/livez", "").Body.String())
+	require.Contains(t, request(h, "GET", "/issues", "").Body.String(), `{"result":{"issues":[]},"status":"ok"`)
+	require.Contains(t, request(h, "DELETE", "/issues", "").Body.String(), `{"result":true,"status":"ok"`)
+	require.Contains(t, request(h, "GET", "/cluster", "").Body.String(), `{"result":{"status":"disabled"},"status":"ok"`)
+	for method, path := range map[string]string{"POST": "/cluster/recover", "DELETE": "/cluster/peer/1"} {
+		w := request(h, method, path, "")
+		require.Equal(t, http.StatusMethodNotAllowed, w.Code)
+		require.Contains(t, w.Body.String(), "standalone mode")
+	}
 	w := request(h, "GET", "/readyz", "")
 	require.Equal(t, http.StatusServiceUnavailable, w.Code)
 	require.Equal(t, "some shards are not ready", w.Body.String())

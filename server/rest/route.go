@@ -187,10 +187,10 @@ func (s *server) snapshotRoutes() []route {
 func (s *server) missingRoutes() []route {
 	var rs []route
 	for _, pattern := range []string{
-		"GET /issues", "DELETE /issues", "GET /quotas", "PUT /quotas",
+		"GET /quotas", "PUT /quotas",
 		"GET /logger", "POST /logger", "POST /audit/logs", "GET /stacktrace",
 		"GET /debugger", "PATCH /debugger", "GET /profiler/slow_requests",
-		"GET /cluster", "POST /cluster/recover", "DELETE /cluster/peer/{peer_id}", "GET /cluster/telemetry",
+		"GET /cluster/telemetry",
 		"GET /cluster/metadata/keys", "GET /cluster/metadata/keys/{key}", "PUT /cluster/metadata/keys/{key}",
 		"DELETE /cluster/metadata/keys/{key}",
 		"GET /snapshots/{snapshot_name}",
@@ -232,11 +232,30 @@ func (s *server) serviceRoutes() []route {
 	return []route{
 		{"GET /{$}", Public, s.version},
 		{"GET /healthz", Public, s.plain("healthz check passed")},
-		{"GET /livez", Public, s.plain("livez check passed")},
+		{"GET /livez", Public, s.plain("healthz check passed")},
 		{"GET /readyz", Public, s.ready},
 		{"GET /telemetry", Read, s.telemetry},
 		{"GET /metrics", Read, s.metrics},
+		// Nothing looks for issues yet, so there are none to tell or to clear.
+		{"GET /issues", Read, s.fixed(`{"issues":[]}`)},
+		{"DELETE /issues", Manage, s.fixed("true")},
+		{"GET /cluster", Read, s.fixed(`{"status":"disabled"}`)},
+		{"POST /cluster/recover", Manage, standalone},
+		{"DELETE /cluster/peer/{peer_id}", Manage, standalone},
 	}
+}
+
+// fixed answers with the same result to everybody.
+func (s *server) fixed(result string) func(*exchange) error {
+	return func(x *exchange) error {
+		s.answer(x, http.StatusOK, dialect.OK(nil, dialect.Text([]byte(result)), x.seconds(), nil))
+		return nil
+	}
+}
+
+// standalone refuses what only nodes of a cluster can do.
+func standalone(*exchange) error {
+	return apierror.New(apierror.Standalone, "The node is running in standalone mode: there is no cluster to change")
 }
 
 func (s *server) version(x *exchange) error {

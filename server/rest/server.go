@@ -42,8 +42,9 @@ type Target struct {
 // Authorizer decides who may do what.
 type Authorizer interface {
 	// Check returns the context to serve r with, or an error of kind
-	// Unauthorized or Forbidden, which is answered as plain text. It is called
-	// before the body is read, also for Public targets.
+	// Unauthorized, which is answered as plain text, or Forbidden. It is called
+	// before the body is read, also for Public targets. A path without route is a
+	// target of Read, without Pattern.
 	Check(r *http.Request, target Target) (context.Context, error)
 }
 
