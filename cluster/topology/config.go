@@ -125,6 +125,10 @@ func MergeConfig(old *pb.CollectionConfig, req *pb.UpdateCollection) (*pb.Collec
 			c.Metadata = map[string]*pb.Value{}
 		}
 		maps.Copy(c.Metadata, req.GetMetadata())
+		maps.DeleteFunc(c.Metadata, func(_ string, v *pb.Value) bool {
+			_, null := v.GetKind().(*pb.Value_NullValue)
+			return null
+		})
 	}
 	if err := v.config(c); err != nil {
 		return nil, err
@@ -232,6 +236,9 @@ func (v *faults) config(c *pb.CollectionConfig) error {
 	if c.GetStrictModeConfig().GetEnabled() {
 		v.unbuilt("strict_mode_config")
 	}
+	if p.GetPayload().GetMemory() == pb.Memory_Pinned {
+		v.add("payload.memory", "`pinned` is not supported for payload storage")
+	}
 	v.vectors(p)
 	return v.err()
 }
@@ -265,10 +272,10 @@ func (v *faults) vectors(p *pb.CollectionParams) {
 			v.add(field, "sparse vector name must not be empty")
 		}
 		if _, taken := dense[name]; taken {
-			v.wrong = append(v.wrong, fmt.Sprintf("Dense and sparse vectors can't share the name `%s`", name))
+			v.wrong = append(v.wrong, fmt.Sprintf("Dense and sparse vector names must be unique - duplicate found with '%s'", name))
 		}
 		if sp.GetIndex().GetDatatype() == pb.Datatype_Turbo4 {
-			v.add(field+".index.datatype", "turbo4 is not supported for sparse vectors")
+			v.add(field+".index.datatype", "sparse vectors do not support the turbo4 datatype")
 		}
 	}
 }

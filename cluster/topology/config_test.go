@@ -55,10 +55,14 @@ func TestConfigRefusals(t *testing.T) {
 		"shared name": {&pb.CreateCollection{
 			VectorsConfig:       pb.NewVectorsConfigMap(map[string]*pb.VectorParams{"a": {Size: 4, Distance: pb.Distance_Dot}}),
 			SparseVectorsConfig: pb.NewSparseVectorsConfig(map[string]*pb.SparseVectorParams{"a": {}}),
-		}, apierror.BadInput, "share the name"},
+		}, apierror.BadInput, "must be unique"},
 		"empty sparse name": {&pb.CreateCollection{
 			SparseVectorsConfig: pb.NewSparseVectorsConfig(map[string]*pb.SparseVectorParams{"": {}}),
 		}, apierror.Validation, "empty"},
+		"pinned payload": {&pb.CreateCollection{Payload: &pb.PayloadStorageParams{Memory: pb.Memory_Pinned.Enum()}}, apierror.Validation, "pinned"},
+		"sparse turbo4": {&pb.CreateCollection{
+			SparseVectorsConfig: pb.NewSparseVectorsConfig(map[string]*pb.SparseVectorParams{"a": {Index: &pb.SparseIndexConfig{Datatype: pb.Datatype_Turbo4.Enum()}}}),
+		}, apierror.Validation, "sparse vectors do not support"},
 		"custom sharding": {&pb.CreateCollection{ShardingMethod: pb.ShardingMethod_Custom.Enum()}, apierror.NotImplemented, "sharding_method"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -99,6 +103,11 @@ func TestMergeConfig(t *testing.T) {
 	require.NotNil(t, got.GetQuantizationConfig().GetBinary())
 	require.EqualValues(t, 1, got.GetMetadata()["a"].GetIntegerValue())
 	require.EqualValues(t, 3, got.GetMetadata()["b"].GetIntegerValue())
+
+	got, err = topology.MergeConfig(got, &pb.UpdateCollection{Metadata: map[string]*pb.Value{"a": pb.NewValueNull()}})
+	require.NoError(t, err)
+	require.NotContains(t, got.GetMetadata(), "a")
+	require.Contains(t, got.GetMetadata(), "b")
 
 	off, err := topology.MergeConfig(got, &pb.UpdateCollection{QuantizationConfig: pb.NewQuantizationDiffDisabled()})
 	require.NoError(t, err)
