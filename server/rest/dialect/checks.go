@@ -503,6 +503,6 @@ func (c *checks) updateCollection(m *pb.UpdateCollection) {
 
 func (c *checks) createFieldIndex(m *pb.CreateFieldIndexCollection) {
 	if p := m.FieldIndexParams.GetIntegerIndexParams(); p != nil && p.Lookup != nil && p.Range != nil && !*p.Lookup && !*p.Range {
-		c.fail(root.member("field_schema"), "the 'lookup' and 'range' capabilities can't be both disabled")
+		c.fail(root.member("field_schema"), "Validation error: the 'lookup' and 'range' capabilities can't be both disabled [{}]")
 	}
 }

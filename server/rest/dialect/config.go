@@ -160,6 +160,7 @@ var aliases = map[string]string{
 	"max_segment_size_kb":    "max_segment_size",
 	"memmap_threshold_kb":    "memmap_threshold",
 	"indexing_threshold_kb":  "indexing_threshold",
+	"quantization":           "quantization_config",
 }
 
 // jsonName returns the member's name of a field, "" when JSON doesn't have it.

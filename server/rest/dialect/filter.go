@@ -204,7 +204,9 @@ func slice(r *jsonx.Reader) *pb.SliceCondition {
 	for key := range r.Fields() {
 		switch key {
 		case "total":
-			s.Total, hasTotal = r.Uint32(), true
+			if s.Total, hasTotal = r.Uint32(), true; s.Total == 0 {
+				r.Failf("invalid value: integer `0`, expected a number of slices above 0")
+			}
 		case "index":
 			s.Index, hasIndex = r.Uint32(), true
 		default:
