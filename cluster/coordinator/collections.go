@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"time"
@@ -242,6 +243,7 @@ func (col *collection) info() *pb.CollectionInfo {
 		PayloadSchema: map[string]*pb.PayloadSchemaInfo{}, PointsCount: new(uint64), IndexedVectorsCount: new(uint64),
 		UpdateQueue: &pb.UpdateQueueInfo{},
 	}
+	info.Warnings = warnings(col.Config)
 	for field, schema := range col.Schema {
 		schema = proto.CloneOf(schema)
 		schema.Points = new(uint64)
@@ -271,6 +273,24 @@ func (col *collection) info() *pb.CollectionInfo {
 	}
 	info.Status = severity[worst]
 	return info
+}
+
+// warnings names settings that have no effect beside the others.
+func warnings(c *pb.CollectionConfig) (out []*pb.CollectionWarning) {
+	dense := topology.DenseVectors(c.GetParams())
+	for _, name := range slices.Sorted(maps.Keys(dense)) {
+		p := dense[name]
+		inline := c.GetHnswConfig().GetInlineStorage()
+		if own := p.GetHnswConfig(); own != nil && own.InlineStorage != nil {
+			inline = own.GetInlineStorage()
+		}
+		if inline && p.GetQuantizationConfig() == nil && c.GetQuantizationConfig() == nil {
+			out = append(out, &pb.CollectionWarning{
+				Message: fmt.Sprintf("vector `%s`: inline_storage has no effect without quantization", name),
+			})
+		}
+	}
+	return out
 }
 
 // UpdateAliases carries out all alias operations or none.

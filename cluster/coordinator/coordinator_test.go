@@ -325,15 +325,23 @@ func TestRefusals(t *testing.T) {
 		err  error
 		kind apierror.Kind
 	}{
-		"limit 0":            {query(func(q *pb.QueryPoints) { q.Limit = proto.Uint64(0) }), apierror.Validation},
-		"wrong dimension":    {query(func(q *pb.QueryPoints) { q.Query = pb.NewQuery(1) }), apierror.BadInput},
-		"unknown vector":     {query(func(q *pb.QueryPoints) { q.Using = new("w") }), apierror.BadInput},
-		"no vector name":     {query(func(q *pb.QueryPoints) { q.Using = nil }), apierror.BadInput},
-		"unknown point":      {query(func(q *pb.QueryPoints) { q.Query = pb.NewQueryID(pb.NewIDNum(7)) }), apierror.NotFound},
-		"unknown collection": {query(func(q *pb.QueryPoints) { q.CollectionName = "b" }), apierror.NotFound},
-		"fusion of nothing":  {query(func(q *pb.QueryPoints) { q.Query = pb.NewQueryFusion(pb.Fusion_RRF) }), apierror.BadRequest},
-		"prefetch, no query": {query(func(q *pb.QueryPoints) { q.Query, q.Prefetch = nil, []*pb.PrefetchQuery{deep} }), apierror.BadRequest},
-		"too deep":           {query(func(q *pb.QueryPoints) { q.Prefetch = []*pb.PrefetchQuery{deep} }), apierror.BadRequest},
+		"limit 0":             {query(func(q *pb.QueryPoints) { q.Limit = proto.Uint64(0) }), apierror.Validation},
+		"wrong dimension":     {query(func(q *pb.QueryPoints) { q.Query = pb.NewQuery(1) }), apierror.BadInput},
+		"unknown vector":      {query(func(q *pb.QueryPoints) { q.Using = new("w") }), apierror.BadInput},
+		"no vector name":      {query(func(q *pb.QueryPoints) { q.Using = nil }), apierror.BadInput},
+		"unknown point":       {query(func(q *pb.QueryPoints) { q.Query = pb.NewQueryID(pb.NewIDNum(7)) }), apierror.NotFound},
+		"unknown collection":  {query(func(q *pb.QueryPoints) { q.CollectionName = "b" }), apierror.NotFound},
+		"fusion of nothing":   {query(func(q *pb.QueryPoints) { q.Query = pb.NewQueryFusion(pb.Fusion_RRF) }), apierror.BadRequest},
+		"prefetch, no query":  {query(func(q *pb.QueryPoints) { q.Query, q.Prefetch = nil, []*pb.PrefetchQuery{deep} }), apierror.BadRequest},
+		"threshold, no query": {query(func(q *pb.QueryPoints) { q.Query, q.ScoreThreshold = nil, new(float32(1)) }), apierror.BadRequest},
+		"threshold of an order": {query(func(q *pb.QueryPoints) {
+			q.Query, q.ScoreThreshold = pb.NewQueryOrderBy(&pb.OrderBy{Key: "n"}), new(float32(1))
+		}), apierror.BadRequest},
+		"unknown lookup": {query(func(q *pb.QueryPoints) { q.LookupFrom = &pb.LookupLocation{CollectionName: "b"} }), apierror.NotFound},
+		"unknown lookup below": {query(func(q *pb.QueryPoints) {
+			q.Prefetch = []*pb.PrefetchQuery{{Query: q.Query, Using: q.Using, LookupFrom: &pb.LookupLocation{CollectionName: "b"}}}
+		}), apierror.NotFound},
+		"too deep": {query(func(q *pb.QueryPoints) { q.Prefetch = []*pb.PrefetchQuery{deep} }), apierror.BadRequest},
 		"bad oversampling": {query(func(q *pb.QueryPoints) {
 			q.Params = &pb.SearchParams{Quantization: &pb.QuantizationSearchParams{Oversampling: new(0.5)}}
 		}), apierror.Validation},
@@ -379,4 +387,42 @@ func TestQueryByIDLeavesThePointOut(t *testing.T) {
 	for i, h := range byID.GetResult() {
 		require.Equal(t, fmt.Sprint(h.GetId()), fmt.Sprint(byVector.GetResult()[i+1].GetId()))
 	}
+}
+
+func TestPayloadThatNobodyAskedForIsAbsent(t *testing.T) {
+	c := open(t, fsx.NewMem())
+	create(t, c, "a", 1)
+	_, err := c.Points().Upsert(t.Context(), &pb.UpsertPoints{
+		CollectionName: "a", Points: []*pb.PointStruct{randomPoint(rand.New(rand.NewPCG(1, 1)), 1)}, Wait: new(true),
+	})
+	require.NoError(t, err)
+	for asked, want := range map[bool]bool{true: true, false: false} {
+		page, err := c.Points().Scroll(t.Context(), &pb.ScrollPoints{CollectionName: "a", WithPayload: pb.NewWithPayload(asked)})
+		require.NoError(t, err)
+		require.Equal(t, want, payload.Attached(page.GetResult()[0]) != nil, "scroll, asked: %v", asked)
+		got, err := c.Points().Get(t.Context(), &pb.GetPoints{
+			CollectionName: "a", Ids: []*pb.PointId{pb.NewIDNum(1)}, WithPayload: pb.NewWithPayload(asked),
+		})
+		require.NoError(t, err)
+		require.Equal(t, want, payload.Attached(got.GetResult()[0]) != nil, "get, asked: %v", asked)
+	}
+}
+
+func TestInfoWarnsOfSettingsWithoutEffect(t *testing.T) {
+	c := open(t, fsx.NewMem())
+	inline := &pb.HnswConfigDiff{InlineStorage: new(true)}
+	quantized := pb.NewQuantizationScalar(&pb.ScalarQuantization{Type: pb.QuantizationType_Int8})
+	_, err := c.Collections().Create(t.Context(), &pb.CreateCollection{
+		CollectionName: "a",
+		VectorsConfig: pb.NewVectorsConfigMap(map[string]*pb.VectorParams{
+			"plain":  {Size: 4, Distance: pb.Distance_Dot},
+			"inline": {Size: 4, Distance: pb.Distance_Dot, HnswConfig: inline},
+			"both":   {Size: 4, Distance: pb.Distance_Dot, HnswConfig: inline, QuantizationConfig: quantized},
+		}),
+	})
+	require.NoError(t, err)
+	got, err := c.Collections().Get(t.Context(), &pb.GetCollectionInfoRequest{CollectionName: "a"})
+	require.NoError(t, err)
+	require.Len(t, got.GetResult().GetWarnings(), 1)
+	require.Contains(t, got.GetResult().GetWarnings()[0].GetMessage(), "`inline`")
 }

@@ -70,6 +70,9 @@ func (n *node) adopt(prefetch []*pb.PrefetchQuery, depth int) error {
 		return apierror.New(apierror.BadRequest,
 			"A query is needed to merge the prefetches. Can't have prefetches without defining a query.")
 	}
+	if err := n.checkThreshold(); err != nil {
+		return err
+	}
 	if len(prefetch) == 0 && fuses(n.query) {
 		return apierror.New(apierror.BadRequest, "Cannot have a fusion query without prefetches")
 	}
@@ -85,6 +88,38 @@ func (n *node) adopt(prefetch []*pb.PrefetchQuery, depth int) error {
 			return err
 		}
 		n.prefetch = append(n.prefetch, child)
+	}
+	return nil
+}
+
+// checkThreshold refuses a score threshold where there are no scores.
+func (n *node) checkThreshold() error {
+	if n.threshold == nil {
+		return nil
+	}
+	switch n.query.GetVariant().(type) {
+	case nil:
+		return apierror.New(apierror.BadRequest,
+			"A query is needed to use the score_threshold. Can't have score_threshold without defining a query.")
+	case *pb.Query_OrderBy:
+		return apierror.New(apierror.BadRequest, "Can't use score_threshold with an order_by query.")
+	default:
+		return nil
+	}
+}
+
+// checkLookups refuses a tree that names a collection which doesn't exist, even
+// where nothing would be looked up in it.
+func (n *node) checkLookups(c *Coordinator) error {
+	if n.lookup != nil {
+		if _, err := c.collection(n.lookup.GetCollectionName()); err != nil {
+			return err
+		}
+	}
+	for _, child := range n.prefetch {
+		if err := child.checkLookups(c); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -196,6 +196,9 @@ func (s *Points) query(ctx context.Context, req *pb.QueryPoints) ([]*pb.ScoredPo
 	if err != nil {
 		return nil, err
 	}
+	if err := n.checkLookups(s.c); err != nil {
+		return nil, err
+	}
 	x.withPayload, x.withVectors = req.GetWithPayload(), req.GetWithVectors()
 	hits, err := x.run(ctx, n, true)
 	if err != nil {

@@ -136,8 +136,6 @@ func (s *Shard) record(st *state, p projection, e docstore.Entry) (*pb.Retrieved
 	r := &pb.RetrievedPoint{Id: e.ID.Proto(), Vectors: vectors}
 	if o := s.payloadOf(p, e.Doc); o != nil {
 		payload.Attach(r, o)
-	} else {
-		payload.Attach(r, payload.Object{})
 	}
 	return r, nil
 }
