@@ -569,3 +569,63 @@ func TestPanicIsQuarantine(t *testing.T) {
 	_, err = n.shard.Count(t.Context(), nil, true)
 	require.ErrorContains(t, err, "quarantine")
 }
+
+// A search in the graph finds the documents that pass a filter however few they
+// are, with a payload index and without.
+func TestFilteredSearchFindsTheRare(t *testing.T) {
+	config := singleVector(16, pb.Distance_Cosine)
+	config.OptimizerConfig = &pb.OptimizersConfigDiff{IndexingThreshold: new(uint64(10))}
+	config.HnswConfig = &pb.HnswConfigDiff{FullScanThreshold: new(uint64(10))}
+	n := openNode(t, fsx.NewMem(), Options{Config: config, Manual: true})
+	rng := rand.New(rand.NewPCG(1, 1))
+	random := func() []float32 {
+		v := make([]float32, 16)
+		for k := range v {
+			v[k] = float32(rng.NormFloat64())
+		}
+		return v
+	}
+	const points = 4000
+	batch := make([]*pb.PointStruct, points)
+	for i := range batch {
+		batch[i] = numbered(i, dense(random()...))
+	}
+	require.NoError(t, n.apply(upsertOf(t, batch...)))
+	require.NoError(t, n.shard.Optimize(t.Context()))
+	require.EqualValues(t, points, n.shard.Info().IndexedVectors)
+	recall := func(below float64) float64 {
+		found, wanted := 0, 0
+		for range 20 {
+			q := nearest(random()...)
+			q.Filter = numberBelow("n", below).pb
+			got, err := n.shard.Query(t.Context(), q)
+			require.NoError(t, err)
+			q.Params = &pb.SearchParams{Exact: new(true)}
+			want, err := n.shard.Query(t.Context(), q)
+			require.NoError(t, err)
+			require.Len(t, want, min(10, int(below)))
+			require.Len(t, got, len(want))
+			ids := map[point.ID]bool{}
+			for _, h := range want {
+				ids[h.ID] = true
+			}
+			for _, h := range got {
+				if ids[h.ID] {
+					found++
+				}
+			}
+			wanted += len(want)
+		}
+		return float64(found) / float64(wanted)
+	}
+	for _, indexed := range []bool{false, true} {
+		if indexed {
+			require.NoError(t, n.apply(CreateIndex(&pb.CreateFieldIndexCollection{
+				FieldName: "n", FieldType: pb.FieldType_FieldTypeInteger.Enum(),
+			})))
+		}
+		for _, below := range []float64{3, 40, 400, 2000} {
+			require.GreaterOrEqual(t, recall(below), 0.95, "%v of %d, indexed %v", below, points, indexed)
+		}
+	}
+}
