@@ -84,6 +84,10 @@ bench: ## Go benchmarks of the engine (see docs/benchmarks.md for the comparison
 metamorphic: ## many random histories with crashes: RUNS=1000
 	METAMORPHIC_RUNS=$(or $(RUNS),1000) go test -count=1 -timeout 0 -run Metamorphic ./engine/shard/...
 
+.PHONY: recall
+recall: ## recall on hard data at full size: 60k rows, 5k queries, 5 seeds (an hour)
+	SEXTANT_RECALL=full go test -count=1 -timeout 0 -v -run Recall ./engine/vectorindex
+
 .PHONY: generate
 generate: ## regenerate what is generated
 	go generate ./...
