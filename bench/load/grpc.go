@@ -116,38 +116,52 @@ func (g *GRPC) Search(ctx context.Context, vector []float32, k, ef, below int) (
 	return rows, nil
 }
 
-// Resident implements Target.
-func (g *GRPC) Resident(ctx context.Context) (uint64, error) {
+// Usage implements Target.
+func (g *GRPC) Usage(ctx context.Context) (Usage, error) {
 	if g.rest == "" {
-		return 0, nil
+		return Usage{}, nil
 	}
-	return resident(ctx, g.rest, g.apiKey)
+	return usage(ctx, g.rest, g.apiKey)
 }
 
-// residentMetric finds the resident memory among the metrics of either server.
-var residentMetric = regexp.MustCompile(`(?m)^(?:process_resident_memory_bytes|memory_resident_bytes) ([0-9.e+]+)$`)
+// The metrics of either server, among which resident memory and processor time
+// are found.
+var (
+	residentMetric = regexp.MustCompile(`(?m)^(?:process_resident_memory_bytes|memory_resident_bytes) ([0-9.e+]+)$`)
+	cpuMetric      = regexp.MustCompile(`(?m)^process_cpu_seconds_total ([0-9.e+]+)$`)
+)
 
-func resident(ctx context.Context, rest, apiKey string) (n uint64, err error) {
+func usage(ctx context.Context, rest, apiKey string) (u Usage, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, rest+"/metrics", nil)
 	if err != nil {
-		return 0, err
+		return u, err
 	}
 	if apiKey != "" {
 		req.Header.Set("Api-Key", apiKey)
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return 0, err
+		return u, err
 	}
 	defer func() { err = errors.Join(err, resp.Body.Close()) }()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 16<<20))
 	if err != nil {
-		return 0, err
+		return u, err
 	}
-	found := residentMetric.FindSubmatch(body)
+	u.Resident = uint64(metric(residentMetric, body))
+	u.CPU = metric(cpuMetric, body)
+	return u, nil
+}
+
+// metric returns the value of a metric, 0 when it isn't there.
+func metric(name *regexp.Regexp, metrics []byte) float64 {
+	found := name.FindSubmatch(metrics)
 	if found == nil {
-		return 0, nil
+		return 0
 	}
-	bytes, err := strconv.ParseFloat(string(found[1]), 64)
-	return uint64(bytes), err
+	value, err := strconv.ParseFloat(string(found[1]), 64)
+	if err != nil {
+		return 0
+	}
+	return value
 }

@@ -39,10 +39,17 @@ type Target interface {
 	// Search returns the rows nearest to a vector. below restricts the bucket; 0
 	// doesn't.
 	Search(ctx context.Context, vector []float32, k, ef, below int) ([]uint32, error)
-	// Resident returns the server's resident memory in bytes, 0 when it doesn't
-	// say.
-	Resident(ctx context.Context) (uint64, error)
+	// Usage returns what the server uses; zeros when it doesn't say.
+	Usage(ctx context.Context) (Usage, error)
 	io.Closer
+}
+
+// Usage is what a server process uses.
+type Usage struct {
+	// Resident is the resident memory in bytes.
+	Resident uint64
+	// CPU is the processor time since the start in seconds.
+	CPU float64
 }
 
 // Collection is what a Target creates.
@@ -111,7 +118,9 @@ type Report struct {
 	Dim           int     `json:"dim"`
 	UploadSeconds float64 `json:"upload_seconds"`
 	// ReadySeconds is from the start of the upload until all is indexed.
-	ReadySeconds  float64  `json:"ready_seconds"`
+	ReadySeconds float64 `json:"ready_seconds"`
+	// ReadyCPU is the server's processor time for upload and indexing, in seconds.
+	ReadyCPU      float64  `json:"ready_cpu_seconds"`
 	ResidentBytes uint64   `json:"resident_bytes"`
 	Searches      []Search `json:"searches"`
 }
@@ -127,6 +136,9 @@ type Search struct {
 	P50 float64 `json:"p50_ms"`
 	P95 float64 `json:"p95_ms"`
 	P99 float64 `json:"p99_ms"`
+	// CPU is the server's processor time per search in milliseconds, 0 when it
+	// doesn't say.
+	CPU float64 `json:"server_cpu_ms"`
 }
 
 // Run carries out the plan.
@@ -138,10 +150,11 @@ func Run(ctx context.Context, target Target, set dataset.Set, o Options) (*Repor
 			return nil, err
 		}
 	}
-	var err error
-	if report.ResidentBytes, err = target.Resident(ctx); err != nil {
-		return nil, fmt.Errorf("ask for the resident memory: %w", err)
+	usage, err := target.Usage(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("ask what the server uses: %w", err)
 	}
+	report.ResidentBytes = usage.Resident
 	for _, s := range o.Selectivities {
 		below := 0
 		truth := set.Truth
@@ -174,6 +187,10 @@ func upload(ctx context.Context, target Target, set dataset.Set, o Options, repo
 	if err := target.Create(ctx, Collection{Dim: set.Base.Dim, Metric: o.Metric, M: o.M, EfConstruct: o.EfConstruct}); err != nil {
 		return fmt.Errorf("create the collection: %w", err)
 	}
+	before, err := target.Usage(ctx)
+	if err != nil {
+		return fmt.Errorf("ask what the server uses: %w", err)
+	}
 	start := time.Now()
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(o.Uploaders)
@@ -200,7 +217,12 @@ func upload(ctx context.Context, target Target, set dataset.Set, o Options, repo
 		return err
 	}
 	report.ReadySeconds = time.Since(start).Seconds()
-	o.Progress("indexed after %.1f s", report.ReadySeconds)
+	after, err := target.Usage(ctx)
+	if err != nil {
+		return fmt.Errorf("ask what the server uses: %w", err)
+	}
+	report.ReadyCPU = after.CPU - before.CPU
+	o.Progress("indexed after %.1f s, %.1f CPU-s of the server", report.ReadySeconds, report.ReadyCPU)
 	return nil
 }
 
@@ -235,6 +257,10 @@ func sweep(ctx context.Context, target Target, queries dataset.Matrix, truth [][
 	}
 	found := make([][]uint32, n)
 	latencies := make([][]float64, parallel)
+	before, err := target.Usage(ctx)
+	if err != nil {
+		return Search{}, err
+	}
 	var next atomic.Int64
 	start := time.Now()
 	g, gctx := errgroup.WithContext(ctx)
@@ -261,10 +287,14 @@ func sweep(ctx context.Context, target Target, queries dataset.Matrix, truth [][
 		return Search{}, err
 	}
 	took := time.Since(start).Seconds()
+	after, err := target.Usage(ctx)
+	if err != nil {
+		return Search{}, err
+	}
 	all := slices.Sorted(slices.Values(slices.Concat(latencies...)))
 	at := func(q float64) float64 { return all[min(len(all)-1, int(q*float64(len(all))))] }
 	return Search{
 		Ef: ef, Parallel: parallel, Recall: dataset.Recall(truth, found, o.K), QPS: float64(len(all)) / took,
-		P50: at(0.50), P95: at(0.95), P99: at(0.99),
+		P50: at(0.50), P95: at(0.95), P99: at(0.99), CPU: (after.CPU - before.CPU) * 1000 / float64(len(all)),
 	}, nil
 }

@@ -122,5 +122,5 @@ func (r *REST) Search(ctx context.Context, vector []float32, k, ef, below int) (
 	return rows, nil
 }
 
-// Resident implements Target.
-func (r *REST) Resident(ctx context.Context) (uint64, error) { return resident(ctx, r.base, r.apiKey) }
+// Usage implements Target.
+func (r *REST) Usage(ctx context.Context) (Usage, error) { return usage(ctx, r.base, r.apiKey) }

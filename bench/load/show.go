@@ -15,15 +15,15 @@ import (
 
 // Table prints the report for people.
 func (r *Report) Table(out io.Writer) {
-	fmt.Fprintf(out, "%s: %d rows × %d; upload %.1f s, indexed after %.1f s, server resident %.0f MiB\n",
-		r.Data, r.Rows, r.Dim, r.UploadSeconds, r.ReadySeconds, float64(r.ResidentBytes)/(1<<20))
+	fmt.Fprintf(out, "%s: %d rows × %d; upload %.1f s, indexed after %.1f s (%.1f CPU-s), server resident %.0f MiB\n",
+		r.Data, r.Rows, r.Dim, r.UploadSeconds, r.ReadySeconds, r.ReadyCPU, float64(r.ResidentBytes)/(1<<20))
 	w := table.NewWriter()
 	w.SetOutputMirror(out)
-	w.AppendHeader(table.Row{"selectivity", "clients", "ef", "recall", "QPS", "p50 ms", "p95 ms", "p99 ms"})
+	w.AppendHeader(table.Row{"selectivity", "clients", "ef", "recall", "QPS", "p50 ms", "p95 ms", "p99 ms", "server CPU ms"})
 	for _, s := range r.Searches {
 		w.AppendRow(table.Row{
 			fmt.Sprintf("%g %%", s.Selectivity*100), s.Parallel, s.Ef, fmt.Sprintf("%.4f", s.Recall), fmt.Sprintf("%.0f", s.QPS),
-			fmt.Sprintf("%.2f", s.P50), fmt.Sprintf("%.2f", s.P95), fmt.Sprintf("%.2f", s.P99),
+			fmt.Sprintf("%.2f", s.P50), fmt.Sprintf("%.2f", s.P95), fmt.Sprintf("%.2f", s.P99), fmt.Sprintf("%.3f", s.CPU),
 		})
 	}
 	w.Render()
