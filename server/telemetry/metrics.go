@@ -68,14 +68,15 @@ func New(o Options) *Telemetry {
 }
 
 // Metrics is the handler of GET /metrics. The query parameter anonymize=true
-// hides the names of collections.
+// hides the names of collections, per_collection=true counts the requests to
+// each.
 func (t *Telemetry) Metrics() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), t.timeout(r))
 		defer cancel()
 		reg := prometheus.NewRegistry()
 		prometheus.WrapRegistererWithPrefix(t.opts.Prefix, reg).MustRegister(
-			&collector{t: t, ctx: ctx, anonymize: flag(r, "anonymize")})
+			&collector{t: t, ctx: ctx, anonymize: flag(r, "anonymize"), byCollection: flag(r, "per_collection")})
 		promhttp.HandlerFor(prometheus.Gatherers{reg, t.process}, promhttp.HandlerOpts{
 			ErrorHandling: promhttp.ContinueOnError, // the rest is still worth having
 			ErrorLog:      gatherLog{t.opts.Logger},
@@ -114,6 +115,8 @@ type collector struct {
 	t         *Telemetry
 	ctx       context.Context //nolint:containedctx // lives as long as the request it belongs to
 	anonymize bool
+	// byCollection counts requests of the REST door for each collection.
+	byCollection bool
 }
 
 // Describe implements prometheus.Collector. It describes nothing: which series
@@ -192,10 +195,21 @@ func vectorsOf(c Collection) uint64 { return c.Info.GetPointsCount() * uint64(le
 // requests writes the counts of both doors.
 func (c *collector) requests(out chan<- prometheus.Metric) {
 	for key, s := range *c.t.opts.Requests.series.Load() {
+		if c.byCollection && !key.grpc && strings.Contains(key.endpoint, "{collection_name}") == (key.collection == "") ||
+			!c.byCollection && key.collection != "" {
+			continue
+		}
 		snap := s.read()
 		door, labels := "rest", []string{"method", key.method, "endpoint", key.endpoint, "status", strconv.Itoa(key.status)}
 		if key.grpc {
 			door, labels = "grpc", []string{"endpoint", key.endpoint, "status", strconv.Itoa(key.status)}
+		}
+		if key.collection != "" {
+			name := key.collection
+			if c.anonymize {
+				name = hidden(name)
+			}
+			labels = append(labels, "collection", name)
 		}
 		name := door + "_responses_"
 		value(out, prometheus.CounterValue, name+"total", "total number of responses", float64(snap.count), labels...)

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/google/uuid"
 	pb "github.com/qdrant/go-client/qdrant"
 )
 
@@ -156,6 +157,7 @@ type infoJSON struct {
 	Status          json.RawMessage            `json:"status"`
 	OptimizerStatus json.RawMessage            `json:"optimizer_status"`
 	Config          map[string]json.RawMessage `json:"config"`
+	PayloadSchema   json.RawMessage            `json:"payload_schema"`
 }
 
 func (t *Telemetry) infoJSON(i *pb.CollectionInfo) (out infoJSON, err error) {
@@ -179,14 +181,17 @@ func shards(c Collection, info infoJSON, level int) []map[string]any {
 			"variant_name": "local_shard", "status": info.Status, "total_optimized_points": 0,
 			"vectors_size_bytes": nil, "payloads_size_bytes": nil, "num_points": nil, "num_vectors": nil,
 			"optimizations": map[string]any{"status": info.OptimizerStatus, "optimizations": map[string]any{"count": 0}},
-			"async_scorer":  false,
+			"async_scorer":  false, "num_vectors_by_name": nil,
+			"update_queue": map[string]any{"length": c.Info.GetUpdateQueue().GetLength()},
 		}
 		if n == 1 {
 			local["num_points"] = c.Info.GetPointsCount()
 			local["num_vectors"] = vectorsOf(c)
+			local["num_vectors_by_name"] = vectorsByName(c)
 		}
 		if level >= levelSegment {
-			local["segments"] = []any{}
+			local["segments"] = []any{segment(c, info, n)}
+			local["indexed_only_excluded_vectors"] = map[string]any{}
 		}
 		out[id] = map[string]any{
 			"id": id, "key": nil, "local": local, "remote": []any{}, "replicate_states": map[string]any{},
@@ -196,4 +201,39 @@ func shards(c Collection, info infoJSON, level int) []map[string]any {
 		}
 	}
 	return out
+}
+
+// vectorsByName is vectorsOf for each name.
+func vectorsByName(c Collection) map[string]uint64 {
+	out := map[string]uint64{}
+	for _, name := range vectorNames(c) {
+		out[name] = c.Info.GetPointsCount()
+	}
+	return out
+}
+
+// segment describes a shard as a single segment: it has parts that are searched
+// together, and none that is a shard of its own. Sizes are not known here.
+func segment(c Collection, info infoJSON, shards uint32) map[string]any {
+	kind := "plain"
+	if c.Info.GetIndexedVectorsCount() > 0 {
+		kind = "indexed"
+	}
+	share := func(n uint64) uint64 { return n / uint64(shards) }
+	schema := info.PayloadSchema
+	if schema == nil {
+		schema = json.RawMessage("{}")
+	}
+	return map[string]any{
+		"info": map[string]any{
+			"uuid": uuid.Nil, "segment_type": kind, "is_appendable": true,
+			"num_points": share(c.Info.GetPointsCount()), "num_vectors": share(vectorsOf(c)),
+			"num_indexed_vectors": share(c.Info.GetIndexedVectorsCount()), "num_deleted_vectors": 0,
+			"vectors_size_bytes": 0, "payloads_size_bytes": 0, "ram_usage_bytes": 0, "disk_usage_bytes": 0,
+			"index_schema": schema, "vector_data": map[string]any{},
+		},
+		"config":                map[string]any{"payload_storage_type": map[string]any{"type": "mmap"}},
+		"vector_index_searches": []any{},
+		"payload_field_indices": []any{},
+	}
 }

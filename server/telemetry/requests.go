@@ -34,13 +34,19 @@ type Requests struct {
 
 // route is what requests are counted by. The routes of the API are few, and
 // what isn't a route of the API is counted under one name, so their number is
-// bounded whatever clients send.
+// bounded whatever clients send. Each is counted once more for its collection,
+// within maxByCollection.
 type route struct {
-	grpc     bool
-	method   string // of HTTP
-	endpoint string
-	status   int
+	grpc       bool
+	method     string // of HTTP
+	endpoint   string
+	status     int
+	collection string // "" counts all collections together
 }
+
+// maxByCollection bounds the series of single collections. When there are as
+// many, they are all forgotten, and with them those of deleted collections.
+const maxByCollection = 4096
 
 // buckets are the upper bounds of the duration histograms, in seconds.
 var buckets = []float64{
@@ -69,7 +75,7 @@ func (r *Requests) ObserveGRPC(method string, code codes.Code, took time.Duratio
 
 // ObserveREST counts a request: pattern is the matched route, with or without
 // the method before it, "" for none.
-func (r *Requests) ObserveREST(method, pattern, _ string, status int, took time.Duration) {
+func (r *Requests) ObserveREST(method, pattern, collection string, status int, took time.Duration) {
 	if verb, path, ok := strings.Cut(pattern, " "); ok {
 		method, pattern = verb, path
 	}
@@ -81,9 +87,14 @@ func (r *Requests) ObserveREST(method, pattern, _ string, status int, took time.
 	default:
 		method = "OTHER"
 	}
-	// The public names of the routes have {name} for the collection.
-	pattern = strings.ReplaceAll(strings.TrimSuffix(pattern, "{$}"), "{collection_name}", "{name}")
-	r.record(route{method: method, endpoint: pattern, status: status}, took)
+	// The public names of the routes have {collection_name}.
+	pattern = strings.ReplaceAll(strings.TrimSuffix(pattern, "{$}"), "{name}", "{collection_name}")
+	key := route{method: method, endpoint: pattern, status: status}
+	r.record(key, took)
+	if collection != "" && status < http.StatusBadRequest { // failures may name what doesn't exist
+		key.collection = collection
+		r.record(key, took)
+	}
 }
 
 func (r *Requests) record(key route, took time.Duration) {
@@ -118,6 +129,9 @@ func (r *Requests) add(key route) *series {
 	s := &series{buckets: make([]atomic.Uint64, len(buckets)+1)}
 	s.min.Store(math.MaxUint64)
 	next := maps.Clone(old)
+	if single := func(k route, _ *series) bool { return k.collection != "" }; key.collection != "" && len(next) >= maxByCollection {
+		maps.DeleteFunc(next, single)
+	}
 	next[key] = s
 	r.series.Store(&next)
 	return s
@@ -170,7 +184,7 @@ func (s snapshot) mean() time.Duration {
 func (r *Requests) report(grpc bool) map[string]map[string]durations {
 	out := map[string]map[string]durations{}
 	for key, s := range *r.series.Load() {
-		if key.grpc != grpc {
+		if key.grpc != grpc || key.collection != "" {
 			continue
 		}
 		name := strings.TrimSpace(key.method + " " + key.endpoint)

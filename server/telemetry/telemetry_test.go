@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -85,7 +86,7 @@ func TestReportKeysPerLevel(t *testing.T) {
 	require.Equal(t, map[string]any{"enabled": false}, zero["cluster"])
 	require.Equal(t, []string{"name", "startup", "version"}, keys(zero["app"]))
 	rest := zero["requests"].(map[string]any)["rest"].(map[string]any)["responses"].(map[string]any)
-	put := rest["PUT /collections/{name}/points"].(map[string]any)["200"].(map[string]any)
+	put := rest["PUT /collections/{collection_name}/points"].(map[string]any)["200"].(map[string]any)
 	require.InDelta(t, 1000, put["avg_duration_micros"], 0)
 	require.InDelta(t, 1, put["count"], 0)
 	last, err := time.Parse(time.RFC3339Nano, put["last_responded"].(string))
@@ -116,14 +117,50 @@ func TestReportKeysPerLevel(t *testing.T) {
 		shard := c.(map[string]any)["shards"].([]any)[0]
 		require.Equal(t, []string{"id", "key", "local", "partial_snapshot", "remote", "replicate_states"}, keys(shard))
 		want := []string{
-			"async_scorer", "num_points", "num_vectors", "optimizations", "payloads_size_bytes",
-			"status", "total_optimized_points", "variant_name", "vectors_size_bytes",
+			"async_scorer", "num_points", "num_vectors", "num_vectors_by_name", "optimizations", "payloads_size_bytes",
+			"status", "total_optimized_points", "update_queue", "variant_name", "vectors_size_bytes",
 		}
+		local := shard.(map[string]any)["local"]
 		if level != "3" {
-			want = slices.Insert(want, 5, "segments")
+			want = slices.Insert(want, 6, "segments")
+			want = slices.Insert(want, 1, "indexed_only_excluded_vectors")
+			segment := local.(map[string]any)["segments"].([]any)[0]
+			require.Equal(t, []string{"config", "info", "payload_field_indices", "vector_index_searches"}, keys(segment))
 		}
-		require.Equal(t, want, keys(shard.(map[string]any)["local"]))
+		require.Equal(t, want, keys(local))
 	}
+}
+
+func TestRequestsPerCollection(t *testing.T) {
+	requests := telemetry.NewRequests()
+	for i := range 10_000 {
+		requests.ObserveREST(http.MethodGet, "GET /collections/{name}", strconv.Itoa(i), 404, time.Millisecond)
+	}
+	requests.ObserveREST(http.MethodGet, "GET /collections/{name}", "wine", 200, time.Millisecond)
+	requests.ObserveREST(http.MethodGet, "GET /collections/{name}", "books", 200, time.Millisecond)
+	requests.ObserveREST(http.MethodGet, "GET /aliases", "", 200, time.Millisecond)
+	tel := newTelemetry(telemetry.Options{Requests: requests})
+	all := metrics(tel, "").Body.String()
+	require.NotContains(t, all, "collection=")
+	require.Contains(t, all, `rest_responses_total{endpoint="/collections/{collection_name}",method="GET",status="200"} 2`)
+	single := metrics(tel, "?per_collection=true").Body.String()
+	require.Contains(t, single, `rest_responses_total{collection="wine",endpoint="/collections/{collection_name}",method="GET",status="200"} 1`)
+	require.Contains(t, single, `rest_responses_total{collection="books",endpoint="/collections/{collection_name}",method="GET",status="200"} 1`)
+	require.Contains(t, single, `endpoint="/aliases"`)
+	require.NotContains(t, single, `status="404"`)
+	require.NotContains(t, metrics(tel, "?per_collection=true&anonymize=true").Body.String(), "wine")
+}
+
+// TestCollectionsDontPileUp: however many collections are used, the series of
+// single ones are bounded.
+func TestCollectionsDontPileUp(t *testing.T) {
+	requests := telemetry.NewRequests()
+	for i := range 4200 {
+		requests.ObserveREST(http.MethodGet, "GET /collections/{name}", strconv.Itoa(i), 200, time.Millisecond)
+	}
+	body := metrics(newTelemetry(telemetry.Options{Requests: requests}), "?per_collection=true").Body.String()
+	require.Less(t, strings.Count(body, "rest_responses_total{"), 200)
+	require.Contains(t, body, `collection="4199"`)
 }
 
 func TestReportOddParameters(t *testing.T) {
@@ -167,12 +204,12 @@ func TestMetrics(t *testing.T) {
 		`collection_vectors{id="books",vector="bm25"} 1000`,
 		`collection_running_optimizations{id="wine"} 1`,
 		`cluster_enabled 0`,
-		`rest_responses_total{endpoint="/collections/{name}",method="GET",status="200"} 2`,
-		`rest_responses_avg_duration_seconds{endpoint="/collections/{name}",method="GET",status="200"} 0.003`,
-		`rest_responses_min_duration_seconds{endpoint="/collections/{name}",method="GET",status="200"} 0.002`,
-		`rest_responses_max_duration_seconds{endpoint="/collections/{name}",method="GET",status="200"} 0.004`,
-		`rest_responses_duration_seconds_bucket{endpoint="/collections/{name}",method="GET",status="200",le="0.0025"} 1`,
-		`rest_responses_duration_seconds_bucket{endpoint="/collections/{name}",method="GET",status="200",le="+Inf"} 2`,
+		`rest_responses_total{endpoint="/collections/{collection_name}",method="GET",status="200"} 2`,
+		`rest_responses_avg_duration_seconds{endpoint="/collections/{collection_name}",method="GET",status="200"} 0.003`,
+		`rest_responses_min_duration_seconds{endpoint="/collections/{collection_name}",method="GET",status="200"} 0.002`,
+		`rest_responses_max_duration_seconds{endpoint="/collections/{collection_name}",method="GET",status="200"} 0.004`,
+		`rest_responses_duration_seconds_bucket{endpoint="/collections/{collection_name}",method="GET",status="200",le="0.0025"} 1`,
+		`rest_responses_duration_seconds_bucket{endpoint="/collections/{collection_name}",method="GET",status="200",le="+Inf"} 2`,
 		`rest_responses_total{endpoint="unmatched",method="",status="404"} 1`,
 		`grpc_responses_total{endpoint="/qdrant.Points/Search",status="0"} 1`,
 		`# TYPE rest_responses_total counter`,
