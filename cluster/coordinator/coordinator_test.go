@@ -3,6 +3,7 @@ package coordinator_test
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -325,14 +326,17 @@ func TestRefusals(t *testing.T) {
 		err  error
 		kind apierror.Kind
 	}{
-		"limit 0":             {query(func(q *pb.QueryPoints) { q.Limit = proto.Uint64(0) }), apierror.Validation},
-		"wrong dimension":     {query(func(q *pb.QueryPoints) { q.Query = pb.NewQuery(1) }), apierror.BadInput},
-		"unknown vector":      {query(func(q *pb.QueryPoints) { q.Using = new("w") }), apierror.BadInput},
-		"no vector name":      {query(func(q *pb.QueryPoints) { q.Using = nil }), apierror.BadInput},
-		"unknown point":       {query(func(q *pb.QueryPoints) { q.Query = pb.NewQueryID(pb.NewIDNum(7)) }), apierror.NotFound},
-		"unknown collection":  {query(func(q *pb.QueryPoints) { q.CollectionName = "b" }), apierror.NotFound},
-		"fusion of nothing":   {query(func(q *pb.QueryPoints) { q.Query = pb.NewQueryFusion(pb.Fusion_RRF) }), apierror.BadRequest},
-		"prefetch, no query":  {query(func(q *pb.QueryPoints) { q.Query, q.Prefetch = nil, []*pb.PrefetchQuery{deep} }), apierror.BadRequest},
+		"limit 0":            {query(func(q *pb.QueryPoints) { q.Limit = proto.Uint64(0) }), apierror.Validation},
+		"wrong dimension":    {query(func(q *pb.QueryPoints) { q.Query = pb.NewQuery(1) }), apierror.BadInput},
+		"unknown vector":     {query(func(q *pb.QueryPoints) { q.Using = new("w") }), apierror.BadInput},
+		"no vector name":     {query(func(q *pb.QueryPoints) { q.Using = nil }), apierror.BadInput},
+		"unknown point":      {query(func(q *pb.QueryPoints) { q.Query = pb.NewQueryID(pb.NewIDNum(7)) }), apierror.NotFound},
+		"unknown collection": {query(func(q *pb.QueryPoints) { q.CollectionName = "b" }), apierror.NotFound},
+		"fusion of nothing":  {query(func(q *pb.QueryPoints) { q.Query = pb.NewQueryFusion(pb.Fusion_RRF) }), apierror.BadRequest},
+		"prefetch, no query": {query(func(q *pb.QueryPoints) { q.Query, q.Prefetch = nil, []*pb.PrefetchQuery{deep} }), apierror.BadRequest},
+		"corpus without idf": {query(func(q *pb.QueryPoints) {
+			q.Params = &pb.SearchParams{Idf: &pb.IdfParams{Corpus: &pb.Filter{Must: []*pb.Condition{pb.NewMatch("color", "red")}}}}
+		}), apierror.BadInput},
 		"threshold, no query": {query(func(q *pb.QueryPoints) { q.Query, q.ScoreThreshold = nil, new(float32(1)) }), apierror.BadRequest},
 		"threshold of an order": {query(func(q *pb.QueryPoints) {
 			q.Query, q.ScoreThreshold = pb.NewQueryOrderBy(&pb.OrderBy{Key: "n"}), new(float32(1))
@@ -346,7 +350,6 @@ func TestRefusals(t *testing.T) {
 			q.Params = &pb.SearchParams{Quantization: &pb.QuantizationSearchParams{Oversampling: new(0.5)}}
 		}), apierror.Validation},
 		"foreign model": {query(func(q *pb.QueryPoints) { q.Query = pb.NewQueryDocument(&pb.Document{Text: "x", Model: "bert"}) }), apierror.Inference},
-		"idf corpus":    {query(func(q *pb.QueryPoints) { q.Params = &pb.SearchParams{Idf: &pb.IdfParams{Corpus: &pb.Filter{}}} }), apierror.NotImplemented},
 		"recommend":     {query(func(q *pb.QueryPoints) { q.Query = pb.NewQueryRecommend(&pb.RecommendInput{}) }), apierror.NotImplemented},
 		"shard key": {query(func(q *pb.QueryPoints) {
 			q.ShardKeySelector = &pb.ShardKeySelector{ShardKeys: []*pb.ShardKey{pb.NewShardKey("k")}}
@@ -425,4 +428,39 @@ func TestInfoWarnsOfSettingsWithoutEffect(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, got.GetResult().GetWarnings(), 1)
 	require.Contains(t, got.GetResult().GetWarnings()[0].GetMessage(), "`inline`")
+}
+
+// The idf of a corpus counts the points of the corpus, and finds those outside too.
+func TestIDFOfACorpus(t *testing.T) {
+	c := open(t, fsx.NewMem())
+	_, err := c.Collections().Create(t.Context(), &pb.CreateCollection{
+		CollectionName:      "a",
+		SparseVectorsConfig: pb.NewSparseVectorsConfig(map[string]*pb.SparseVectorParams{"s": {Modifier: pb.Modifier_Idf.Enum()}}),
+	})
+	require.NoError(t, err)
+	var batch []*pb.PointStruct
+	for i, color := range []string{"red", "red", "green", "green", "green"} {
+		indices := []uint32{1, 2}[:1+i%2] // term 2 is in one red and in one green point
+		batch = append(batch, &pb.PointStruct{
+			Id: pb.NewIDNum(uint64(i)), Payload: pb.NewValueMap(map[string]any{"color": color}),
+			Vectors: pb.NewVectorsMap(map[string]*pb.Vector{"s": pb.NewVectorSparse(indices, []float32{1, 1}[:len(indices)])}),
+		})
+	}
+	_, err = c.Points().Upsert(t.Context(), &pb.UpsertPoints{CollectionName: "a", Points: batch, Wait: new(true)})
+	require.NoError(t, err)
+	search := func(corpus *pb.Filter) []*pb.ScoredPoint {
+		got, err := c.Points().Query(t.Context(), &pb.QueryPoints{
+			CollectionName: "a", Query: pb.NewQuerySparse([]uint32{2}, []float32{1}), Using: new("s"),
+			Params: &pb.SearchParams{Idf: &pb.IdfParams{Corpus: corpus}},
+		})
+		require.NoError(t, err)
+		require.Len(t, got.GetResult(), 2)
+		return got.GetResult()
+	}
+	idf := func(n, df float64) float64 { return math.Log((n-df+0.5)/(df+0.5) + 1) }
+	corpus := func(color string) *pb.Filter { return &pb.Filter{Must: []*pb.Condition{pb.NewMatch("color", color)}} }
+	require.InDelta(t, idf(5, 2), search(nil)[0].GetScore(), 1e-6)
+	require.InDelta(t, idf(2, 1), search(corpus("red"))[0].GetScore(), 1e-6)
+	require.InDelta(t, idf(3, 1), search(corpus("green"))[1].GetScore(), 1e-6)
+	require.InDelta(t, idf(0, 0), search(corpus("blue"))[0].GetScore(), 1e-6)
 }

@@ -66,6 +66,9 @@ func (n *node) adopt(prefetch []*pb.PrefetchQuery, depth int) error {
 	if err := checkParams(n.params); err != nil {
 		return err
 	}
+	if err := checkFilter(n.params.GetIdf().GetCorpus()); err != nil {
+		return err
+	}
 	if len(prefetch) > 0 && n.query.GetVariant() == nil {
 		return apierror.New(apierror.BadRequest,
 			"A query is needed to merge the prefetches. Can't have prefetches without defining a query.")
@@ -127,9 +130,6 @@ func (n *node) checkLookups(c *Coordinator) error {
 func checkParams(p *pb.SearchParams) error {
 	if p != nil && p.HnswEf != nil && p.GetHnswEf() == 0 {
 		return apierror.New(apierror.Validation, "[params.hnsw_ef: value 0 invalid, must be 1 or larger]")
-	}
-	if p.GetIdf().GetCorpus() != nil {
-		return unbuilt("idf with a corpus of its own")
 	}
 	if q := p.GetQuantization(); q != nil && q.Oversampling != nil && !(q.GetOversampling() >= 1) {
 		return apierror.New(apierror.Validation, "[params.quantization.oversampling: value %v invalid, must be 1 or larger]", q.GetOversampling())
@@ -326,6 +326,9 @@ func (x *execution) resolve(ctx context.Context, n *node) (*pb.QueryPoints, func
 		if err != nil {
 			return nil, nil, err
 		}
+		if err := x.checkCorpus(n); err != nil {
+			return nil, nil, err
+		}
 		q.Query = &pb.Query{Variant: &pb.Query_Nearest{Nearest: input}}
 		if exclude != nil {
 			q.Filter = both(q.Filter, &pb.Filter{MustNot: hasID([]*pb.PointId{exclude}).GetMust()})
@@ -334,6 +337,15 @@ func (x *execution) resolve(ctx context.Context, n *node) (*pb.QueryPoints, func
 		return nil, nil, unbuilt("this kind of query")
 	}
 	return q, order, nil
+}
+
+// checkCorpus refuses a corpus for the idf of a vector that has none.
+func (x *execution) checkCorpus(n *node) error {
+	sparse := x.col.Config.GetParams().GetSparseVectorsConfig().GetMap()
+	if n.params.GetIdf().GetCorpus() != nil && sparse[n.using].GetModifier() != pb.Modifier_Idf {
+		return apierror.New(apierror.BadInput, "params.idf: vector `%s` is not sparse with the modifier idf", n.using)
+	}
+	return nil
 }
 
 // input returns the vector of a nearest query, and the ID that it came from when

@@ -101,8 +101,12 @@ func (s *Shard) nearest(ctx context.Context, st *state, m *pb.QueryPoints, in *p
 	var hits []vector.Hit
 	distance := vector.Dot
 	if v.sparse {
+		var corpus restriction
+		if corpus, err = s.restrict(ctx, st, m.GetParams().GetIdf().GetCorpus()); err != nil {
+			return nil, err
+		}
 		hits, _, err = st.sparse[name].Search(ctx, sparse.Query{
-			Indices: v.indices, Values: v.values, K: limit, Filter: r.vectorFilter(),
+			Indices: v.indices, Values: v.values, K: limit, Filter: r.vectorFilter(), Corpus: corpus.vectorFilter(),
 		})
 	} else {
 		distance, _ = st.schema.Distance(name)

@@ -157,6 +157,12 @@ func drawQuery(t *rapid.T, dims int, maxDoc uint32) Query {
 		}
 		q.Filter.Estimate = int(docs.GetCardinality())
 	}
+	if rapid.Bool().Draw(t, "of a corpus") {
+		docs := roaring.BitmapOf(rapid.SliceOf(rapid.Uint32Range(0, maxDoc)).Draw(t, "corpus")...)
+		if q.Corpus.Match = docs.Contains; rapid.Bool().Draw(t, "corpus as bitmap") {
+			q.Corpus = vector.Filter{Docs: docs}
+		}
+	}
 	if rapid.Bool().Draw(t, "threshold") {
 		least := float32(rapid.IntRange(-8, 16).Draw(t, "least")) / 4
 		q.ScoreThreshold = &least

@@ -30,24 +30,28 @@ func (o *oracle) upsert(doc uint32, indices []uint32, values []float32) {
 	o.docs[doc] = v
 }
 
-func (o *oracle) weight(term uint32, value float32) float64 {
+func (o *oracle) weight(term uint32, value float32, corpus vector.Filter) float64 {
 	if !o.idf {
 		return float64(value)
 	}
-	df := 0.0
-	for _, v := range o.docs {
+	n, df := 0.0, 0.0
+	for doc, v := range o.docs {
+		if !corpus.Passes(doc) {
+			continue
+		}
+		n++
 		if _, ok := v[term]; ok {
 			df++
 		}
 	}
-	return float64(value) * math.Log((float64(len(o.docs))-df+0.5)/(df+0.5)+1)
+	return float64(value) * math.Log((n-df+0.5)/(df+0.5)+1)
 }
 
 // search returns every hit, best first.
 func (o *oracle) search(q Query) []vector.Hit {
 	weights := make([]float64, len(q.Indices))
 	for i, t := range q.Indices {
-		weights[i] = o.weight(t, q.Values[i])
+		weights[i] = o.weight(t, q.Values[i], q.Corpus)
 	}
 	var hits []vector.Hit
 	for doc, v := range o.docs {

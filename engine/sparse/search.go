@@ -18,6 +18,9 @@ type Query struct {
 	K int
 	// Filter restricts the documents.
 	Filter vector.Filter
+	// Corpus restricts the documents whose number and whose frequencies make the
+	// idf; the index that has no idf ignores it.
+	Corpus vector.Filter
 	// ScoreThreshold is the least score of a hit, nil for none.
 	ScoreThreshold *float32
 }
@@ -45,7 +48,7 @@ func (ix *Index) Search(ctx context.Context, q Query) ([]vector.Hit, Profile, er
 	terms, values := sortVector(q.Indices, q.Values)
 	snap := ix.snapshot(terms)
 	defer snap.view.release()
-	weights, err := snap.weights(terms, values)
+	weights, err := snap.weights(ctx, terms, values, q.Corpus)
 	if err != nil {
 		return nil, Profile{}, fmt.Errorf("search sparse index: %w", err)
 	}
@@ -67,7 +70,7 @@ func (ix *Index) Score(indices []uint32, values []float32, docs []uint32, out []
 	terms, values := sortVector(indices, values)
 	snap := ix.snapshot(terms)
 	defer snap.view.release()
-	weights, err := snap.weights(terms, values)
+	weights, err := snap.weights(context.Background(), terms, values, vector.Filter{})
 	if err != nil {
 		return fmt.Errorf("score sparse vectors: %w", err)
 	}
@@ -126,8 +129,8 @@ func (ix *Index) snapshot(terms []uint32) *snapshot {
 }
 
 // weights returns the query's weights, with the idf of their terms if so
-// configured: ln((N − df + ½)/(df + ½) + 1).
-func (s *snapshot) weights(terms []uint32, values []float32) ([]float64, error) {
+// configured: ln((N − df + ½)/(df + ½) + 1), with N and df those of the corpus.
+func (s *snapshot) weights(ctx context.Context, terms []uint32, values []float32, corpus vector.Filter) ([]float64, error) {
 	for _, p := range s.view.parts {
 		if err := p.load(); err != nil {
 			return nil, err
@@ -136,12 +139,65 @@ func (s *snapshot) weights(terms []uint32, values []float32) ([]float64, error) 
 	weights := make([]float64, len(terms))
 	for i, v := range values {
 		weights[i] = float64(v)
-		if s.idf {
-			df := float64(s.frequency(i, terms[i]))
-			weights[i] *= math.Log((float64(s.live)-df+0.5)/(df+0.5) + 1)
+	}
+	if !s.idf {
+		return weights, nil
+	}
+	n, frequency := s.live, func(i int) uint32 { return s.frequency(i, terms[i]) }
+	if !corpus.All() {
+		counts := make([]uint32, len(terms))
+		var err error
+		if n, err = s.count(ctx, terms, corpus, counts); err != nil {
+			return nil, err
 		}
+		frequency = func(i int) uint32 { return counts[i] }
+	}
+	for i := range weights {
+		df := float64(frequency(i))
+		weights[i] *= math.Log((float64(n)-df+0.5)/(df+0.5) + 1)
 	}
 	return weights, nil
+}
+
+// rowSource is what growing and sealed parts have in common.
+type rowSource interface {
+	rows() int
+	doc(row int) uint32
+	alive(row int, version uint64) bool
+	vector(row int) ([]uint32, []float32, error)
+}
+
+// count returns the number of living rows that pass, and adds to counts how
+// many of them have each term. It goes over all rows, and reads those that pass.
+func (s *snapshot) count(ctx context.Context, terms []uint32, corpus vector.Filter, counts []uint32) (n int, err error) {
+	sources := make([]rowSource, 0, len(s.growing)+len(s.view.parts))
+	for _, g := range s.growing {
+		sources = append(sources, g)
+	}
+	for _, p := range s.view.parts {
+		sources = append(sources, p)
+	}
+	for _, src := range sources {
+		for row := range src.rows() {
+			if row&1023 == 0 && ctx.Err() != nil {
+				return 0, ctx.Err()
+			}
+			if !src.alive(row, s.version) || !corpus.Passes(src.doc(row)) {
+				continue
+			}
+			indices, _, err := src.vector(row)
+			if err != nil {
+				return 0, err
+			}
+			n++
+			for i, t := range terms {
+				if _, has := slices.BinarySearch(indices, t); has {
+					counts[i]++
+				}
+			}
+		}
+	}
+	return n, nil
 }
 
 // frequency counts the living rows with a term, the i-th of the query.
