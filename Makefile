@@ -16,6 +16,7 @@ PKGS     ?= ./...
 VENV     := $(CACHE)/venv
 NODE     := $(CACHE)/node
 CLIENTS  := $(CACHE)/clients.ok
+SUITE    := $(CACHE)/upstream
 
 .PHONY: help
 help: ## print this list
@@ -87,6 +88,16 @@ metamorphic: ## many random histories with crashes: RUNS=1000
 .PHONY: recall
 recall: ## recall on hard data at full size: 60k rows, 5k queries, 5 seeds (an hour)
 	SEXTANT_RECALL=full go test -count=1 -timeout 0 -v -run Recall ./engine/vectorindex
+
+.PHONY: upstream-openapi
+upstream-openapi: build $(SUITE)/ok ## Qdrant's own REST suite against our node: UPSTREAM=<checkout of qdrant/qdrant> ARGS=...
+	test -n "$(UPSTREAM)" || { echo 'say where: make upstream-openapi UPSTREAM=../qdrant' >&2; exit 2; }
+	$(SUITE)/bin/python tests/upstream/openapi.py --binary $(BIN)/sextant "$(UPSTREAM)" $(ARGS)
+
+$(SUITE)/ok: tests/upstream/requirements.txt
+	python3 -m venv $(SUITE)
+	$(SUITE)/bin/pip install -q --disable-pip-version-check -r tests/upstream/requirements.txt
+	touch $@
 
 .PHONY: generate
 generate: ## regenerate what is generated

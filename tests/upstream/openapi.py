@@ -1,0 +1,159 @@
+"""Runs Qdrant's own REST acceptance suite against a node of ours.
+
+The suite is not part of this repository: give the path of a checkout of
+qdrant/qdrant. It talks to a server on the ports 6333 and 6334 and nothing else.
+Files that need parts of the API which are not built yet are left out (LATER)
+unless asked for with --all.
+
+    python tests/upstream/openapi.py --binary .bin/sextant CHECKOUT [FILE...]
+
+Prints a table passed/failed/skipped by file and exits with 1 when something
+failed, with 2 when the node or the suite could not be started.
+"""
+
+import argparse
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+import xml.etree.ElementTree as ElementTree
+
+URL = "http://127.0.0.1:6333"
+
+# What the files need: see docs/compatibility.md.
+LATER = {
+    "deferred_points": "prevent_unoptimized",
+    "discover": "discover",
+    "distance_matrix": "matrix",
+    "group": "groups",
+    "multi_vector": "multivectors",
+    "multi_vector_uint8": "multivectors",
+    "multi_vector_unnamed": "multivectors",
+    "multicollection_reco": "recommend",
+    "named_vector_crud": "vector names",
+    "optimizations": "optimizations",
+    "query_formula": "formula",
+    "query_full": "multivectors",
+    "query_indexes": "multivectors",
+    "recommend": "recommend",
+    "recommendation_multivector": "multivectors",
+    "relevance_feedback": "relevance feedback",
+    "shard_key": "cluster",
+    "shard_snapshot": "snapshots",
+    "snapshot": "snapshots",
+    "strict_mode_nested": "strict mode",
+    "strictmode": "strict mode",
+    "timeout": "a load generator",
+    "turbo4_storage": "turbo4",
+    "turboquant": "turbo",
+    "wait_timeout": "staging operations",
+}
+
+
+def main():
+    args = arguments()
+    suite = args.checkout / "tests" / "openapi"
+    if not suite.is_dir():
+        sys.exit(f"no suite in {suite}: give a checkout of qdrant/qdrant, as in UPSTREAM=../qdrant")
+    if listening():
+        print(f"something answers on {URL} already", file=sys.stderr)
+        return 2
+    with tempfile.TemporaryDirectory(prefix="sextant-upstream-") as scratch:
+        node = start(args.binary, pathlib.Path(scratch))
+        try:
+            if not wait_until_ready(node):
+                print((pathlib.Path(scratch) / "node.log").read_text(), file=sys.stderr)
+                return 2
+            report = pathlib.Path(scratch) / "report.xml"
+            code = run(args, files(suite, args), report)
+            if code > 1 or not report.exists():  # not even collected
+                return 2
+            failed = table(report)
+        finally:
+            node.terminate()
+            node.wait()
+    return 1 if failed else 0
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("checkout", type=pathlib.Path)
+    parser.add_argument("files", nargs="*", help="names such as count or test_count.py; without any: all that are built")
+    parser.add_argument("--binary", type=pathlib.Path, required=True)
+    parser.add_argument("--all", action="store_true", help="also the files that need what is not built")
+    parser.add_argument("--timeout", default="60", help="seconds for each case (%(default)s)")
+    args = parser.parse_args()
+    args.checkout, args.binary = args.checkout.resolve(), args.binary.resolve()
+    return args
+
+
+def files(suite, args):
+    """Returns the files to run, relative to the checkout."""
+    names = [name.removesuffix(".py").removeprefix("test_") for name in args.files]
+    if not names:
+        names = sorted(file.stem.removeprefix("test_") for file in suite.glob("test_*.py"))
+        if not args.all:
+            names = [name for name in names if name not in LATER]
+    return [f"tests/openapi/test_{name}.py" for name in names]
+
+
+def start(binary, scratch):
+    """Starts a node whose data vanishes with scratch."""
+    settings = {
+        "QDRANT__SERVICE__HOST": "127.0.0.1",
+        "QDRANT__STORAGE__STORAGE_PATH": str(scratch / "storage"),
+        "QDRANT__STORAGE__SNAPSHOTS_PATH": str(scratch / "snapshots"),
+    }
+    with (scratch / "node.log").open("wb") as log:
+        return subprocess.Popen(
+            [str(binary)], cwd=scratch, env={**os.environ, **settings}, stdout=log, stderr=subprocess.STDOUT
+        )
+
+
+def listening():
+    try:
+        with urllib.request.urlopen(URL + "/readyz", timeout=1) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
+
+
+def wait_until_ready(node, seconds=30):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and node.poll() is None:
+        if listening():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def run(args, names, report):
+    command = [sys.executable, "-m", "pytest", *names, "-q", "--tb=short", "-p", "no:cacheprovider"]
+    command += ["--timeout", args.timeout, f"--junitxml={report}"]
+    env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "QDRANT_HOST": URL}
+    return subprocess.run(command, cwd=args.checkout, env=env, check=False).returncode
+
+
+def table(report):
+    """Prints the outcomes by file and returns how many failed."""
+    kinds = ("passed", "failed", "skipped")
+    counts = {}
+    for case in ElementTree.parse(report).iter("testcase"):
+        file = (case.get("classname") or case.get("name", "?")).rpartition(".")[2]
+        outcome = {child.tag for child in case}
+        kind = "failed" if outcome & {"failure", "error"} else "skipped" if "skipped" in outcome else "passed"
+        row = counts.setdefault(file, dict.fromkeys(kinds, 0))
+        row[kind] += 1
+    total = {kind: sum(row[kind] for row in counts.values()) for kind in kinds}
+    width = max(map(len, counts), default=0)
+    print(f"\n{'file':{width}}  " + "  ".join(f"{kind:>7}" for kind in kinds))
+    for file, row in [*sorted(counts.items()), ("total", total)]:
+        print(f"{file:{width}}  " + "  ".join(f"{row[kind]:>7}" for kind in kinds))
+    return total["failed"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
