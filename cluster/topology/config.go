@@ -269,7 +269,7 @@ func (v *faults) vectors(p *pb.CollectionParams) {
 		field := "sparse_vectors." + name
 		v.vectorName(field, name)
 		if name == "" {
-			v.add(field, "sparse vector name must not be empty")
+			v.add(field, "Sparse vector name cannot be empty")
 		}
 		if _, taken := dense[name]; taken {
 			v.wrong = append(v.wrong, fmt.Sprintf("Dense and sparse vector names must be unique - duplicate found with '%s'", name))

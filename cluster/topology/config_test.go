@@ -58,7 +58,7 @@ func TestConfigRefusals(t *testing.T) {
 		}, apierror.BadInput, "must be unique"},
 		"empty sparse name": {&pb.CreateCollection{
 			SparseVectorsConfig: pb.NewSparseVectorsConfig(map[string]*pb.SparseVectorParams{"": {}}),
-		}, apierror.Validation, "empty"},
+		}, apierror.Validation, "name cannot be empty"},
 		"pinned payload": {&pb.CreateCollection{Payload: &pb.PayloadStorageParams{Memory: pb.Memory_Pinned.Enum()}}, apierror.Validation, "pinned"},
 		"sparse turbo4": {&pb.CreateCollection{
 			SparseVectorsConfig: pb.NewSparseVectorsConfig(map[string]*pb.SparseVectorParams{"a": {Index: &pb.SparseIndexConfig{Datatype: pb.Datatype_Turbo4.Enum()}}}),
