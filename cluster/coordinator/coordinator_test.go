@@ -332,7 +332,10 @@ func TestRefusals(t *testing.T) {
 		"no vector name":     {query(func(q *pb.QueryPoints) { q.Using = nil }), apierror.BadInput},
 		"unknown point":      {query(func(q *pb.QueryPoints) { q.Query = pb.NewQueryID(pb.NewIDNum(7)) }), apierror.NotFound},
 		"unknown collection": {query(func(q *pb.QueryPoints) { q.CollectionName = "b" }), apierror.NotFound},
-		"fusion of nothing":  {query(func(q *pb.QueryPoints) { q.Query = pb.NewQueryFusion(pb.Fusion_RRF) }), apierror.BadRequest},
+		"fusion of nothing":  {query(func(q *pb.QueryPoints) { q.Query, q.Using = pb.NewQueryFusion(pb.Fusion_RRF), nil }), apierror.BadRequest},
+		"fusion using a name": {query(func(q *pb.QueryPoints) {
+			q.Query, q.Prefetch = pb.NewQueryFusion(pb.Fusion_RRF), []*pb.PrefetchQuery{{Query: q.Query, Using: q.Using}}
+		}), apierror.BadRequest},
 		"prefetch, no query": {query(func(q *pb.QueryPoints) { q.Query, q.Prefetch = nil, []*pb.PrefetchQuery{deep} }), apierror.BadRequest},
 		"corpus without idf": {query(func(q *pb.QueryPoints) {
 			q.Params = &pb.SearchParams{Idf: &pb.IdfParams{Corpus: &pb.Filter{Must: []*pb.Condition{pb.NewMatch("color", "red")}}}}
@@ -355,6 +358,7 @@ func TestRefusals(t *testing.T) {
 			q.ShardKeySelector = &pb.ShardKeySelector{ShardKeys: []*pb.ShardKey{pb.NewShardKey("k")}}
 		}), apierror.BadRequest},
 		"too many rrf weight": {query(func(q *pb.QueryPoints) {
+			q.Using = nil
 			q.Query = &pb.Query{Variant: &pb.Query_Rrf{Rrf: &pb.Rrf{Weights: []float32{1, 2, 3}}}}
 			q.Prefetch = []*pb.PrefetchQuery{{Query: pb.NewQuery(1, 2, 3, 4), Using: new("v")}}
 		}), apierror.BadInput},

@@ -76,6 +76,9 @@ func (n *node) adopt(prefetch []*pb.PrefetchQuery, depth int) error {
 	if err := n.checkThreshold(); err != nil {
 		return err
 	}
+	if n.using != "" && fuses(n.query) {
+		return apierror.New(apierror.BadRequest, "Fusion queries cannot be combined with the 'using' field.")
+	}
 	if len(prefetch) == 0 && fuses(n.query) {
 		return apierror.New(apierror.BadRequest, "Cannot have a fusion query without prefetches")
 	}
