@@ -232,6 +232,25 @@ func (s *Collections) Get(_ context.Context, req *pb.GetCollectionInfoRequest) (
 	return &pb.GetCollectionInfoResponse{Result: col.info(), Time: since(start)}, nil
 }
 
+// Applied returns the position in its log of the last operation that each shard
+// of a collection applied, in the order of the shards; nil when the collection
+// isn't there. A shard that can't be used counts 0.
+func (s *Collections) Applied(name string) []uint64 {
+	col, err := s.c.collection(name)
+	if err != nil {
+		return nil
+	}
+	var out []uint64
+	for _, id := range slices.Sorted(maps.Keys(col.shards)) {
+		var seq uint64
+		if r := col.shards[id]; r.err == nil {
+			seq = r.Info().Seq
+		}
+		out = append(out, seq)
+	}
+	return out
+}
+
 // severity orders the statuses: the worst shard is the collection's.
 var severity = []pb.CollectionStatus{
 	pb.CollectionStatus_Green, pb.CollectionStatus_Grey, pb.CollectionStatus_Yellow, pb.CollectionStatus_Red,

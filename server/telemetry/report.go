@@ -182,8 +182,12 @@ func shards(c Collection, info infoJSON, level int) []map[string]any {
 			"vectors_size_bytes": nil, "payloads_size_bytes": nil, "num_points": nil, "num_vectors": nil,
 			"optimizations": map[string]any{"status": info.OptimizerStatus, "optimizations": map[string]any{"count": 0}},
 			"async_scorer":  false, "num_vectors_by_name": nil,
-			"update_queue": map[string]any{"length": c.Info.GetUpdateQueue().GetLength()},
 		}
+		queue := map[string]any{"length": c.Info.GetUpdateQueue().GetLength()}
+		if id < len(c.Applied) {
+			queue["op_num"] = c.Applied[id]
+		}
+		local["update_queue"] = queue
 		if n == 1 {
 			local["num_points"] = c.Info.GetPointsCount()
 			local["num_vectors"] = vectorsOf(c)

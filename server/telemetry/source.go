@@ -14,6 +14,9 @@ import (
 type Collection struct {
 	Name string
 	Info *pb.CollectionInfo
+	// Applied is the position in its log of the last operation that each shard
+	// applied; nil when that is not known.
+	Applied []uint64
 }
 
 // Source knows the collections of the node.
@@ -48,7 +51,11 @@ func (f fromServer) Collections(ctx context.Context) ([]Collection, error) {
 		if err != nil {
 			return nil, fmt.Errorf("describe collection %q: %w", name, err)
 		}
-		out = append(out, Collection{Name: name, Info: got.GetResult()})
+		one := Collection{Name: name, Info: got.GetResult()}
+		if a, ok := f.server.(interface{ Applied(name string) []uint64 }); ok {
+			one.Applied = a.Applied(name)
+		}
+		out = append(out, one)
 	}
 	return out, nil
 }

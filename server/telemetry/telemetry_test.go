@@ -51,6 +51,8 @@ func (desk) Get(_ context.Context, r *pb.GetCollectionInfoRequest) (*pb.GetColle
 	}}, nil
 }
 
+func (desk) Applied(string) []uint64 { return []uint64{7} }
+
 func newTelemetry(o telemetry.Options) *telemetry.Telemetry {
 	o.Version, o.ID = "1.19.0", "this-run"
 	o.InfoJSON = func(*pb.CollectionInfo) ([]byte, error) {
@@ -121,6 +123,7 @@ func TestReportKeysPerLevel(t *testing.T) {
 			"status", "total_optimized_points", "update_queue", "variant_name", "vectors_size_bytes",
 		}
 		local := shard.(map[string]any)["local"]
+		require.Equal(t, map[string]any{"length": 0.0, "op_num": 7.0}, local.(map[string]any)["update_queue"])
 		if level != "3" {
 			want = slices.Insert(want, 6, "segments")
 			want = slices.Insert(want, 1, "indexed_only_excluded_vectors")
