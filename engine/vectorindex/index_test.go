@@ -72,8 +72,11 @@ func (o *oracle) score(q, x []float32) float64 {
 		if qq == 0 || xx == 0 {
 			return 0
 		}
-		if o.cfg.Datatype != vector.Uint8 {
-			return dot / math.Sqrt(qq) // rows are normalised
+		if o.cfg.Datatype != vector.Uint8 { // rows are normalised, and so is the query
+			if !distance.Normalize(slices.Clone(q)) {
+				return dot // it is too short to have a direction, or has length 1
+			}
+			return dot / math.Sqrt(qq)
 		}
 		return dot / math.Sqrt(qq*xx)
 	}
