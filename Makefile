@@ -12,7 +12,6 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 COMMIT   ?= $(shell git rev-parse HEAD 2>/dev/null)
 LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 FUZZTIME ?= 30s
-PKGS     ?= ./...
 VENV     := $(CACHE)/venv
 NODE     := $(CACHE)/node
 CLIENTS  := $(CACHE)/clients.ok
@@ -34,17 +33,28 @@ build: ## build .bin/sextant
 run: build ## run a node on ports 6333 and 6334 with its data in ./storage
 	$(BIN)/sextant
 
+# Packages whose tests draw random cases with rapid: they take its flags.
+RAPID     = $(shell go list -f '{{.ImportPath}} {{.TestImports}} {{.XTestImports}}' $(1) | awk '/pgregory.net\/rapid/ {print $$1}')
+NOT_RAPID = $(shell go list -f '{{.ImportPath}} {{.TestImports}} {{.XTestImports}}' $(1) | awk '!/pgregory.net\/rapid/ {print $$1}')
+# SEED=n draws the same random cases again; without it every run draws others.
+SEED     ?=
+SEEDED    = $(if $(SEED),METAMORPHIC_SEED=$(SEED) METAMORPHIC_RUNS=25 ROBUSTNESS_SEED=$(SEED))
+go-test   = $(SEEDED) go test $(1) $(call NOT_RAPID,$(2)) && $(SEEDED) go test $(1) $(call RAPID,$(2)) $(if $(SEED),-rapid.seed=$(SEED))
+
 .PHONY: test
 test: build clients ## all tests, with the official clients against the real binary
-	SEXTANT_BINARY=$(BIN)/sextant SEXTANT_PYTHON=$(VENV)/bin/python SEXTANT_NODE_DIR=$(NODE) \
-		go test -count=1 -timeout 12m $(PKGS)
+	export SEXTANT_BINARY=$(BIN)/sextant SEXTANT_PYTHON=$(VENV)/bin/python SEXTANT_NODE_DIR=$(NODE); \
+	$(call go-test,-count=1 -timeout 12m,./...)
 
 .PHONY: test-race
 test-race: ## the engine, the cluster and the doors under the race detector
-	CGO_ENABLED=1 go test -race -short -timeout 20m ./internal/... ./engine/... ./cluster/... ./server/...
+	export CGO_ENABLED=1; \
+	$(call go-test,-race -short -timeout 20m,./internal/... ./engine/... ./cluster/... ./server/...)
 
 .PHONY: check
-check: verify-tidy lint test test-race fuzz-smoke demo-smoke ## everything that must hold before a change lands
+check: verify-tidy lint ## everything that must hold before a change lands; always with the same random cases
+	$(MAKE) test test-race SEED=$(or $(SEED),1)
+	$(MAKE) fuzz-smoke demo-smoke
 
 .PHONY: verify-tidy
 verify-tidy: ## go.mod and go.sum are tidy, the tree is formatted
