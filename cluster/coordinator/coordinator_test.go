@@ -468,3 +468,12 @@ func TestIDFOfACorpus(t *testing.T) {
 	require.InDelta(t, idf(3, 1), search(corpus("green"))[1].GetScore(), 1e-6)
 	require.InDelta(t, idf(0, 0), search(corpus("blue"))[0].GetScore(), 1e-6)
 }
+
+func TestUnknownLookupIsNamed(t *testing.T) {
+	c := open(t, fsx.NewMem())
+	create(t, c, "a", 1)
+	_, err := c.Points().Query(t.Context(), &pb.QueryPoints{
+		CollectionName: "a", Query: pb.NewQueryID(pb.NewIDNum(1)), Using: new("v"), LookupFrom: &pb.LookupLocation{CollectionName: "gone"},
+	})
+	require.EqualError(t, err, "Not found: Collection gone not found")
+}

@@ -118,7 +118,11 @@ func (n *node) checkThreshold() error {
 // where nothing would be looked up in it.
 func (n *node) checkLookups(c *Coordinator) error {
 	if n.lookup != nil {
-		if _, err := c.collection(n.lookup.GetCollectionName()); err != nil {
+		_, err := c.collection(n.lookup.GetCollectionName())
+		if err != nil && apierror.KindOf(err) == apierror.NotFound {
+			return apierror.New(apierror.NotFound, "Collection %s not found", n.lookup.GetCollectionName())
+		}
+		if err != nil {
 			return err
 		}
 	}
