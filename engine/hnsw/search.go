@@ -138,6 +138,12 @@ func (g *Graph) walk(s *searcher, sc Scorer, p Params) {
 			g.prefetch(nav.items[i].Row &^ expanded)
 		}
 		cur = min(cur, nav.insertAll(out, s.batch))
+		// The lists that are read next: their misses overlap.
+		for i := cur; i < min(cur+expandAtMost, len(nav.items)); i++ {
+			if row := nav.items[i].Row; row&expanded == 0 {
+				g.prefetch(row)
+			}
+		}
 	}
 }
 
