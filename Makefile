@@ -76,11 +76,10 @@ fmt: $(LINT) ## format the tree
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (30s)
-	@go list -f '{{.Dir}}' ./... | while read -r dir; do \
-		grep -lsE '^func Fuzz' $$dir/*_test.go /dev/null | xargs -r grep -hoE '^func Fuzz[A-Za-z0-9_]*' | awk '{print $$2}' | sort -u | while read -r target; do \
-			echo "fuzz $$dir $$target"; \
-			(cd $$dir && go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) .); \
-		done; \
+	@grep -rE '^func Fuzz' --include='*_test.go' . | sed -E 's|^(.*)/[^/]*:func (Fuzz[A-Za-z0-9_]*).*|\1 \2|' | sort -u | \
+	while read -r dir target; do \
+		echo "fuzz $$dir $$target"; \
+		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$dir" < /dev/null; \
 	done
 
 .PHONY: fuzz-smoke

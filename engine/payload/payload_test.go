@@ -284,6 +284,7 @@ func TestAttached(t *testing.T) {
 }
 
 func FuzzJSON(f *testing.F) {
+	f.Add([]byte(`{}`))
 	f.Add([]byte(`{"a":[1,2.5,"x\u0041",null,true,{"b":{}}],"a":-0}`))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		o, err := FromJSON(in)
@@ -294,7 +295,7 @@ func FuzzJSON(f *testing.F) {
 		out := AppendJSON(nil, o)
 		again, err := FromJSON(out)
 		require.NoError(t, err)
-		require.Equal(t, []byte(o), append([]byte(nil), again...))
+		require.Equal(t, string(o), string(again))
 	})
 }
 
