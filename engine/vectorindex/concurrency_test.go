@@ -102,3 +102,55 @@ func searchStable(t *testing.T, ix *Index, q []float32, stable uint32) bool {
 	}
 	return true
 }
+
+// A search took its view before a chunk was added, and finds the rows of that
+// chunk in the graph.
+func TestGraphThatOutgrewTheView(t *testing.T) {
+	for _, raw := range []bool{false, true} {
+		f := newFixture(t, Config{Dim: 8, Distance: vector.Euclid, FullScanThresholdKB: -1, IndexingThresholdKB: 1})
+		require.NoError(t, f.ix.Close())
+		f.o.tuning.capacity = 4096 // the graph stays where it is while it grows
+		f.open()
+		rng := rand.New(rand.NewPCG(1, 2))
+		random := func() []float32 {
+			v := make([]float32, 8)
+			for i := range v {
+				v[i] = rng.Float32()
+			}
+			return v
+		}
+		for doc := range uint32(100) {
+			f.upsert(doc, random())
+		}
+		f.settle()
+		old := f.ix.acquire()
+		graph := old.graph.g
+		for doc := range uint32(600) {
+			f.upsert(doc, random())
+		}
+		f.settle()
+		require.Same(t, graph, f.ix.current.Load().graph.g)
+		require.Greater(t, old.graphRows(), int(old.rows()))
+
+		q := Query{Vector: random(), K: 10, Ef: 300, IgnoreQuantization: raw}
+		s := f.ix.getSearch()
+		s.ctx, s.q, s.k = t.Context(), &q, q.K
+		s.raw.query.prepare(f.ix.format, q.Vector)
+		s.held = append(s.held, old)
+		s.use(old)
+		s.exact.reset(s.k)
+		s.approx.reset(0)
+		done := s.useCodes()
+		tail, err := s.execute(old.gen.live())
+		require.NoError(t, err)
+		require.LessOrEqual(t, tail, old.rows())
+		require.NoError(t, s.scanTail(tail))
+		hits, err := s.finish()
+		require.NoError(t, err)
+		f.ref.check(t, hits, q.Vector, q.K, nil)
+		done()
+		s.releaseAll()
+		f.ix.putSearch(s)
+		require.NoError(t, f.ix.Close())
+	}
+}

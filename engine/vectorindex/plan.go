@@ -43,7 +43,9 @@ func (s *search) execute(live int) (tail uint32, err error) {
 	v, q, cfg := s.v, s.q, s.ix.config.Load()
 	passing := q.Filter.passing(live)
 	s.profile.Passing = passing
-	indexed := uint32(v.graphRows())
+	// The graph goes on growing, also by rows in chunks that this view doesn't have;
+	// they are scanned as tail, with a newer view.
+	indexed := min(uint32(v.graphRows()), v.rows())
 	rawBytes := int64(live) * int64(s.ix.format.stride)
 	small := cfg.FullScanThresholdKB >= 0 && rawBytes <= int64(cfg.FullScanThresholdKB)<<10
 	switch {

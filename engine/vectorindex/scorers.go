@@ -2,6 +2,7 @@ package vectorindex
 
 import (
 	"bytes"
+	"math"
 	"unsafe"
 
 	"github.com/sextantdb/sextant/engine/quantization"
@@ -23,6 +24,13 @@ func (s *rawScorer) Score(rows []uint32, out []float32) {
 	mask := uint32(1)<<f.shift - 1
 	for len(rows) > 0 {
 		at := rows[0] >> f.shift
+		if at >= uint32(len(s.v.chunks)) {
+			// The graph got the row after this view was taken. No need to go there: it
+			// belongs to the tail, which is scanned.
+			out[0] = float32(math.Inf(1))
+			rows, out = rows[1:], out[1:]
+			continue
+		}
 		c := s.v.chunks[at]
 		s.local = s.local[:0]
 		for _, row := range rows {
