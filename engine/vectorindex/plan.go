@@ -35,7 +35,7 @@ func (ix *Index) scanLimit(codes bool) int {
 	if !codes {
 		return 5000
 	}
-	return min(max(20_000-5*ix.format.dim, 8000), 20_000)
+	return min(max(45_000-35*ix.format.dim, 8000), 40_000)
 }
 
 // execute runs the plan and returns the first row that it didn't look at.
