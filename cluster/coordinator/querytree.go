@@ -442,22 +442,9 @@ func (x *execution) publicScores(n *node, hits []query.Scored) {
 	if n.query.GetNearest() == nil {
 		return
 	}
-	d := innerDistance(distances(x.col.Collection)[n.using])
+	d, _ := x.col.schema.Distance(n.using) // sparse vectors have none: their scores are public
 	for i := range hits {
 		hits[i].Score = query.Public(d, hits[i].Score)
-	}
-}
-
-func innerDistance(d pb.Distance) vector.Distance {
-	switch d {
-	case pb.Distance_Cosine:
-		return vector.Cosine
-	case pb.Distance_Euclid:
-		return vector.Euclid
-	case pb.Distance_Manhattan:
-		return vector.Manhattan
-	default:
-		return vector.Dot
 	}
 }
 

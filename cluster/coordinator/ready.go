@@ -6,7 +6,6 @@ import (
 	pb "github.com/qdrant/go-client/qdrant"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/sextantdb/sextant/cluster/topology"
 	"github.com/sextantdb/sextant/engine/filter"
 	"github.com/sextantdb/sextant/engine/payload"
 	"github.com/sextantdb/sextant/engine/text"
@@ -244,17 +243,4 @@ func paramsType(p *pb.PayloadIndexParams) pb.PayloadSchemaType {
 	default:
 		return pb.PayloadSchemaType_UnknownType
 	}
-}
-
-// distances returns the distance of each vector name; sparse ones compare by
-// inner product.
-func distances(t *topology.Collection) map[string]pb.Distance {
-	out := map[string]pb.Distance{}
-	for name, p := range topology.DenseVectors(t.Config.GetParams()) {
-		out[name] = p.GetDistance()
-	}
-	for name := range t.Config.GetParams().GetSparseVectorsConfig().GetMap() {
-		out[name] = pb.Distance_Dot
-	}
-	return out
 }
