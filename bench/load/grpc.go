@@ -100,7 +100,9 @@ func (g *GRPC) Ready(ctx context.Context) (bool, error) {
 func (g *GRPC) Search(ctx context.Context, vector []float32, k, ef, below int) ([]uint32, error) {
 	req := &pb.QueryPoints{
 		CollectionName: collection, Query: pb.NewQueryDense(vector), Limit: new(uint64(k)),
-		Params: &pb.SearchParams{HnswEf: new(uint64(ef))},
+	}
+	if ef > 0 {
+		req.Params = &pb.SearchParams{HnswEf: new(uint64(ef))}
 	}
 	if below > 0 {
 		req.Filter = &pb.Filter{Must: []*pb.Condition{pb.NewRange("bucket", &pb.Range{Lt: new(float64(below))})}}

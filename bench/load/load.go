@@ -36,8 +36,8 @@ type Target interface {
 	Upload(ctx context.Context, first int, rows dataset.Matrix, buckets []int) error
 	// Ready says whether everything is indexed.
 	Ready(ctx context.Context) (bool, error)
-	// Search returns the rows nearest to a vector. below restricts the bucket; 0
-	// doesn't.
+	// Search returns the rows nearest to a vector. An ef of 0 is the server's own;
+	// below restricts the bucket, and 0 doesn't.
 	Search(ctx context.Context, vector []float32, k, ef, below int) ([]uint32, error)
 	// Usage returns what the server uses; zeros when it doesn't say.
 	Usage(ctx context.Context) (Usage, error)

@@ -105,7 +105,10 @@ func (r *REST) Ready(ctx context.Context) (bool, error) {
 
 // Search implements Target.
 func (r *REST) Search(ctx context.Context, vector []float32, k, ef, below int) ([]uint32, error) {
-	query := object{"query": vector, "limit": k, "params": object{"hnsw_ef": ef}}
+	query := object{"query": vector, "limit": k}
+	if ef > 0 {
+		query["params"] = object{"hnsw_ef": ef}
+	}
 	if below > 0 {
 		query["filter"] = object{"must": []object{{"key": "bucket", "range": object{"lt": below}}}}
 	}

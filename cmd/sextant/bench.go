@@ -69,6 +69,7 @@ made anew.`,
 	flags.StringVar(&f.json, "json", "", "write the report to this file; - for standard output")
 	flags.StringVar(&f.picture, "picture", "", "draw recall against QPS into this .svg or .png file")
 	flags.BoolVar(&f.progress, "progress", true, "say what is going on")
+	cmd.AddCommand(newBenchDoors())
 	return cmd
 }
 

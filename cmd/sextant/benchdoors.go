@@ -1,0 +1,79 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sextantdb/sextant/bench/dataset"
+	"github.com/sextantdb/sextant/cmd/sextant/doors"
+)
+
+// doorsFlags are the flags of bench doors.
+type doorsFlags struct {
+	doors.Options
+	rows, asks, dim int
+	json            bool
+}
+
+func newBenchDoors() *cobra.Command {
+	var f doorsFlags
+	cmd := &cobra.Command{
+		Use:   "doors",
+		Short: "Measure what the doors cost beyond the search",
+		Long: `Runs the same queries on the same generated data inside this process and through
+the doors of a node in a process of its own, in turn, and compares the processor
+time of a query. Only processor time of the node counts, not that of its callers.`,
+		Example: `  sextant bench doors --rows 300000 --dim 128
+  sextant bench doors --binary old/sextant,new/sextant --rounds 5`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
+	}
+	flags := cmd.Flags()
+	flags.IntVar(&f.rows, "rows", 300_000, "generated rows")
+	flags.IntVar(&f.asks, "asks", 1000, "generated queries")
+	flags.IntVar(&f.dim, "dim", 128, "dimension of the rows")
+	flags.StringVar(&f.Dir, "dir", "", "directory for the data, which is used again when it is there; a temporary one when empty")
+	flags.StringSliceVar(&f.Binaries, "binary", nil, "nodes to measure, this program when empty")
+	flags.StringSliceVar(&f.Env, "env", nil, "NAME=value for the environment of the nodes")
+	flags.IntSliceVar(&f.Efs, "ef", []int{0, 64}, "hnsw_ef values; 0 leaves it out of the request")
+	flags.IntVar(&f.Clients, "clients", 2, "clients with one request under way each")
+	flags.IntVar(&f.Rounds, "rounds", 3, "repetitions, of which the medians count")
+	flags.Float64Var(&f.Seconds, "seconds", 3, "least time of one measurement")
+	flags.BoolVar(&f.REST, "rest", true, "measure the REST door, too")
+	flags.BoolVar(&f.json, "json", false, "print the rows as JSON")
+	return cmd
+}
+
+func (f *doorsFlags) run(cmd *cobra.Command) (err error) {
+	if f.rows < 1 || f.asks < 1 || f.dim < 1 || f.Clients < 1 || f.Rounds < 1 {
+		return errors.New("--rows, --asks, --dim, --clients and --rounds must be at least 1")
+	}
+	if f.Dir == "" {
+		if f.Dir, err = os.MkdirTemp("", "sextant-doors-"); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(f.Dir)) }()
+	}
+	if len(f.Binaries) == 0 {
+		self, err := os.Executable()
+		if err != nil {
+			return fmt.Errorf("find this program: %w", err)
+		}
+		f.Binaries = []string{self}
+	}
+	f.Progress = func(format string, args ...any) { fmt.Fprintf(cmd.ErrOrStderr(), format+"\n", args...) }
+	f.Progress("generating %d × %d", f.rows, f.dim)
+	rows, err := doors.Run(cmd.Context(), dataset.Generate(dataset.Clustered(f.rows, f.asks, f.dim)), f.Options)
+	if err != nil {
+		return err
+	}
+	if f.json {
+		return json.NewEncoder(cmd.OutOrStdout()).Encode(rows)
+	}
+	doors.Table(cmd.OutOrStdout(), rows, f.Binaries)
+	return nil
+}

@@ -1,0 +1,234 @@
+// Package doors measures what the doors of a node cost: it runs the same queries
+// on the same data inside this process (package embedded) and through the gRPC
+// and REST doors of a node in a process of its own, in turn, and compares the
+// processor time of a query. The callers of the doors are in this process, so
+// that their own time doesn't count.
+//
+// Caller: `sextant bench doors`.
+package doors
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+
+	"github.com/sextantdb/sextant/bench/dataset"
+	"github.com/sextantdb/sextant/bench/load"
+)
+
+// Options are the plan of a run.
+type Options struct {
+	// Dir holds the data; what an earlier run left there is used again.
+	Dir string
+	// Binaries are the nodes to measure, one after the other in each round.
+	Binaries []string
+	// Env is added to the environment of the nodes.
+	Env []string
+	// Efs are the values of hnsw_ef; 0 leaves it to the server.
+	Efs []int
+	// Clients have one request under way each.
+	Clients int
+	// Rounds repeat everything; the medians count.
+	Rounds int
+	// Seconds is the least time of one measurement.
+	Seconds float64
+	// REST measures the REST door, too.
+	REST bool
+	// Progress hears what is going on.
+	Progress func(format string, args ...any)
+}
+
+// Row is what one way to ask costs, as the medians of all rounds.
+type Row struct {
+	// Way says how it was asked, Binary by which node (as a place in
+	// Options.Binaries).
+	Way    string
+	Binary int
+	Ef     int
+	// Clients asked at the same time.
+	Clients int
+	Recall  float64
+	QPS     float64
+	// CPU is the processor time of a query in µs, without the callers'.
+	CPU float64
+	// Share is the processor time of the same query inside a process, on one
+	// thread, as a part of CPU: the QPS per core compared with those in process.
+	Share float64
+}
+
+// way is what is measured together.
+type way struct {
+	name    string
+	binary  int
+	ef      int
+	clients int
+}
+
+// run collects the measurements.
+type run struct {
+	Options
+	set   dataset.Set
+	order []way
+	found map[way][]load.Search
+}
+
+// Run uploads set unless it is there, and measures.
+func Run(ctx context.Context, set dataset.Set, o Options) ([]Row, error) {
+	r := &run{Options: o, set: set, found: map[way][]load.Search{}}
+	if err := r.prepare(ctx); err != nil {
+		return nil, err
+	}
+	for round := range o.Rounds {
+		o.Progress("round %d", round+1)
+		if err := r.inside(ctx); err != nil {
+			return nil, fmt.Errorf("measure in process: %w", err)
+		}
+		for i := range o.Binaries {
+			if err := r.doors(ctx, i); err != nil {
+				return nil, fmt.Errorf("measure %s: %w", o.Binaries[i], err)
+			}
+		}
+	}
+	return r.rows(), nil
+}
+
+// prepare makes the data and the exact answers.
+func (r *run) prepare(ctx context.Context) error {
+	if r.set.Truth == nil {
+		r.Progress("computing the exact answers")
+		var err error
+		if r.set.Truth, err = dataset.Truth(ctx, r.set.Base, r.set.Queries, dataset.L2, neighbours, nil); err != nil {
+			return err
+		}
+	}
+	return r.within(ctx, func(db *inside) error {
+		there, err := db.there(ctx)
+		if err != nil || there {
+			return err
+		}
+		o := load.Options{Efs: []int{0}, MinSeconds: 0.1, Progress: r.Progress}
+		_, err = load.Run(ctx, db, r.set, o)
+		return err
+	})
+}
+
+// within opens the data in this process for a while.
+func (r *run) within(ctx context.Context, use func(*inside) error) error {
+	db, err := openInside(ctx, filepath.Join(r.Dir, storage))
+	if err != nil {
+		return err
+	}
+	return errors.Join(use(db), db.Close())
+}
+
+// inside measures in this process, once on a single thread, which everything is
+// compared with, and once with as many as there are clients.
+func (r *run) inside(ctx context.Context) error {
+	return r.within(ctx, func(db *inside) error {
+		for _, clients := range slices.Compact([]int{1, r.Clients}) {
+			if err := r.measure(ctx, "in process", 0, db, clients); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// doors starts a node and measures its doors.
+func (r *run) doors(ctx context.Context, binary int) (err error) {
+	n, err := start(ctx, r.Binaries[binary], r.Dir, r.Env)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, n.stop()) }()
+	grpc, err := load.NewGRPC(host, n.grpc, n.url(), "")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, grpc.Close()) }()
+	if err := r.measure(ctx, "gRPC", binary, grpc, r.Clients); err != nil {
+		return err
+	}
+	if !r.REST {
+		return nil
+	}
+	rest := load.NewREST(n.url(), "")
+	return errors.Join(r.measure(ctx, "REST", binary, rest, r.Clients), rest.Close())
+}
+
+// measure asks all queries by one way at each ef.
+func (r *run) measure(ctx context.Context, name string, binary int, target load.Target, clients int) error {
+	report, err := load.Run(ctx, target, r.set, load.Options{
+		K: neighbours, Efs: r.Efs, Parallel: []int{clients}, MinSeconds: r.Seconds, SkipUpload: true,
+	})
+	if err != nil {
+		return err
+	}
+	for _, s := range report.Searches {
+		w := way{name: name, binary: binary, ef: s.Ef, clients: clients}
+		if r.found[w] == nil {
+			r.order = append(r.order, w)
+		}
+		r.found[w] = append(r.found[w], s)
+		r.Progress("%s %d, ef %d, %d clients: %.1f µs, %.0f QPS", name, binary, s.Ef, clients, s.CPU*1000, s.QPS)
+	}
+	return nil
+}
+
+// rows reduces the rounds to medians, by ef.
+func (r *run) rows() []Row {
+	rows := make([]Row, 0, len(r.order))
+	for _, w := range r.order {
+		base := median(r.found[way{name: "in process", ef: w.ef, clients: 1}], func(s load.Search) float64 { return s.CPU })
+		cpu := median(r.found[w], func(s load.Search) float64 { return s.CPU })
+		rows = append(rows, Row{
+			Way: w.name, Binary: w.binary, Ef: w.ef, Clients: w.clients,
+			Recall: median(r.found[w], func(s load.Search) float64 { return s.Recall }),
+			QPS:    median(r.found[w], func(s load.Search) float64 { return s.QPS }),
+			CPU:    cpu * 1000, Share: base / cpu,
+		})
+	}
+	slices.SortStableFunc(rows, func(a, b Row) int { return cmp.Compare(a.Ef, b.Ef) })
+	return rows
+}
+
+func median(list []load.Search, of func(load.Search) float64) float64 {
+	values := make([]float64, len(list))
+	for i, s := range list {
+		values[i] = of(s)
+	}
+	slices.Sort(values)
+	mid := len(values) / 2
+	if len(values)%2 == 0 {
+		return (values[mid-1] + values[mid]) / 2
+	}
+	return values[mid]
+}
+
+// Table prints rows for people.
+func Table(out io.Writer, rows []Row, binaries []string) {
+	w := table.NewWriter()
+	w.SetOutputMirror(out)
+	w.AppendHeader(table.Row{"ef", "way", "clients", "recall", "QPS", "CPU µs a query", "QPS per core / in process"})
+	for _, r := range rows {
+		name := r.Way
+		if len(binaries) > 1 && r.Way != "in process" {
+			name += " of " + binaries[r.Binary]
+		}
+		ef := "default"
+		if r.Ef > 0 {
+			ef = fmt.Sprint(r.Ef)
+		}
+		w.AppendRow(table.Row{
+			ef, name, r.Clients, fmt.Sprintf("%.4f", r.Recall), fmt.Sprintf("%.0f", r.QPS), fmt.Sprintf("%.1f", r.CPU),
+			fmt.Sprintf("%.0f %%", r.Share*100),
+		})
+	}
+	w.Render()
+}
