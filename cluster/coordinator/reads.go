@@ -16,6 +16,7 @@ import (
 	"github.com/sextantdb/sextant/engine/query"
 	"github.com/sextantdb/sextant/engine/shard"
 	"github.com/sextantdb/sextant/internal/apierror"
+	"github.com/sextantdb/sextant/internal/timelimit"
 )
 
 // readRequest is what all read messages have in common.
@@ -43,7 +44,7 @@ func (s *Points) read(ctx context.Context, req readRequest) (context.Context, co
 	if t := req.GetTimeout(); t > 0 {
 		limit = time.Duration(min(t, 1<<31)) * time.Second
 	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	ctx, cancel := timelimit.Within(ctx, limit)
 	return ctx, cancel, &execution{c: s.c, col: col, shards: shards}, nil
 }
 

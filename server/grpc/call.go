@@ -14,6 +14,7 @@ import (
 	grpcstatus "google.golang.org/grpc/status"
 
 	"github.com/sextantdb/sextant/internal/apierror"
+	"github.com/sextantdb/sextant/internal/timelimit"
 	"github.com/sextantdb/sextant/server/auth"
 	"github.com/sextantdb/sextant/server/status"
 )
@@ -66,10 +67,7 @@ func (s *Server) limit(ctx context.Context, req any) (context.Context, context.C
 		const longest = 24 * 60 * 60
 		timeout = time.Duration(min(r.GetTimeout(), longest)) * time.Second
 	}
-	if d, ok := ctx.Deadline(); ok && time.Until(d) <= timeout {
-		return ctx, func() {}
-	}
-	return context.WithTimeout(ctx, timeout)
+	return timelimit.Within(ctx, timeout)
 }
 
 // stream is what happens around health watches and reflection. The handler gets

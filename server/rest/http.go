@@ -18,6 +18,7 @@ import (
 	grpcstatus "google.golang.org/grpc/status"
 
 	"github.com/sextantdb/sextant/internal/apierror"
+	"github.com/sextantdb/sextant/internal/timelimit"
 	"github.com/sextantdb/sextant/server/rest/dialect"
 	"github.com/sextantdb/sextant/server/status"
 )
@@ -195,7 +196,7 @@ func (s *server) handle(rt route) http.HandlerFunc {
 				s.fail(x, err)
 				return
 			}
-			ctx, cancel := context.WithTimeout(x.r.Context(), timeout)
+			ctx, cancel := timelimit.Within(x.r.Context(), timeout)
 			defer cancel()
 			x.r = x.r.WithContext(ctx)
 		}
