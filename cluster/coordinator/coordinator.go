@@ -75,6 +75,10 @@ type collection struct {
 	schema *shard.Schema
 	ring   *placement.Ring
 	shards map[uint32]*replica
+	// open are the shards in the order of their numbers; when one of them isn't
+	// open, closed says why instead.
+	open   []*shard.Shard
+	closed error
 }
 
 // replica is a shard on this node, or the reason why it isn't open.
@@ -220,7 +224,9 @@ func newCollection(t *topology.Collection, shards map[uint32]*replica) (*collect
 	if err != nil {
 		return nil, err
 	}
-	return &collection{Collection: t, schema: schema, ring: placement.NewRing(t.Shards), shards: shards}, nil
+	col := &collection{Collection: t, schema: schema, ring: placement.NewRing(t.Shards), shards: shards}
+	col.open, col.closed = col.list()
+	return col, nil
 }
 
 // Close closes every shard after a last checkpoint, then the log. It is
@@ -269,9 +275,11 @@ func (c *Coordinator) collection(name string) (*collection, error) {
 	return col, nil
 }
 
-// all returns the collection's replicas in the order of shard numbers, or why
-// one of them can't answer.
-func (col *collection) all() ([]*shard.Shard, error) {
+// all returns the collection's shards in the order of their numbers, or why one
+// of them can't answer. The list is shared and only read.
+func (col *collection) all() ([]*shard.Shard, error) { return col.open, col.closed }
+
+func (col *collection) list() ([]*shard.Shard, error) {
 	list := make([]*shard.Shard, 0, len(col.shards))
 	for _, id := range slices.Sorted(maps.Keys(col.shards)) {
 		s, err := col.shard(id)
