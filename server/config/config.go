@@ -159,6 +159,7 @@ type Service struct {
 	HTTPPort                   int     `cfg:"http_port"`
 	GRPCPort                   *int    `cfg:"grpc_port"` // nil = no gRPC
 	MetricsPort                *int    `cfg:"metrics_port"`
+	ProfilingAddress           *string `cfg:"profiling_address"` // nil = no profiling
 	MaxRequestSizeMB           int     `cfg:"max_request_size_mb"`
 	MaxGRPCRequestSizeMB       *int    `cfg:"max_grpc_request_size_mb"` // nil = unbounded
 	MaxWorkers                 int     `cfg:"max_workers"`

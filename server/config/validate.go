@@ -3,6 +3,7 @@ package config
 import (
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -36,6 +37,9 @@ func (c *Config) validateService(d *decoder) {
 	between(d, "service.shutdown_grace_period_sec", s.ShutdownGracePeriodSeconds, 0, 1<<20)
 	optional(d, "service.grpc_port", s.GRPCPort, 0, 65535)
 	optional(d, "service.metrics_port", s.MetricsPort, 0, 65535)
+	if a := s.ProfilingAddress; a != nil && !isAddress(*a) {
+		d.fault("service.profiling_address", "%s is not an address like 127.0.0.1:6060", show(*a))
+	}
 	optional(d, "service.max_grpc_request_size_mb", s.MaxGRPCRequestSizeMB, 1, 1<<20)
 	optional(d, "service.http_keep_alive_timeout_sec", s.HTTPKeepAliveTimeoutSec, 0, 1<<20)
 	optional(d, "service.http_client_request_timeout_sec", s.HTTPClientRequestTimeout, 0, 1<<20)
@@ -127,6 +131,16 @@ func oneOf(d *decoder, key, v string, choices ...string) {
 	if v != "" && !slices.Contains(choices, strings.ToLower(v)) {
 		d.fault(key, "%s is not one of %s", show(v), strings.Join(choices, ", "))
 	}
+}
+
+// isAddress says whether s names a host and a port.
+func isAddress(s string) bool {
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return false
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil && (net.ParseIP(host) != nil || isHostName(host))
 }
 
 func isHostName(s string) bool {

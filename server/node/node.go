@@ -18,7 +18,6 @@ import (
 	"net"
 	"net/http"
 	"path"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -74,6 +73,7 @@ type Node struct {
 	telemetry *telemetry.Telemetry
 
 	http, metrics *http.Server
+	profiling     *http.Server
 	grpc          *grpc.Server
 	listeners     listeners
 	hardStop      context.CancelFunc // ends the contexts of requests under way
@@ -168,6 +168,9 @@ func (n *Node) build() {
 		mux.Handle("GET /metrics", n.telemetry.Metrics())
 		n.metrics = n.httpServer(requests, mux)
 	}
+	if n.listeners.profiling != nil {
+		n.profiling = n.httpServer(requests, profiles())
+	}
 	if n.listeners.grpc != nil {
 		o := grpc.Options{
 			Points: n.desk.Points, Collections: n.desk.Collections, Snapshots: n.desk.Snapshots,
@@ -215,6 +218,9 @@ func (n *Node) serve() {
 	if n.metrics != nil {
 		n.serveHTTP("metrics", n.metrics, n.listeners.metrics)
 	}
+	if n.profiling != nil {
+		n.serveHTTP("profiling", n.profiling, n.listeners.profiling)
+	}
 	if n.grpc != nil {
 		n.group.Go(func() error {
 			if err := n.grpc.Serve(n.listeners.grpc); err != nil {
@@ -239,6 +245,9 @@ func (n *Node) serveHTTP(name string, srv *http.Server, l net.Listener) {
 func (n *Node) announce(took time.Duration) {
 	n.log.Info("ready", "rest", n.HTTPAddr(), "grpc", n.GRPCAddr(), "storage", n.opts.Config.Storage.Path,
 		"took", took.Round(time.Millisecond))
+	if a := n.ProfilingAddr(); a != "" {
+		n.log.Warn("profiles of this node can be read without a key", "address", a)
+	}
 	s := &n.opts.Config.Service
 	if s.APIKey == "" && s.AltAPIKey == "" && s.ReadOnlyAPIKey == "" && !isLoopback(s.Host) {
 		n.log.Warn("no API key is set: everybody who can reach this address can read and write", "host", s.Host)
@@ -269,6 +278,14 @@ func (n *Node) MetricsAddr() string {
 	return n.listeners.metrics.Addr().String()
 }
 
+// ProfilingAddr returns the address of the profiles, "" without one.
+func (n *Node) ProfilingAddr() string {
+	if n.listeners.profiling == nil {
+		return ""
+	}
+	return n.listeners.profiling.Addr().String()
+}
+
 // Wait returns when ctx ends or a part of the node fails. The node must still be
 // stopped, and Stop tells the failure.
 func (n *Node) Wait(ctx context.Context) {
@@ -297,7 +314,7 @@ func (n *Node) Stop(ctx context.Context) error {
 // drain closes all doors at the same time.
 func (n *Node) drain(ctx context.Context) {
 	var wg sync.WaitGroup
-	for _, srv := range []*http.Server{n.http, n.metrics} {
+	for _, srv := range []*http.Server{n.http, n.metrics, n.profiling} {
 		if srv == nil {
 			continue
 		}
@@ -346,39 +363,4 @@ func Run(ctx context.Context, o Options, started func(*Node) error) error {
 		n.Wait(ctx)
 	}
 	return errors.Join(err, n.Stop(context.WithoutCancel(ctx)))
-}
-
-// listeners are the open ports.
-type listeners struct{ http, grpc, metrics net.Listener }
-
-// listen opens all ports or none.
-func listen(ctx context.Context, s *config.Service) (l listeners, err error) {
-	if l.http, err = listenOn(ctx, "REST", s.Host, s.HTTPPort); err == nil && s.GRPCPort != nil {
-		l.grpc, err = listenOn(ctx, "gRPC", s.Host, *s.GRPCPort)
-	}
-	if err == nil && s.MetricsPort != nil {
-		l.metrics, err = listenOn(ctx, "metrics", s.Host, *s.MetricsPort)
-	}
-	if err != nil {
-		l.close()
-		return listeners{}, err
-	}
-	return l, nil
-}
-
-func listenOn(ctx context.Context, name, host string, port int) (net.Listener, error) {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(strings.Trim(host, "[]"), strconv.Itoa(port)))
-	if err != nil {
-		return nil, fmt.Errorf("open the %s port: %w", name, err)
-	}
-	return l, nil
-}
-
-// close closes what is open; closing twice does no harm.
-func (l listeners) close() {
-	for _, one := range []net.Listener{l.http, l.grpc, l.metrics} {
-		if one != nil {
-			_ = one.Close() // a server may have closed it before
-		}
-	}
 }

@@ -243,6 +243,24 @@ func TestWithoutGRPC(t *testing.T) {
 	n := start(t, node.Options{Config: configure(t, t.TempDir(), "QDRANT__SERVICE__GRPC_PORT=null"), OpenDesk: newDesk().open})
 	require.Empty(t, n.GRPCAddr())
 	require.Empty(t, n.MetricsAddr())
+	require.Empty(t, n.ProfilingAddr())
+	code, _ := get(t, "http://"+n.HTTPAddr()+"/debug/pprof/")
+	require.Equal(t, http.StatusNotFound, code, "no profiles unless they are asked for, and never on a public port")
+}
+
+func TestProfiling(t *testing.T) {
+	n := start(t, node.Options{
+		Config: configure(t, t.TempDir(), "QDRANT__SERVICE__PROFILING_ADDRESS=127.0.0.1:0"), OpenDesk: newDesk().open,
+	})
+	for _, path := range []string{"", "heap?debug=1", "goroutine?debug=1", "cmdline", "profile?seconds=1", "symbol"} {
+		code, _ := get(t, "http://"+n.ProfilingAddr()+"/debug/pprof/"+path)
+		require.Equal(t, http.StatusOK, code, path)
+	}
+	code, _ := get(t, "http://"+n.HTTPAddr()+"/debug/pprof/")
+	require.Equal(t, http.StatusNotFound, code)
+	require.NoError(t, n.Stop(t.Context()))
+	_, err := net.Dial("tcp", n.ProfilingAddr())
+	require.Error(t, err)
 }
 
 func TestStorageHasOneUser(t *testing.T) {
