@@ -26,17 +26,24 @@ func (codec) Unmarshal(data mem.BufferSlice, v any) error {
 	return proto.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(buf.ReadOnlyData(), m)
 }
 
-// Marshal implements encoding.CodecV2. Large messages go through the buffer
-// pool, small ones are cheaper without it.
+// Marshal implements encoding.CodecV2.
 func (codec) Marshal(v any) (mem.BufferSlice, error) {
+	if a, ok := asAnswer(v); ok {
+		return encoded(a.bound(), a.encode)
+	}
 	m, ok := v.(proto.Message)
 	if !ok {
 		return nil, fmt.Errorf("marshal %T: not a message", v)
 	}
-	size := proto.Size(m)
 	opts := proto.MarshalOptions{UseCachedSize: true}
+	return encoded(proto.Size(m), func(b []byte) ([]byte, error) { return opts.MarshalAppend(b, m) })
+}
+
+// encoded lets encode append at most size bytes to a buffer. Large messages go
+// through the buffer pool, small ones are cheaper without it.
+func encoded(size int, encode func([]byte) ([]byte, error)) (mem.BufferSlice, error) {
 	if mem.IsBelowBufferPoolingThreshold(size) {
-		b, err := opts.MarshalAppend(make([]byte, 0, size), m)
+		b, err := encode(make([]byte, 0, size))
 		if err != nil {
 			return nil, err
 		}
@@ -44,9 +51,11 @@ func (codec) Marshal(v any) (mem.BufferSlice, error) {
 	}
 	pool := mem.DefaultBufferPool()
 	b := pool.Get(size)
-	if _, err := opts.MarshalAppend((*b)[:0], m); err != nil {
+	out, err := encode((*b)[:0])
+	if err != nil {
 		pool.Put(b)
 		return nil, err
 	}
+	*b = out
 	return mem.BufferSlice{mem.NewBuffer(b, pool)}, nil
 }
