@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"io"
 	"net/http"
 	"os"
@@ -14,6 +15,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/sextantdb/sextant/cmd/sextant/doors"
 )
 
 // asProgram makes this test binary behave as the program itself.
@@ -136,4 +139,32 @@ func TestNodeStartsAnswersAndStops(t *testing.T) {
 		require.FileExists(t, filepath.Join(dir, "up"))
 		http.DefaultClient.CloseIdleConnections()
 	}
+}
+
+// TestBenchDoors runs the whole comparison on little data, twice on the same
+// directory.
+func TestBenchDoors(t *testing.T) {
+	dir := t.TempDir()
+	bench := func(args ...string) ([]byte, error) {
+		return program(t, dir, append([]string{
+			"bench", "doors", "--dir", dir, "--dim", "8", "--asks", "5", "--rounds", "1", "--seconds", "0.1", "--ef", "0", "--json",
+		}, args...)...).Output()
+	}
+	for range 2 {
+		out, err := bench("--rows", "300")
+		require.NoError(t, err, string(out))
+		var rows []doors.Row
+		require.NoError(t, json.Unmarshal(out, &rows))
+		var ways []string
+		for _, r := range rows {
+			ways = append(ways, r.Way)
+			require.InDelta(t, 1, r.Recall, 1e-9, r.Way)
+			require.Positive(t, r.QPS, r.Way)
+		}
+		require.Equal(t, []string{"in process", "in process", "gRPC", "REST"}, ways)
+	}
+	_, err := bench("--rows", "200")
+	var exit *exec.ExitError
+	require.ErrorAs(t, err, &exit)
+	require.Contains(t, string(exit.Stderr), "holds 300 points instead of 200")
 }

@@ -15,6 +15,7 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
+	"strconv"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 
@@ -108,9 +109,15 @@ func (r *run) prepare(ctx context.Context) error {
 		}
 	}
 	return r.within(ctx, func(db *inside) error {
-		there, err := db.there(ctx)
-		if err != nil || there {
+		n, err := db.points(ctx)
+		if err != nil {
 			return err
+		}
+		if n == uint64(r.set.Base.Rows()) {
+			return nil
+		}
+		if n > 0 {
+			return fmt.Errorf("%s holds %d points instead of %d: name another directory", r.Dir, n, r.set.Base.Rows())
 		}
 		o := load.Options{Efs: []int{0}, MinSeconds: 0.1, Progress: r.Progress}
 		_, err = load.Run(ctx, db, r.set, o)
@@ -191,11 +198,20 @@ func (r *run) rows() []Row {
 			Way: w.name, Binary: w.binary, Ef: w.ef, Clients: w.clients,
 			Recall: median(r.found[w], func(s load.Search) float64 { return s.Recall }),
 			QPS:    median(r.found[w], func(s load.Search) float64 { return s.QPS }),
-			CPU:    cpu * 1000, Share: base / cpu,
+			CPU:    cpu * 1000, Share: ratio(base, cpu),
 		})
 	}
 	slices.SortStableFunc(rows, func(a, b Row) int { return cmp.Compare(a.Ef, b.Ef) })
 	return rows
+}
+
+// ratio is 0 when there is nothing to compare with: a node tells its processor
+// time in steps of 10 ms.
+func ratio(a, b float64) float64 {
+	if b <= 0 {
+		return 0
+	}
+	return a / b
 }
 
 func median(list []load.Search, of func(load.Search) float64) float64 {
@@ -223,7 +239,7 @@ func Table(out io.Writer, rows []Row, binaries []string) {
 		}
 		ef := "default"
 		if r.Ef > 0 {
-			ef = fmt.Sprint(r.Ef)
+			ef = strconv.Itoa(r.Ef)
 		}
 		w.AppendRow(table.Row{
 			ef, name, r.Clients, fmt.Sprintf("%.4f", r.Recall), fmt.Sprintf("%.0f", r.QPS), fmt.Sprintf("%.1f", r.CPU),

@@ -32,9 +32,13 @@ func openInside(ctx context.Context, dir string) (*inside, error) {
 // Close implements io.Closer.
 func (i *inside) Close() error { return i.db.Close() }
 
-// there says whether an earlier run left its data.
-func (i *inside) there(ctx context.Context) (bool, error) {
-	return i.db.CollectionExists(ctx, collection)
+// points returns how many points an earlier run left.
+func (i *inside) points(ctx context.Context) (uint64, error) {
+	there, err := i.db.CollectionExists(ctx, collection)
+	if err != nil || !there {
+		return 0, err
+	}
+	return i.db.Count(ctx, &pb.CountPoints{CollectionName: collection})
 }
 
 // Create implements load.Target.
