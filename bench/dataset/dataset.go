@@ -1,7 +1,7 @@
 // Package dataset makes and reads the vectors that benchmarks run on, with the
 // exact answers to compare against.
 //
-// Callers: `sextant bench` and bench/peers.
+// Callers: `sextant bench`, `sextant demo` and bench/peers.
 package dataset
 
 import (

@@ -22,6 +22,7 @@ import (
 type demoFlags struct {
 	exit    bool
 	storage string
+	vectors string
 }
 
 // newDemo makes the command that shows a node at work.
@@ -32,11 +33,18 @@ func newDemo() *cobra.Command {
 		Short: "Start a node, load the Go documentation, search it",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if f.vectors != "" {
+				o := demo.Options{Out: cmd.OutOrStdout(), Live: isTerminal(cmd.OutOrStdout())}
+				return demo.WriteVectors(cmd.Context(), o, f.vectors)
+			}
 			return runDemo(cmd.Context(), f, cmd.OutOrStdout())
 		},
 	}
 	cmd.Flags().BoolVar(&f.exit, "exit", false, "end after the demonstration instead of staying up")
 	cmd.Flags().StringVar(&f.storage, "storage", "", "keep the data in `directory`; without it, it goes with the demo")
+	cmd.Flags().StringVar(&f.vectors, "vectors", "",
+		"write the dense vectors of the documentation to an .fvecs `file` and end, without a node")
+	cmd.MarkFlagsMutuallyExclusive("vectors", "storage")
 	return cmd
 }
 
@@ -87,11 +95,15 @@ func runDemo(ctx context.Context, f demoFlags, out io.Writer) (err error) {
 
 // show lets the demonstration use the node.
 func show(ctx context.Context, n *node.Node, out io.Writer) error {
-	f, isFile := out.(*os.File)
 	return demo.Run(ctx, demo.Options{
-		GRPCAddr: n.GRPCAddr(), RESTURL: "http://" + n.HTTPAddr(), Out: out,
-		Live: isFile && term.IsTerminal(int(f.Fd())),
+		GRPCAddr: n.GRPCAddr(), RESTURL: "http://" + n.HTTPAddr(), Out: out, Live: isTerminal(out),
 	})
+}
+
+// isTerminal tells whether somebody watches.
+func isTerminal(out io.Writer) bool {
+	f, isFile := out.(*os.File)
+	return isFile && term.IsTerminal(int(f.Fd()))
 }
 
 // freePort returns the port if nobody uses it, or 0, which means any.

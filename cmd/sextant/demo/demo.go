@@ -14,12 +14,14 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	pb "github.com/qdrant/go-client/qdrant"
 
+	"github.com/sextantdb/sextant/bench/dataset"
 	"github.com/sextantdb/sextant/cmd/sextant/demo/corpus"
 	"github.com/sextantdb/sextant/cmd/sextant/demo/lsa"
 )
@@ -66,6 +68,25 @@ func Run(ctx context.Context, o Options) error {
 		}
 	}
 	d.tryNext()
+	return nil
+}
+
+// WriteVectors reads the documentation and learns its dense vectors as Run does,
+// and writes those to a .fvecs file, a row an entry: real vectors to measure on.
+// It needs no node; of the options it uses Out, Live, GoRoot and Packages.
+func WriteVectors(ctx context.Context, o Options, name string) error {
+	d := &demo{Options: o}
+	if err := d.read(ctx); err != nil {
+		return err
+	}
+	if err := d.learn(ctx); err != nil {
+		return err
+	}
+	m := dataset.Matrix{Dim: d.model.Dim(), Data: slices.Concat(d.vectors...)}
+	if err := dataset.WriteMatrix(name, m); err != nil {
+		return fmt.Errorf("write dense vectors: %w", err)
+	}
+	d.printf("Wrote %d rows of %d dimensions to %s\n", m.Rows(), m.Dim, name)
 	return nil
 }
 

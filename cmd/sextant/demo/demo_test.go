@@ -2,13 +2,16 @@ package demo_test
 
 import (
 	"context"
+	"fmt"
 	"net"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	pb "github.com/qdrant/go-client/qdrant"
 	"github.com/stretchr/testify/require"
 
+	"github.com/sextantdb/sextant/bench/dataset"
 	"github.com/sextantdb/sextant/cluster/coordinator"
 	"github.com/sextantdb/sextant/cmd/sextant/demo"
 	"github.com/sextantdb/sextant/cmd/sextant/demo/corpus"
@@ -69,6 +72,27 @@ func config(t *testing.T, addr string) *pb.Config {
 	tcp, err := net.ResolveTCPAddr("tcp", addr)
 	require.NoError(t, err)
 	return &pb.Config{Host: tcp.IP.String(), Port: tcp.Port, SkipCompatibilityCheck: true}
+}
+
+func TestWriteVectors(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "lsa.fvecs")
+	var out strings.Builder
+	options := demo.Options{Out: &out, Packages: []string{"sync", "context"}}
+	require.NoError(t, demo.WriteVectors(t.Context(), options, name))
+	m, err := dataset.ReadMatrix(name, 0)
+	require.NoError(t, err)
+	require.Contains(t, out.String(), fmt.Sprintf("Wrote %d rows of %d dimensions to %s\n", m.Rows(), m.Dim, name))
+	require.Greater(t, m.Rows(), 50)
+	require.NotZero(t, m.Row(0)[0], "a vector, not zeros")
+
+	again := name + ".again.fvecs"
+	require.NoError(t, demo.WriteVectors(t.Context(), options, again))
+	second, err := dataset.ReadMatrix(again, 0)
+	require.NoError(t, err)
+	require.Equal(t, m, second, "the same rows each time")
+
+	err = demo.WriteVectors(t.Context(), options, filepath.Join(t.TempDir(), "nowhere", "lsa.fvecs"))
+	require.ErrorContains(t, err, "write dense vectors")
 }
 
 func TestRunWithoutGo(t *testing.T) {
