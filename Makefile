@@ -16,6 +16,7 @@ VENV     := $(CACHE)/venv
 NODE     := $(CACHE)/node
 CLIENTS  := $(CACHE)/clients.ok
 SUITE    := $(CACHE)/upstream
+PEERS    := $(CACHE)/peers
 
 .PHONY: help
 help: ## print this list
@@ -89,6 +90,22 @@ fuzz-smoke: ## every fuzz target for a few seconds
 .PHONY: bench
 bench: ## Go benchmarks of the engine (see docs/benchmarks.md for the comparisons)
 	go test -run '^$$' -bench . -benchmem ./engine/... ./internal/...
+
+# DATA is lsa (the vectors of the demonstration) or a file of vectors; without it
+# they are generated. ARGS may choose the metric, the libraries and more.
+peers-data = $(if $(filter lsa,$(DATA)),-base $(PEERS)/lsa.fvecs -metric cosine,$(if $(DATA),-base $(DATA)))
+
+.PHONY: bench-peers
+bench-peers: $(PEERS)/ok $(if $(filter lsa,$(DATA)),$(PEERS)/lsa.fvecs) ## the dense index against hnswlib, faiss, usearch: DATA=lsa|<file> ARGS="-rounds 5"
+	go run ./bench/peers -python $(PEERS)/bin/python -cache $(PEERS)/indexes $(peers-data) $(ARGS)
+
+$(PEERS)/ok: bench/peers/requirements.txt
+	python3 -m venv $(PEERS)
+	$(PEERS)/bin/pip install -q --disable-pip-version-check -r bench/peers/requirements.txt
+	touch $@
+
+$(PEERS)/lsa.fvecs: | $(PEERS)/ok
+	go run ./cmd/sextant demo --vectors $@
 
 .PHONY: metamorphic
 metamorphic: ## many random histories with crashes: RUNS=1000

@@ -1,13 +1,15 @@
-// Command peers measures the in-process dense index against hnswlib, faiss-cpu
-// and usearch on the same data in one run.
+// Command peers measures the in-process dense index against hnswlib, faiss and
+// usearch on the same data in one run.
 //
-//	pip install hnswlib faiss-cpu usearch numpy
-//	go run ./bench/peers -rows 300000 -dim 128 -python python3
+//	make bench-peers DATA=lsa
+//	go run ./bench/peers -rows 300000 -dim 128 -python .cache/peers/bin/python -cache .cache/peers/indexes
 //
 // All libraries are built first, one after the other with the same number of
-// threads. Then come rounds, in each of which every library answers all queries
-// once for each ef, on one thread, so that a change of the machine's speed hits
-// all alike. Reported are medians over the rounds, interpolated to equal recall.
+// threads; with -cache, peers built before are read back and the cost of that
+// build is reported. Then come rounds, in each of which all libraries take turns
+// at every ef and answer all queries on one thread, so that a change of the
+// machine's speed hits all alike. Speeds are compared at equal recall and within
+// a round; reported is the median over the rounds, with the least and the most.
 package main
 
 import (
@@ -18,67 +20,66 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
-	"strings"
-
-	"github.com/jedib0t/go-pretty/v6/table"
+	"os/signal"
+	"path/filepath"
+	"runtime/pprof"
 
 	"github.com/sextantdb/sextant/bench/dataset"
 )
 
-type options struct {
-	rows, queries, dim  int
-	base, query, metric string
-	m, efc, threads, k  int
-	rounds              int
-	efs                 []int
-	libraries           []string
-	python, script      string
-	heavyTail           float64
-	duplicates          int
-	seed                uint64
-}
-
 func main() {
-	if err := run(os.Args[1:], os.Stdout); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx, os.Args[1:], os.Stdout)
+	stop()
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "peers:", err)
 		os.Exit(1)
 	}
 }
 
-func parse(args []string) (options, error) {
-	o := options{efs: []int{10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768}}
-	f := flag.NewFlagSet("peers", flag.ContinueOnError)
-	f.IntVar(&o.rows, "rows", 300_000, "rows to generate")
-	f.IntVar(&o.queries, "queries", 2000, "queries to generate")
-	f.IntVar(&o.dim, "dim", 128, "dimension to generate")
-	f.StringVar(&o.base, "base", "", "rows from a .fvecs, .npy or .f32 file instead")
-	f.StringVar(&o.query, "query", "", "queries from a file; by default the last rows of -base")
-	f.StringVar(&o.metric, "metric", "l2", "l2 or dot")
-	f.IntVar(&o.m, "m", 16, "links per node")
-	f.IntVar(&o.efc, "efc", 200, "ef of construction")
-	f.IntVar(&o.threads, "threads", 2, "threads of construction")
-	f.IntVar(&o.k, "k", 10, "neighbours to find")
-	f.IntVar(&o.rounds, "rounds", 3, "rounds of searches")
-	f.StringVar(&o.python, "python", "python3", "the Python that has the libraries")
-	f.StringVar(&o.script, "script", "bench/peers/peer.py", "the script that runs a library")
-	f.Float64Var(&o.heavyTail, "tail", 0, "sigma of log-normal norms")
-	f.IntVar(&o.duplicates, "duplicates", 0, "identical rows")
-	f.Uint64Var(&o.seed, "seed", 0, "of the generated data")
-	libraries := f.String("libraries", "hnswlib,faiss-hnsw,faiss-hnswsq,usearch", "which to compare with")
-	err := f.Parse(args)
-	if *libraries != "" {
-		o.libraries = strings.Split(*libraries, ",")
-	}
-	return o, err
+// cost is what a build took.
+type cost struct {
+	CPU  float64 `json:"cpu"`  // seconds of all threads
+	Wall float64 `json:"wall"` // seconds
+	// Cached tells that an earlier run built and measured it.
+	Cached bool `json:"cached,omitempty"`
 }
 
-func run(args []string, out io.Writer) (err error) {
-	o, err := parse(args)
+// answers are those to all queries, and what they took.
+type answers struct {
+	found     [][]uint32
+	wall, cpu float64 // seconds
+}
+
+// contestant is one library.
+type contestant interface {
+	name() string
+	version() string
+	build(ctx context.Context, o options) (cost, error)
+	// settings are the ways of searching with an ef that are worth measuring.
+	settings(ef, k int) []setting
+	// search answers all queries on one thread.
+	search(ctx context.Context, s setting, k int) (answers, error)
+	close() error
+}
+
+// outcome is what a run found, as it is written to the JSON file.
+type outcome struct {
+	Data          string
+	Rows, Queries int
+	Dim, K        int
+	Metric        string
+	M, Efc        int
+	Threads       int
+	Kernels       string
+	Libraries     []*result
+}
+
+func run(ctx context.Context, args []string, out io.Writer) (err error) {
+	o, err := parse(args, os.Stderr)
 	if err != nil {
 		return err
 	}
-	ctx := context.Background()
 	set, err := o.data(ctx)
 	if err != nil {
 		return err
@@ -88,165 +89,114 @@ func run(args []string, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	fmt.Fprintf(out, "%s: %d rows × %d, %d queries, %s\n", set.Name, set.Base.Rows(), set.Base.Dim, set.Queries.Rows(), o.metric)
-	contestants, err := o.contestants(dir, set)
+	fmt.Fprintf(out, "%s: %d rows × %d, %d queries, %s, recall@%d\n",
+		set.Name, set.Base.Rows(), set.Base.Dim, set.Queries.Rows(), o.metric, o.k)
+	contestants, err := o.contestants(ctx, dir, set)
+	defer func() {
+		for _, c := range contestants {
+			err = errors.Join(err, c.close())
+		}
+	}()
 	if err != nil {
 		return err
 	}
-	results := make([]result, len(contestants))
-	for i, c := range contestants {
-		results[i].Name = c.name()
-		if results[i].Build, err = c.build(ctx, o); err != nil {
-			return fmt.Errorf("build %s: %w", c.name(), err)
-		}
-		fmt.Fprintf(out, "built %-14s %8.1f CPU-s %8.1f s\n", c.name(), results[i].Build.CPU, results[i].Build.Wall)
+	found := outcome{
+		Data: set.Name, Rows: set.Base.Rows(), Queries: set.Queries.Rows(), Dim: set.Base.Dim, K: o.k,
+		Metric: o.metric, M: o.m, Efc: o.efc, Threads: o.threads, Kernels: tier(),
 	}
-	for range o.rounds {
-		for i, c := range contestants {
-			for _, ef := range o.efs {
-				found, seconds, err := c.search(ctx, ef, o.k)
-				if err != nil {
-					return fmt.Errorf("search %s: %w", c.name(), err)
-				}
-				results[i].add(ef, dataset.Recall(set.Truth, found, o.k), float64(len(found))/seconds)
-			}
-		}
+	if found.Libraries, err = buildAll(ctx, o, contestants, out); err != nil {
+		return err
 	}
-	for _, c := range contestants {
-		err = errors.Join(err, c.close())
+	if err := profiled(o.cpuProfile, func() error { return searchAll(ctx, o, set, contestants, found.Libraries) }); err != nil {
+		return err
 	}
-	report(out, results)
-	return errors.Join(err, json.NewEncoder(out).Encode(results))
+	report(out, found.Libraries, o.targets)
+	return writeJSON(o.json, found)
 }
 
-func (o options) data(ctx context.Context) (set dataset.Set, err error) {
-	if o.base == "" {
-		shape := dataset.Clustered(o.rows, o.queries, o.dim)
-		shape.HeavyTail, shape.Duplicates, shape.Seed = o.heavyTail, o.duplicates, o.seed
-		set = dataset.Generate(shape)
-		set.Name = fmt.Sprintf("generated %dk×%d", o.rows/1000, o.dim)
-	} else {
-		set.Name = o.base
-		if set.Base, err = dataset.ReadMatrix(o.base, o.dim); err != nil {
-			return set, err
-		}
-		if o.query != "" {
-			set.Queries, err = dataset.ReadMatrix(o.query, o.dim)
-		} else {
-			cut := (set.Base.Rows() - o.queries) * set.Base.Dim
-			if cut <= 0 {
-				return set, fmt.Errorf("%s has only %d rows", o.base, set.Base.Rows())
-			}
-			set.Queries = dataset.Matrix{Dim: set.Base.Dim, Data: set.Base.Data[cut:]}
-			set.Base.Data = set.Base.Data[:cut]
-		}
-		if err != nil {
-			return set, err
-		}
+// contestants starts the libraries, ours first. What was started is returned even
+// when another could not be.
+func (o options) contestants(ctx context.Context, dir string, set dataset.Set) ([]contestant, error) {
+	list := []contestant{&ours{dir: filepath.Join(dir, "sextant"), set: set, metric: o.metric}}
+	if len(o.libraries) == 0 {
+		return list, nil
 	}
-	metric := dataset.L2
-	if o.metric == "dot" {
-		metric = dataset.Dot
-	}
-	set.Truth, err = dataset.Truth(ctx, set.Base, set.Queries, metric, o.k, nil)
-	return set, err
-}
-
-func (o options) contestants(dir string, set dataset.Set) ([]contestant, error) {
-	list := []contestant{&ours{dir: dir, set: set, metric: o.metric}}
-	base, query := dir+"/base.fvecs", dir+"/query.fvecs"
-	if err := errors.Join(dataset.WriteMatrix(base, set.Base), dataset.WriteMatrix(query, set.Queries)); err != nil {
-		return nil, err
+	files := peerFiles{base: filepath.Join(dir, "base.fvecs"), queries: filepath.Join(dir, "queries.fvecs")}
+	if err := errors.Join(dataset.WriteMatrix(files.base, set.Base), dataset.WriteMatrix(files.queries, set.Queries)); err != nil {
+		return list, err
 	}
 	for _, name := range o.libraries {
-		p, err := startPeer(o.python, o.script, name)
+		files.ids = filepath.Join(dir, name+".ids")
+		p, err := startPeer(ctx, o, name, files)
 		if err != nil {
-			return nil, err
-		}
-		if err := p.ask(map[string]any{"load": map[string]any{"base": base, "queries": query, "metric": o.metric}}, nil); err != nil {
-			return nil, fmt.Errorf("load into %s: %w", name, err)
+			return list, err
 		}
 		list = append(list, p)
 	}
 	return list, nil
 }
 
-// cost is what a build took.
-type cost struct {
-	CPU, Wall float64 // seconds
+func buildAll(ctx context.Context, o options, contestants []contestant, out io.Writer) ([]*result, error) {
+	results := make([]*result, len(contestants))
+	for i, c := range contestants {
+		built, err := c.build(ctx, o)
+		if err != nil {
+			return nil, fmt.Errorf("build %s: %w", c.name(), err)
+		}
+		results[i] = &result{Name: c.name(), Version: c.version(), Build: built}
+		note := ""
+		if built.Cached {
+			note = "  (by an earlier run)"
+		}
+		fmt.Fprintf(out, "built %-14s %8.1f CPU-s %8.1f s%s\n", c.name(), built.CPU, built.Wall, note)
+	}
+	return results, nil
 }
 
-// contestant is one library.
-type contestant interface {
-	name() string
-	build(ctx context.Context, o options) (cost, error)
-	// search answers all queries on one thread.
-	search(ctx context.Context, ef, k int) (found [][]uint32, seconds float64, err error)
-	close() error
-}
-
-// result is what was measured of one library.
-type result struct {
-	Name   string
-	Build  cost
-	Points []measured
-}
-
-// measured is one ef, over all rounds.
-type measured struct {
-	Ef     int
-	Recall float64
-	QPS    []float64
-}
-
-func (r *result) add(ef int, recall, qps float64) {
-	for i := range r.Points {
-		if p := &r.Points[i]; p.Ef == ef {
-			p.QPS = append(p.QPS, qps)
-			return
+// searchAll lets the contestants take turns at each ef, so that those compared
+// with each other are measured within seconds.
+func searchAll(ctx context.Context, o options, set dataset.Set, contestants []contestant, results []*result) error {
+	for range o.rounds {
+		for _, ef := range o.efs {
+			for i, c := range contestants {
+				for _, s := range c.settings(ef, o.k) {
+					a, err := c.search(ctx, s, o.k)
+					if err != nil {
+						return fmt.Errorf("search %s at ef %d: %w", c.name(), ef, err)
+					}
+					results[i].add(s, dataset.Recall(set.Truth, a.found, o.k), len(a.found), a)
+				}
+			}
 		}
 	}
-	r.Points = append(r.Points, measured{Ef: ef, Recall: recall, QPS: []float64{qps}})
+	return nil
 }
 
-func (m measured) median() float64 {
-	sorted := slices.Sorted(slices.Values(m.QPS))
-	return sorted[len(sorted)/2]
+// profiled does something and writes the profile of this process, which is that
+// of our searches, to a file; "" means none.
+func profiled(name string, do func() error) (err error) {
+	if name == "" {
+		return do()
+	}
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return err
+	}
+	defer pprof.StopCPUProfile()
+	return do()
 }
 
-// at returns the median QPS at a recall, interpolated between the two nearest
-// measured points; 0 when that recall was not reached.
-func (r *result) at(recall float64) float64 {
-	for i, p := range r.Points {
-		if p.Recall < recall {
-			continue
-		}
-		if i == 0 {
-			return p.median()
-		}
-		low := r.Points[i-1]
-		part := (recall - low.Recall) / (p.Recall - low.Recall)
-		return low.median() + part*(p.median()-low.median())
+func writeJSON(name string, found outcome) error {
+	if name == "" {
+		return nil
 	}
-	return 0
-}
-
-func report(out io.Writer, results []result) {
-	targets := []float64{0.90, 0.95, 0.99}
-	w := table.NewWriter()
-	w.SetOutputMirror(out)
-	head := table.Row{"library", "points/CPU-s"}
-	for _, t := range targets {
-		head = append(head, fmt.Sprintf("QPS at %.2f", t), "ours ×")
+	text, err := json.MarshalIndent(found, "", " ")
+	if err != nil {
+		return err
 	}
-	w.AppendHeader(head)
-	for i := range results {
-		r := &results[i]
-		row := table.Row{r.Name, fmt.Sprintf("ours × %.2f", r.Build.CPU/results[0].Build.CPU)}
-		for _, t := range targets {
-			row = append(row, fmt.Sprintf("%.0f", r.at(t)), fmt.Sprintf("%.2f", results[0].at(t)/r.at(t)))
-		}
-		w.AppendRow(row)
-	}
-	w.Render()
+	return os.WriteFile(name, append(text, '\n'), 0o644)
 }

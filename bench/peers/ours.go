@@ -2,13 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"syscall"
 	"time"
 
 	"github.com/sextantdb/sextant/bench/dataset"
 	"github.com/sextantdb/sextant/engine/segment"
 	"github.com/sextantdb/sextant/engine/vector"
+	"github.com/sextantdb/sextant/engine/vector/distance"
 	"github.com/sextantdb/sextant/engine/vectorindex"
 	"github.com/sextantdb/sextant/internal/fsx"
 )
@@ -21,18 +21,23 @@ type ours struct {
 	index  *vectorindex.Index
 }
 
-func (*ours) name() string { return "sextant" }
+func (*ours) name() string    { return "sextant" }
+func (*ours) version() string { return tier() }
+
+// tier names the kernels that this machine gets.
+func tier() string { return distance.Detect().Tier().String() }
 
 func (s *ours) build(ctx context.Context, o options) (cost, error) {
-	distance := vector.Euclid
-	if s.metric == "dot" {
-		distance = vector.Dot
+	kind := map[string]vector.Distance{"l2": vector.Euclid, "dot": vector.Dot, "cosine": vector.Cosine}[s.metric]
+	fs := fsx.OS{}
+	if err := fs.MkdirAll(s.dir); err != nil {
+		return cost{}, err
 	}
 	var err error
 	s.index, err = vectorindex.Open(vectorindex.Options{
-		Dir: &segment.Dir{FS: fsx.OS{}, Path: s.dir},
+		Dir: &segment.Dir{FS: fs, Path: s.dir},
 		Config: vectorindex.Config{
-			Dim: s.set.Base.Dim, Distance: distance, M: o.m, EfConstruct: o.efc, MaxIndexingThreads: o.threads,
+			Dim: s.set.Base.Dim, Distance: kind, M: o.m, EfConstruct: o.efc, MaxIndexingThreads: o.threads,
 		},
 		Seed: 7,
 	})
@@ -53,13 +58,17 @@ func (s *ours) build(ctx context.Context, o options) (cost, error) {
 	return cost{CPU: cpuSeconds() - cpu, Wall: time.Since(start).Seconds()}, nil
 }
 
-func (s *ours) search(ctx context.Context, ef, k int) ([][]uint32, float64, error) {
+// settings are the ef alone: how many candidates are compared again is the
+// index's business.
+func (*ours) settings(ef, _ int) []setting { return []setting{{Ef: ef}} }
+
+func (s *ours) search(ctx context.Context, how setting, k int) (answers, error) {
 	found := make([][]uint32, s.set.Queries.Rows())
-	start := time.Now()
+	cpu, start := cpuSeconds(), time.Now()
 	for q := range found {
-		hits, _, err := s.index.Search(ctx, vectorindex.Query{Vector: s.set.Queries.Row(q), K: k, Ef: ef})
+		hits, _, err := s.index.Search(ctx, vectorindex.Query{Vector: s.set.Queries.Row(q), K: k, Ef: how.Ef})
 		if err != nil {
-			return nil, 0, err
+			return answers{}, err
 		}
 		rows := make([]uint32, len(hits))
 		for i, h := range hits {
@@ -67,14 +76,14 @@ func (s *ours) search(ctx context.Context, ef, k int) ([][]uint32, float64, erro
 		}
 		found[q] = rows
 	}
-	return found, time.Since(start).Seconds(), nil
+	return answers{found: found, wall: time.Since(start).Seconds(), cpu: cpuSeconds() - cpu}, nil
 }
 
 func (s *ours) close() error {
 	if s.index == nil {
 		return nil
 	}
-	return errors.Join(s.index.Close())
+	return s.index.Close()
 }
 
 // cpuSeconds is the processor time of this process so far.
