@@ -28,16 +28,17 @@ type checkpoint struct {
 	next uint64
 
 	// What Write has made.
-	frozen   []*growing
-	merged   []*sealed
-	written  *sealed // nil when there was nothing to write
-	from     []location
-	liveFile segment.FileInfo
-	newFiles []segment.FileInfo
+	frozen   []*growing         // the parts in memory that it has written
+	merged   []*sealed          // the parts in files that it has written again
+	written  *sealed            // nil when there was nothing to write
+	from     []location         // of each of its rows: where the row was before
+	liveFile segment.FileInfo   // the documents that were live at the freeze
+	newFiles []segment.FileInfo // to be discarded by Abort
 }
 
 // Freeze switches to an empty growing part. The applier calls it between two
-// operations.
+// operations. It copies a bit for each document and nothing else; rows don't change,
+// so a frozen part stays what it was.
 func (s *Store) Freeze() segment.Checkpoint {
 	s.change(func(p *parts) {
 		if p.active.n > 0 {
@@ -56,7 +57,8 @@ type rowRef struct {
 }
 
 // Write writes the frozen rows, merged with sealed parts that are small or full
-// of garbage, into one new part, and the live documents.
+// of garbage, into one new part, and the live documents. The live documents come
+// first in the list of files: load depends on it.
 func (c *checkpoint) Write(ctx context.Context, dir *segment.Dir) ([]segment.FileInfo, error) {
 	defer c.s.Pin().Release()
 	ps := c.s.parts.Load()
@@ -109,7 +111,9 @@ func (c *checkpoint) frozenRows(ps *parts) []rowRef {
 	return out
 }
 
-// chooseMerges returns the parts to be merged with n new rows.
+// chooseMerges returns the parts to be merged with n new rows. Each one taken makes
+// what is written larger, and so may draw in the next larger one. A part of which
+// more than half is garbage is written again even when nothing is new.
 func chooseMerges(sealedParts []*sealed, n int) (merged []*sealed) {
 	for _, p := range slices.Backward(sealedParts) { // smaller first
 		rows := len(p.docs)
@@ -122,7 +126,9 @@ func chooseMerges(sealedParts []*sealed, n int) (merged []*sealed) {
 	return merged
 }
 
-// addSealed adds the rows of merged parts that the frozen state needs.
+// addSealed adds the rows of merged parts that the frozen state needs: of documents
+// that were live then, without a frozen row, which would be newer, and the newest
+// where several parts have one.
 func (c *checkpoint) addSealed(ps *parts, rows []rowRef) []rowRef {
 	if len(c.merged) == 0 {
 		return rows
@@ -166,7 +172,8 @@ func (c *checkpoint) newestSealed(ps *parts, doc uint32, here location) location
 	return best
 }
 
-// writePart writes rows as a new part and opens it.
+// writePart writes rows as a new part and opens it. Opening validates it, so a part
+// that couldn't be read back never gets into a manifest.
 func (c *checkpoint) writePart(ctx context.Context, dir *segment.Dir, ps *parts, rows []rowRef) error {
 	w, err := dir.Create("docs", partKind, partVersion)
 	if err != nil {
@@ -202,7 +209,9 @@ type partWriter struct {
 
 func (pw *partWriter) part(r rowRef) (part, uint32) { return pw.slots[r.from.slot()], r.from.row() }
 
-// columns writes everything but the payload bytes.
+// columns writes everything but the payload bytes. Rows are in the order of
+// documents; order lists them by ID, rank is its inverse. IDs are written once, in
+// their order, numbers before UUIDs.
 func (pw *partWriter) columns() {
 	n := len(pw.rows)
 	ids, order := make([]point.ID, n), make([]uint32, n)
@@ -235,7 +244,8 @@ func put[T segment.Number](w *segment.Writer, id uint16, v []T) {
 	_, _ = w.Section(id).Write(segment.Raw(v)) // Finish returns the error
 }
 
-// payloads writes the payload bytes and where each begins.
+// payloads writes the payload bytes and where each begins. It asks for each payload
+// twice, which costs no copy: all of them together may not fit into memory.
 func (pw *partWriter) payloads(ctx context.Context) error {
 	offsets := make([]uint64, 1, len(pw.rows)+1)
 	for _, r := range pw.rows {
@@ -343,6 +353,8 @@ const (
 	secLiveSet                   // roaring bitmap in its portable form
 )
 
+// writeLive writes the set of live documents and the next document number, which
+// can't be told from the live ones: the newest may be dead.
 func writeLive(dir *segment.Dir, live liveSet, next uint64) (segment.FileInfo, error) {
 	w, err := dir.Create("live", liveKind, liveVersion)
 	if err != nil {
@@ -360,6 +372,8 @@ func writeLive(dir *segment.Dir, live liveSet, next uint64) (segment.FileInfo, e
 	return w.Finish()
 }
 
+// readLive reads a live file. It verifies all of it: it is small, and everything
+// that is opened after it relies on its numbers.
 func readLive(dir *segment.Dir, info segment.FileInfo) (liveSet, uint64, error) {
 	r, err := dir.Open(info, liveKind, liveVersion)
 	if err != nil {

@@ -5,7 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// chunkDocs is the number of documents in a chunk of columns.
+// chunkDocs is the number of documents in a chunk of columns: 32 KiB of locations.
+// It is a multiple of 64, so that words of live bits don't straddle chunks.
 const chunkDocs = 1 << 12
 
 // location says where the current row of a document is: slot+1 of the part in
@@ -40,7 +41,8 @@ func (c *columns) chunk(doc uint32) *chunk {
 	return nil
 }
 
-// grow makes room for all documents below n.
+// grow makes room for all documents below n. Chunks never move, so a reader may go
+// on with the one that it has.
 func (c *columns) grow(n uint64) {
 	var chunks []*chunk
 	if p := c.chunks.Load(); p != nil {
@@ -66,7 +68,8 @@ func (c *columns) setLocation(doc uint32, l location) {
 	c.chunk(doc).loc[doc%chunkDocs].Store(uint64(l))
 }
 
-// move sets the location of doc to "to" when it still is from.
+// move sets the location of doc to "to" when it still is from. It fails when the
+// applier has given the document a newer row meanwhile, which then stays.
 func (c *columns) move(doc uint32, from, to location) bool {
 	return c.chunk(doc).loc[doc%chunkDocs].CompareAndSwap(uint64(from), uint64(to))
 }
@@ -88,7 +91,8 @@ func (c *columns) setLive(doc uint32, live bool) {
 	}
 }
 
-// liveWords returns a copy of the live bits of the documents below n.
+// liveWords returns a copy of the live bits of the documents below n. Between two
+// operations it is exact; while one is applied, bits of different moments meet.
 func (c *columns) liveWords(n uint64) liveSet {
 	out := make(liveSet, (n+63)/64)
 	if p := c.chunks.Load(); p != nil {

@@ -44,7 +44,8 @@ func (s *Store) take(g *growing, from point.ID, n int) []Entry {
 	return out
 }
 
-// merge merges cursors, each in ascending order. A document that was written by
+// merge merges cursors, each in ascending order. There are few parts, a logarithmic
+// number, so the least head is found by looking at all. A document that was written by
 // a checkpoint shows up in two parts for a moment, and once in the result.
 func merge(dst []Entry, heads []cursor, n int) []Entry {
 	for end := len(dst) + n; len(dst) < end; {
@@ -72,6 +73,7 @@ type cursor interface {
 	next()
 }
 
+// listCursor walks entries that were live when they were copied.
 type listCursor struct{ entries []Entry }
 
 func (c *listCursor) peek() (Entry, bool) {
@@ -83,6 +85,8 @@ func (c *listCursor) peek() (Entry, bool) {
 
 func (c *listCursor) next() { c.entries = c.entries[1:] }
 
+// sealedCursor walks a sealed part from its i-th ID, and passes over the dead when it
+// comes to them: a part may have many, and a page needs few.
 type sealedCursor struct {
 	s *Store
 	p *sealed

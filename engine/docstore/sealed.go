@@ -51,6 +51,8 @@ type sealed struct {
 	garbage atomic.Int64
 }
 
+// openSealed opens a part and checks its columns, which takes time in proportion to
+// its rows. Payloads are verified block by block when they are read.
 func openSealed(dir *segment.Dir, info segment.FileInfo) (_ *sealed, err error) {
 	r, err := dir.Open(info, partKind, partVersion)
 	if err != nil {
@@ -99,7 +101,8 @@ func column[T segment.Number](r *segment.Reader, id uint16, out *[]T) func() err
 }
 
 // validate checks what later code takes for granted, so that no index runs out
-// of its array whatever the file says.
+// of its array whatever the file says. Checksums don't answer for that: they say that
+// the file is as it was written, not that the writer was right.
 func (p *sealed) validate(meta []uint64) error {
 	n := len(p.docs)
 	bad := func(why string) error {
@@ -154,7 +157,8 @@ func (p *sealed) payload(r uint32) (payload.Object, error) {
 }
 
 // search returns the place in the order of IDs of the first ID ≥ id, and
-// whether it is id.
+// whether it is id. Numbers come before all UUIDs, and those are compared by their
+// halves.
 func (p *sealed) search(id point.ID) (int, bool) {
 	isUUID, hi, lo := id.Parts()
 	if !isUUID {

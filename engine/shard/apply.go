@@ -30,6 +30,8 @@ type applier struct {
 	missing *point.ID // the first one
 }
 
+// do applies one operation to the state. A message tells its operation, except
+// that setting and overwriting payload share one.
 func (a *applier) do(op Op) error {
 	var err error
 	switch m := op.Msg.(type) {
@@ -66,6 +68,7 @@ func (a *applier) do(op Op) error {
 	return err
 }
 
+// miss notes a point that isn't there. The first one is enough for a message.
 func (a *applier) miss(id point.ID) {
 	if a.missing == nil {
 		a.missing = &id
@@ -78,6 +81,7 @@ type pointVectors struct {
 	vectors []named
 }
 
+// check reads the parts of a point in which an operation can be wrong.
 func (a *applier) check(id *pb.PointId, v *pb.Vectors) (p pointVectors, err error) {
 	if p.id, err = point.FromProto(id); err != nil {
 		return p, err
@@ -100,6 +104,10 @@ func (a *applier) condition(f *pb.Filter) (func(doc uint32) bool, error) {
 	return p.Match, nil
 }
 
+// upsert goes over the points twice: first it checks all of them, then it
+// changes. What fails in the second pass is this replica, not the operation; only
+// a shard without free document numbers refuses there, at the same point on every
+// replica.
 func (a *applier) upsert(m *pb.UpsertPoints) error {
 	points, payloads := make([]pointVectors, len(m.GetPoints())), make([]payload.Object, len(m.GetPoints()))
 	for i, p := range m.GetPoints() {
@@ -136,7 +144,8 @@ func (a *applier) upsert(m *pb.UpsertPoints) error {
 	return nil
 }
 
-// insert makes a document with a payload.
+// insert makes a document with a payload. Its vectors come last: only with them
+// can a search find it.
 func (a *applier) insert(id point.ID, o payload.Object) (uint32, error) {
 	doc, err := a.s.docs.Insert(id, a.seq, o)
 	if err != nil {
@@ -149,6 +158,9 @@ func (a *applier) insert(id point.ID, o payload.Object) (uint32, error) {
 }
 
 // replacePayload gives a document another payload and this operation's version.
+// An index gets both payloads, so that a field that hasn't changed costs it nothing.
+// The old one is in memory of the store, which the applier's pin keeps alive after
+// it has been replaced.
 func (a *applier) replacePayload(doc uint32, o payload.Object) {
 	old := a.s.docs.Payload(doc)
 	for _, f := range a.st.fields {
@@ -157,7 +169,8 @@ func (a *applier) replacePayload(doc uint32, o payload.Object) {
 	a.s.docs.Update(doc, a.seq, o)
 }
 
-// replaceVectors makes vectors all that a document has.
+// replaceVectors makes vectors all that a document has. A new document, as most of
+// an upload are, has none to lose.
 func (a *applier) replaceVectors(doc uint32, vectors []named, isNew bool) error {
 	if !isNew {
 		given := make(map[string]bool, len(vectors))
@@ -199,6 +212,8 @@ func (a *applier) setVectors(doc uint32, vectors []named) error {
 	return nil
 }
 
+// deletePoints unmakes documents in the reverse order of their making: once its
+// vectors are gone no search finds a document any more, and its ID goes last.
 func (a *applier) deletePoints(m *pb.DeletePoints) error {
 	docs, err := a.selected(m.GetPoints(), false)
 	if err != nil {
@@ -217,6 +232,8 @@ func (a *applier) deletePoints(m *pb.DeletePoints) error {
 	return nil
 }
 
+// updateVectors replaces single vectors of points. The point gets this operation's
+// version although its payload stays: a version is that of the whole point.
 func (a *applier) updateVectors(m *pb.UpdatePointVectors) error {
 	points := make([]pointVectors, len(m.GetPoints()))
 	for i, p := range m.GetPoints() {
@@ -246,6 +263,8 @@ func (a *applier) updateVectors(m *pb.UpdatePointVectors) error {
 	return nil
 }
 
+// deleteVectors removes vectors by name. All names are known after the check, so
+// one that isn't dense is sparse.
 func (a *applier) deleteVectors(m *pb.DeletePointVectors) error {
 	names := m.GetVectors().GetNames()
 	if err := a.st.schema.CheckNames(names); err != nil {
@@ -268,6 +287,7 @@ func (a *applier) deleteVectors(m *pb.DeletePointVectors) error {
 	return nil
 }
 
+// setPayload merges keys into payloads, at their top or at the path of a key.
 func (a *applier) setPayload(m *pb.SetPayloadPoints) error {
 	o, err := payload.Of(m)
 	if err != nil {
@@ -317,6 +337,9 @@ func (a *applier) clearPayload(m *pb.ClearPayloadPoints) error {
 // changePayload gives each selected document the payload that change makes of
 // its old one. A payload that can't be changed (too deep) stays as it is, and
 // the first such error is the result.
+//
+// The documents are selected before the first one is changed. A change can't bring
+// others into the filter that it was asked for.
 func (a *applier) changePayload(sel *pb.PointsSelector, change func(payload.Object) (payload.Object, error)) error {
 	docs, err := a.selected(sel, true)
 	if err != nil {
@@ -344,6 +367,8 @@ func (a *applier) selected(sel *pb.PointsSelector, need bool) ([]uint32, error) 
 	case *pb.PointsSelector_Points:
 		return a.selectedIDs(x.Points.GetIds(), need)
 	case *pb.PointsSelector_Filter:
+		// Without a caller's context: an operation that is in the log is applied to
+		// its end, whoever has stopped waiting.
 		return a.s.passing(context.Background(), a.st, x.Filter)
 	default:
 		return nil, apierror.New(apierror.BadInput, "No points selected: ids or a filter are required")

@@ -26,6 +26,8 @@ func encodeConfig(st *state) ([]byte, error) {
 	return b, nil
 }
 
+// decodeConfig is the inverse of encodeConfig. The manifest's checksum was right, so
+// bytes that don't parse were damaged before it was made.
 func decodeConfig(b []byte) (*pb.CollectionInfo, error) {
 	var info pb.CollectionInfo
 	if err := proto.Unmarshal(b, &info); err != nil {
@@ -38,7 +40,9 @@ func decodeConfig(b []byte) (*pb.CollectionInfo, error) {
 }
 
 // denseConfig returns what the index of a dense vector name is configured to:
-// the name's own settings over those of the collection.
+// the name's own settings over those of the collection. Settings of the graph are
+// taken one by one, a quantization as a whole. The public API writes 0 both for
+// "off" and for "choose yourself", by the setting: see orNever and orDefault.
 func denseConfig(c *pb.CollectionConfig, p *pb.VectorParams) vectorindex.Config {
 	layers := []*pb.HnswConfigDiff{p.GetHnswConfig(), c.GetHnswConfig()}
 	quant, opt := p.GetQuantizationConfig(), c.GetOptimizerConfig()
@@ -59,6 +63,8 @@ func denseConfig(c *pb.CollectionConfig, p *pb.VectorParams) vectorindex.Config 
 		out.IndexingThresholdKB = orNever(opt.IndexingThreshold)
 		out.VacuumMin = orDefault(opt.VacuumMinVectorNumber)
 	}
+	// Placement has two fields, of which the newer one wins within a layer. So the
+	// first layer that has either decides alone.
 	for _, h := range layers {
 		if h != nil && (h.Memory != nil || h.OnDisk != nil) { //nolint:staticcheck // as above
 			out.HNSWOnDisk = onDisk(h.Memory, h.OnDisk) //nolint:staticcheck // as above
@@ -102,6 +108,7 @@ func onDisk(m *pb.Memory, flag *bool) bool {
 	return flag != nil && *flag
 }
 
+// datatype reads the type of elements; one that isn't given is float32.
 func datatype(d pb.Datatype) vector.Datatype {
 	switch d {
 	case pb.Datatype_Float16:
@@ -113,6 +120,7 @@ func datatype(d pb.Datatype) vector.Datatype {
 	}
 }
 
+// sparseConfig returns what the index of a sparse vector name is configured to.
 func sparseConfig(p *pb.SparseVectorParams) sparse.Config {
 	return sparse.Config{
 		IDF:               p.GetModifier() == pb.Modifier_Idf,
@@ -121,6 +129,9 @@ func sparseConfig(p *pb.SparseVectorParams) sparse.Config {
 	}
 }
 
+// quantizationConfig reads one of the API's four methods; none is the zero value,
+// with which the index chooses its own codes. Compression ratios are powers of two
+// from ×4, the enumeration's 0.
 func quantizationConfig(q *pb.QuantizationConfig) quantization.Config {
 	switch x := q.GetQuantization().(type) {
 	case *pb.QuantizationConfig_Scalar:

@@ -50,6 +50,8 @@ func (s *Shard) ordered(ctx context.Context, st *state, o *pb.OrderBy, r restric
 			return false
 		}
 		if run == nil || v.Compare(value) != 0 {
+			// A run must be seen to its end before it counts: its smallest ID may
+			// come last.
 			if flush(); len(out) >= n {
 				return false
 			}
@@ -68,7 +70,8 @@ func (s *Shard) ordered(ctx context.Context, st *state, o *pb.OrderBy, r restric
 
 func compareEntries(a, b docstore.Entry) int { return a.ID.Compare(b.ID) }
 
-// orderValue is a value as clients see it: dates in microseconds.
+// orderValue is a value as clients see it: dates in microseconds since 1970, as the
+// index keeps them.
 func orderValue(v payloadindex.Value) *pb.OrderValue {
 	if v.Kind == payloadindex.Float {
 		return &pb.OrderValue{Variant: &pb.OrderValue_Float{Float: v.Float}}
@@ -76,7 +79,8 @@ func orderValue(v payloadindex.Value) *pb.OrderValue {
 	return &pb.OrderValue{Variant: &pb.OrderValue_Int{Int: v.Int}}
 }
 
-// startFrom reads the value at which an ordered read begins.
+// startFrom reads the value at which an ordered read begins. A timestamp has
+// nanoseconds, of which the index keeps the microseconds.
 func startFrom(f *pb.StartFrom) (*payloadindex.From, error) {
 	switch x := f.GetValue().(type) {
 	case *pb.StartFrom_Float:
@@ -126,6 +130,8 @@ func (s *Shard) Facet(ctx context.Context, m *pb.FacetCounts) ([]*pb.FacetHit, e
 		value payloadindex.Value
 		n     int
 	}
+	// A field may have as many values as the shard has points. Memory is for the
+	// limit only.
 	best := newSmallest(int(min(limit, 1<<31)), func(a, b count) int {
 		return cmp.Or(cmp.Compare(b.n, a.n), a.value.Compare(b.value))
 	})
@@ -137,7 +143,9 @@ func (s *Shard) Facet(ctx context.Context, m *pb.FacetCounts) ([]*pb.FacetHit, e
 	return out, s.Err()
 }
 
-// facetWithin returns the documents among which to count; nil is all.
+// facetWithin returns the documents among which to count; nil is all. A filter that
+// the indexes can't answer is matched against each document once, here, and not
+// once for every value that the document has.
 func (s *Shard) facetWithin(ctx context.Context, st *state, f *pb.Filter) (*roaring.Bitmap, error) {
 	r, err := s.restrict(ctx, st, f)
 	if err != nil || r.all() || r.docs != nil {

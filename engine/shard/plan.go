@@ -54,6 +54,7 @@ func (s *Shard) restrict(ctx context.Context, st *state, f *pb.Filter) (restrict
 	if err != nil {
 		return restriction{}, err
 	}
+	// Kept only when no operation has begun since the version was read.
 	if key != "" && s.changes.Load() == version {
 		s.filters.put(key, version, docs)
 	}
@@ -95,6 +96,7 @@ func (s *Shard) each(ctx context.Context, r restriction, f func(doc uint32) bool
 		s.docs.EachLive(func(doc uint32) bool { return visit(doc, r.passes(doc)) })
 		return ctx.Err()
 	}
+	// The set may be older than a deletion that has been applied meanwhile.
 	for it := r.docs.Iterator(); it.HasNext(); {
 		if doc := it.Next(); !visit(doc, s.docs.Live(doc)) {
 			break

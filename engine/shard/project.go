@@ -17,7 +17,8 @@ type projection struct {
 	vectors          []string // names, in order
 }
 
-// project reads the selectors of a request. payloadDefault is what a missing
+// project reads the selectors of a request once, before any document is looked at,
+// so that a bad path or name fails at once. payloadDefault is what a missing
 // payload selector means; a missing vector selector means none.
 func (st *state) project(p *pb.WithPayloadSelector, v *pb.WithVectorsSelector, payloadDefault bool) (projection, error) {
 	out := projection{payload: payloadDefault}
@@ -64,8 +65,8 @@ func parsePaths(texts []string) ([]payload.Path, error) {
 	return paths, nil
 }
 
-// payloadOf returns the projected payload of a document in memory of its own,
-// nil when none is asked for.
+// payloadOf returns the projected payload of a document, nil when none is asked
+// for. It is copied: answers live longer than the pin that keeps the store's memory.
 func (s *Shard) payloadOf(p projection, doc uint32) payload.Object {
 	if !p.payload {
 		return nil

@@ -40,6 +40,8 @@ func (s *Shard) Query(ctx context.Context, m *pb.QueryPoints) ([]query.Scored, e
 	if err := s.fill(st, hits, m.GetWithPayload(), m.GetWithVectors()); err != nil {
 		return nil, s.damage(err)
 	}
+	// A payload that couldn't be read on the way was taken for empty, and has put
+	// the shard into quarantine: the hits may be wrong.
 	return hits, s.Err()
 }
 
@@ -56,10 +58,13 @@ func wanted(m *pb.QueryPoints) (int, error) {
 	if err := checkLimit(limit); err != nil {
 		return 0, err
 	}
+	// Each is cut before they are added: the sum of two uint64 could wrap around.
 	const most = 1 << 32 // documents of a shard
 	return int(min(limit, most) + min(m.GetOffset(), most)), nil
 }
 
+// leaf runs a query by its kind. Only the nearest have a score; points in an order
+// have the value by which they are merged with those of other shards.
 func (s *Shard) leaf(ctx context.Context, st *state, m *pb.QueryPoints, r restriction, limit int) ([]query.Scored, error) {
 	switch q := m.GetQuery().GetVariant().(type) {
 	case nil:
@@ -101,6 +106,8 @@ func (s *Shard) nearest(ctx context.Context, st *state, m *pb.QueryPoints, in *p
 	var hits []vector.Hit
 	distance := vector.Dot
 	if v.sparse {
+		// The corpus is what IDF counts documents in, a filter of its own; without one
+		// it is the whole shard.
 		var corpus restriction
 		if corpus, err = s.restrict(ctx, st, m.GetParams().GetIdf().GetCorpus()); err != nil {
 			return nil, err
@@ -117,6 +124,8 @@ func (s *Shard) nearest(ctx context.Context, st *state, m *pb.QueryPoints, in *p
 	}
 	out := make([]query.Scored, 0, len(hits))
 	for _, h := range hits {
+		// The document may have been deleted since the index looked at it. It has its
+		// ID for as long as our pin is held, so the live bit decides.
 		if id, ok := s.docs.ID(h.Doc); ok && s.docs.Live(h.Doc) {
 			out = append(out, query.Scored{ID: id, Score: h.Score, Version: s.docs.Version(h.Doc)})
 		}
@@ -124,6 +133,8 @@ func (s *Shard) nearest(ctx context.Context, st *state, m *pb.QueryPoints, in *p
 	return query.Cut(distance, out, m.ScoreThreshold), nil
 }
 
+// denseQuery reads the parameters of a search. What isn't given is zero, which is
+// the index's default.
 func denseQuery(p *pb.SearchParams, v []float32, limit int, r restriction) vectorindex.Query {
 	q := vectorindex.Query{
 		Vector: v, K: limit, Ef: int(min(p.GetHnswEf(), 1<<31)), Exact: p.GetExact(), IndexedOnly: p.GetIndexedOnly(),
@@ -149,6 +160,8 @@ func (s *Shard) Fill(_ context.Context, hits []query.Scored, p *pb.WithPayloadSe
 	return s.Err()
 }
 
+// fill looks each point up again by its ID: hits may come from an earlier call, and
+// a document number means nothing after its pin.
 func (s *Shard) fill(st *state, hits []query.Scored, p *pb.WithPayloadSelector, v *pb.WithVectorsSelector) error {
 	proj, err := st.project(p, v, false)
 	if err != nil || !proj.payload && len(proj.vectors) == 0 {

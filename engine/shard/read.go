@@ -95,6 +95,8 @@ func (s *Shard) Scroll(ctx context.Context, m *pb.ScrollPoints) (Page, error) {
 	return s.scrollByID(ctx, st, m.GetOffset(), r, limit, proj)
 }
 
+// scrollByID lists points in the order of IDs. It asks for one more than fits, which
+// is where the next page begins; deletions in between can't break the paging.
 func (s *Shard) scrollByID(ctx context.Context, st *state, offset *pb.PointId, r restriction, limit int, proj projection) (Page, error) {
 	var from point.ID
 	if offset != nil {
@@ -206,6 +208,7 @@ func (s *Shard) Count(ctx context.Context, f *pb.Filter, exact bool) (uint64, er
 	if err != nil {
 		return 0, err
 	}
+	// The number of live documents and that of a set are exact as well.
 	if r.all() || r.docs != nil || !exact {
 		return uint64(r.estimate), s.Err()
 	}

@@ -26,12 +26,14 @@ type denseSpace struct {
 	distance vector.Distance
 }
 
+// distances are the API's distances in the engine's words; unknown ones are absent.
 var distances = map[pb.Distance]vector.Distance{
 	pb.Distance_Cosine: vector.Cosine, pb.Distance_Euclid: vector.Euclid,
 	pb.Distance_Dot: vector.Dot, pb.Distance_Manhattan: vector.Manhattan,
 }
 
-// NewSchema reads the vector configuration of a collection.
+// NewSchema reads the vector configuration of a collection. Dense and sparse
+// vectors share one space of names, because points name both in one map.
 func NewSchema(c *pb.CollectionConfig) (*Schema, error) {
 	s := &Schema{dense: map[string]denseSpace{}, sparse: map[string]bool{}}
 	for name, p := range denseParams(c) {
@@ -154,7 +156,9 @@ type named struct {
 	sparse  bool
 }
 
-// resolve checks the vectors of a point and returns them in the order of names.
+// resolve checks the vectors of a point and returns them in the order of names: in
+// that of a map, replicas would write the same rows in different order, and report
+// different errors.
 func (s *Schema) resolve(v *pb.Vectors) ([]named, error) {
 	if one := v.GetVector(); one != nil {
 		n, err := s.resolveOne("", vectorForm(one))
@@ -192,7 +196,8 @@ const (
 	formUnresolved // a document, image or object that nobody has embedded
 )
 
-// vectorForm reads both the current and the deprecated fields.
+// vectorForm reads both the current and the deprecated fields. A vector without
+// anything is a dense one of no elements, which no schema allows.
 func vectorForm(v *pb.Vector) form {
 	switch x := v.GetVector().(type) {
 	case *pb.Vector_Dense:
@@ -229,6 +234,8 @@ func (s *Schema) resolveInput(name string, in *pb.VectorInput) (named, error) {
 	}
 }
 
+// resolveOne checks a vector against its name, the coarse before the fine: the name,
+// the kind, the size, the numbers. The message is about the first that is wrong.
 func (s *Schema) resolveOne(name string, f form) (named, error) {
 	space, isDense := s.dense[name]
 	switch {
@@ -255,7 +262,7 @@ func (s *Schema) resolveOne(name string, f form) (named, error) {
 }
 
 // checkFinite refuses NaN and infinities: nothing can be ranked by them, and
-// JSON can't carry them back.
+// JSON can't carry them back. Both are what has all bits of the exponent set.
 func checkFinite(name string, lists ...[]float32) error {
 	for _, list := range lists {
 		for _, x := range list {

@@ -143,7 +143,8 @@ func Open(ctx context.Context, o Options) (*Shard, error) {
 	o.setDefaults()
 	s := &Shard{
 		o: o, dir: &segment.Dir{FS: o.FS, Path: o.Dir},
-		room:  semaphore.NewWeighted(o.QueueBytes),
+		room: semaphore.NewWeighted(o.QueueBytes),
+		// Every ticket takes at least minWeight of the room, so there are never more.
 		queue: make(chan *Ticket, o.QueueBytes/minWeight+1), calls: make(chan func()),
 		applierDone: make(chan struct{}), closeDone: make(chan struct{}),
 	}
@@ -172,7 +173,9 @@ func isDamage(err error) bool {
 		errors.Is(err, segment.ErrForeign) || errors.Is(err, segment.ErrNewer)
 }
 
-// recover brings the shard to the end of its log.
+// recover brings the shard to the end of its log: what the manifest names is
+// opened, and the operations after it are applied by the same code as the first
+// time, which makes the same documents with the same numbers.
 func (s *Shard) recover(ctx context.Context) error {
 	m, err := s.manifest()
 	if err != nil {
@@ -189,6 +192,8 @@ func (s *Shard) recover(ctx context.Context) error {
 			return fmt.Errorf("replay log: %w", err)
 		}
 	}
+	// The stream knows its end before its records are read. A log that ends
+	// earlier has lost operations that somebody was told are safe.
 	if at := s.applied.Load(); at < last {
 		return fmt.Errorf("replay log: ends at %d before %d: %w", at, last, oplog.ErrCorrupted)
 	}
@@ -205,6 +210,7 @@ func (s *Shard) manifest() (*segment.Manifest, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return m, err
 	}
+	// A bad configuration must fail before it is stored: no start would get past it.
 	if _, err := NewSchema(s.o.Config); err != nil {
 		return nil, err
 	}
@@ -216,6 +222,8 @@ func (s *Shard) manifest() (*segment.Manifest, error) {
 	return m, s.dir.Store(m)
 }
 
+// replay applies the log from a sequence on. Sequences have no gaps, so one that
+// isn't the next is damage, even where every checksum is right.
 func (s *Shard) replay(ctx context.Context, from uint64) error {
 	want := from
 	return s.o.Log.Read(ctx, from, func(r oplog.Record) error {
@@ -253,6 +261,9 @@ func (s *Shard) Err() error {
 var errClosed = apierror.New(apierror.Unavailable, "shard is closed")
 
 // enter begins a use of the components. The returned function ends it.
+//
+// use keeps all of them open, because Close takes it for writing before it closes
+// anything; the pin keeps open what a change of configuration drops meanwhile.
 func (s *Shard) enter() (leave func(), err error) {
 	s.use.RLock()
 	if s.shut {
@@ -297,6 +308,8 @@ func (s *Shard) Close() error {
 		<-s.closeDone
 		return nil
 	}
+	// One after the other: nothing new is queued, the optimizer ends, the queue is
+	// applied to its end, all of it is written, and the last reader leaves.
 	defer close(s.closeDone)
 	s.stop()
 	s.workers.Wait()

@@ -54,7 +54,9 @@ type tended interface {
 	Step(ctx context.Context) (more bool, err error)
 }
 
-// each yields all indexes under their names in the manifest, in order.
+// each yields all indexes under their names in the manifest, in order. The kinds
+// of indexes have no method in common that all callers want: only picks those that
+// have the ones of an interface.
 func (st *state) each() iter.Seq2[string, any] {
 	all := map[string]any{}
 	for name, x := range st.dense {
@@ -116,7 +118,8 @@ func (st *state) payloadSchema(count bool) map[string]*pb.PayloadSchemaInfo {
 
 // openComponents opens what the manifest names: the document store first, because
 // everything else speaks of its documents. A component for which the manifest has
-// no files begins empty.
+// no files begins empty. The state is filled in place although states are
+// immutable: nobody reads the shard yet.
 func (s *Shard) openComponents(m *segment.Manifest) error {
 	info, err := decodeConfig(m.Config)
 	if err != nil {
@@ -140,6 +143,7 @@ func (s *Shard) openComponents(m *segment.Manifest) error {
 	}
 	for name, schema := range info.GetPayloadSchema() {
 		if st.fields[name], err = s.openField(name, schema, m.Files[fieldPrefix+name]); err != nil {
+			// The failed assignment has left an entry without an index.
 			delete(st.fields, name)
 			return err
 		}
@@ -203,6 +207,7 @@ func (s *Shard) openField(name string, schema *pb.PayloadSchemaInfo, files []seg
 	return field{x, schema}, nil
 }
 
+// fieldKinds are the payload types that can be indexed.
 var fieldKinds = map[pb.PayloadSchemaType]payloadindex.Kind{
 	pb.PayloadSchemaType_Keyword: payloadindex.Keyword, pb.PayloadSchemaType_Integer: payloadindex.Integer,
 	pb.PayloadSchemaType_Float: payloadindex.Float, pb.PayloadSchemaType_Geo: payloadindex.Geo,
@@ -210,7 +215,8 @@ var fieldKinds = map[pb.PayloadSchemaType]payloadindex.Kind{
 	pb.PayloadSchemaType_Datetime: payloadindex.Datetime, pb.PayloadSchemaType_Uuid: payloadindex.UUID,
 }
 
-// analyzer makes the tokenizer of a text index.
+// analyzer makes the tokenizer of a text index. Texts are lowercased unless the
+// request says no in so many words, and cut into words unless it names another way.
 func analyzer(p *pb.TextIndexParams) (*text.Analyzer, error) {
 	o := text.Options{
 		KeepCase: p != nil && p.Lowercase != nil && !p.GetLowercase(), ASCIIFolding: p.GetAsciiFolding(),
@@ -244,7 +250,8 @@ func analyzer(p *pb.TextIndexParams) (*text.Analyzer, error) {
 	return text.New(o)
 }
 
-// schemaOf reads the request for a payload index.
+// schemaOf reads the request for a payload index. Its type may be given by a
+// number, by the type of its parameters or by both, which then must agree.
 func schemaOf(m *pb.CreateFieldIndexCollection) (*pb.PayloadSchemaInfo, error) {
 	out := &pb.PayloadSchemaInfo{Params: m.GetFieldIndexParams()}
 	switch m.GetFieldIndexParams().GetIndexParams().(type) {
@@ -318,10 +325,13 @@ func (s *Shard) createIndex(st *state, m *pb.CreateFieldIndexCollection) error {
 		f.index.Update(doc, nil, s.docs.Payload(doc))
 		return true
 	})
+	// A payload that couldn't be read looked like an empty one, and has put the
+	// shard into quarantine: the index is wrong.
 	if err := s.Err(); err != nil {
 		return errors.Join(err, f.index.Close())
 	}
 	s.deleteIndex(st, name)
+	// Not st: the line above may have stored another one.
 	next := *s.state.Load()
 	next.fields = maps.Clone(next.fields)
 	next.fields[name] = f
@@ -329,7 +339,8 @@ func (s *Shard) createIndex(st *state, m *pb.CreateFieldIndexCollection) error {
 	return nil
 }
 
-// deleteIndex drops the index of a field, if there is one.
+// deleteIndex drops the index of a field, if there is one. It is closed when the
+// reads that may be using it have ended; later ones don't see it.
 func (s *Shard) deleteIndex(st *state, name string) {
 	old, ok := st.fields[name]
 	if !ok {
@@ -344,6 +355,8 @@ func (s *Shard) deleteIndex(st *state, name string) {
 
 // setConfig replaces the configuration: vector names that it doesn't have any
 // more are dropped, new ones begin empty, others are told their new settings.
+// What rows look like can't be changed, because rows are never written anew. That
+// is checked before anything is opened, so a refusal changes nothing.
 func (s *Shard) setConfig(st *state, c *pb.CollectionConfig) error {
 	schema, err := NewSchema(c)
 	if err != nil {
@@ -380,7 +393,8 @@ func (s *Shard) setConfig(st *state, c *pb.CollectionConfig) error {
 	return nil
 }
 
-// retireVectors closes the indexes that next doesn't have any more.
+// retireVectors closes the indexes that next doesn't have any more, as soon as
+// nobody can be reading them. Their files die with the next checkpoint.
 func (s *Shard) retireVectors(st, next *state) {
 	for name, x := range st.dense {
 		if next.dense[name] == nil {

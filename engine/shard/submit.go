@@ -16,11 +16,11 @@ const minWeight = 16 << 10
 // Ticket follows one submitted operation.
 type Ticket struct {
 	seq    uint64
-	op     Op
-	weight int64
-	log    *oplog.Ticket
-	done   chan struct{}
-	err    error // the operation's own; read after done is closed
+	op     Op            // emptied when it has been applied
+	weight int64         // bytes of the queue that it takes
+	log    *oplog.Ticket // follows it to the disk
+	done   chan struct{} // closed when it has been applied
+	err    error         // the operation's own; read after done is closed
 }
 
 // Seq returns the operation's position in the shard's log.
@@ -65,6 +65,7 @@ func (s *Shard) Submit(ctx context.Context, op Op) (*Ticket, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Not more than the queue: a larger operation would wait for ever. It goes alone.
 	t := &Ticket{op: op, done: make(chan struct{}), weight: min(max(int64(len(data)), minWeight), s.o.QueueBytes)}
 	if err := s.room.Acquire(ctx, t.weight); err != nil {
 		return nil, err
@@ -84,6 +85,7 @@ func (s *Shard) enqueue(t *Ticket, data []byte) error {
 	if s.closed {
 		return errClosed
 	}
+	// An append that is refused leaves the sequence to the next operation.
 	t.seq = s.nextSeq
 	t.log = s.o.Log.Append(s.o.Epoch, t.seq, data)
 	if err := t.log.Err(); err != nil {
@@ -108,6 +110,7 @@ func (s *Shard) applyLoop() {
 			if t.err = s.Err(); t.err == nil {
 				t.err = s.apply(t.seq, t.op)
 			}
+			// A checkpoint waits for it, so that files are never ahead of the log.
 			s.lastLog = t.log
 			t.op = Op{} // whoever keeps the ticket needn't keep the points
 			s.queued.Add(-1)
@@ -120,7 +123,9 @@ func (s *Shard) applyLoop() {
 	}
 }
 
-// between runs f while no operation is being applied.
+// between runs f while no operation is being applied: in the applier, or here when
+// that has ended. Once it has begun it is waited for, whatever ctx says: the caller
+// reads what f has collected.
 func (s *Shard) between(ctx context.Context, f func()) error {
 	done := make(chan struct{})
 	select {
@@ -153,6 +158,7 @@ func (s *Shard) apply(seq uint64, op Op) (err error) {
 			s.applied.Store(seq)
 		}
 	}()
+	// Odd from here on: sets of documents made now may be those of no state at all.
 	s.changes.Add(1)
 	defer s.changes.Add(1)
 	defer s.docs.Pin().Release()
