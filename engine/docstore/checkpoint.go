@@ -28,12 +28,12 @@ type checkpoint struct {
 	next uint64
 
 	// What Write has made.
-	frozen   []*growing         // the parts in memory that it has written
-	merged   []*sealed          // the parts in files that it has written again
-	written  *sealed            // nil when there was nothing to write
-	from     []location         // of each of its rows: where the row was before
-	liveFile segment.FileInfo   // the documents that were live at the freeze
-	newFiles []segment.FileInfo // to be discarded by Abort
+	frozen   []*growing       // the parts in memory that it has written
+	merged   []*sealed        // the parts in files that it has written again
+	written  *sealed          // nil when there was nothing to write
+	from     []location       // of each of its rows: where the row was before
+	liveFile segment.FileInfo // the documents that were live at the freeze
+	files    segment.Batch
 }
 
 // Freeze switches to an empty growing part. The applier calls it between two
@@ -61,6 +61,7 @@ type rowRef struct {
 // first in the list of files: load depends on it.
 func (c *checkpoint) Write(ctx context.Context, dir *segment.Dir) ([]segment.FileInfo, error) {
 	defer c.s.Pin().Release()
+	c.files.Dir = dir
 	ps := c.s.parts.Load()
 	c.frozen = slices.Clone(ps.frozen)
 	rows := c.frozenRows(ps)
@@ -68,15 +69,14 @@ func (c *checkpoint) Write(ctx context.Context, dir *segment.Dir) ([]segment.Fil
 	rows = c.addSealed(ps, rows)
 
 	if len(rows) > 0 {
-		if err := c.writePart(ctx, dir, ps, rows); err != nil {
+		if err := c.writePart(ctx, ps, rows); err != nil {
 			return nil, fmt.Errorf("write document part: %w", err)
 		}
 	}
 	var err error
-	if c.liveFile, err = writeLive(dir, c.live, c.next); err != nil {
+	if c.liveFile, err = writeLive(&c.files, c.live, c.next); err != nil {
 		return nil, fmt.Errorf("write live documents: %w", err)
 	}
-	c.newFiles = append(c.newFiles, c.liveFile)
 	files := []segment.FileInfo{c.liveFile}
 	for _, p := range ps.sealed {
 		if !slices.Contains(c.merged, p) {
@@ -174,23 +174,16 @@ func (c *checkpoint) newestSealed(ps *parts, doc uint32, here location) location
 
 // writePart writes rows as a new part and opens it. Opening validates it, so a part
 // that couldn't be read back never gets into a manifest.
-func (c *checkpoint) writePart(ctx context.Context, dir *segment.Dir, ps *parts, rows []rowRef) error {
-	w, err := dir.Create("docs", partKind, partVersion)
+func (c *checkpoint) writePart(ctx context.Context, ps *parts, rows []rowRef) error {
+	info, err := c.files.Write("docs", partKind, partVersion, func(w *segment.Writer) error {
+		pw := partWriter{w: w, rows: rows, slots: ps.slots}
+		pw.columns()
+		return pw.payloads(ctx)
+	})
 	if err != nil {
 		return err
 	}
-	defer w.Abort()
-	pw := partWriter{w: w, rows: rows, slots: ps.slots}
-	pw.columns()
-	if err := pw.payloads(ctx); err != nil {
-		return err
-	}
-	info, err := w.Finish()
-	if err != nil {
-		return err
-	}
-	c.newFiles = append(c.newFiles, info)
-	if c.written, err = openSealed(dir, info); err != nil {
+	if c.written, err = openSealed(c.files.Dir, info); err != nil {
 		return err
 	}
 	c.from = make([]location, len(rows))
@@ -344,7 +337,7 @@ func (c *checkpoint) Abort() {
 	if c.written != nil {
 		c.written.close()
 	}
-	_ = c.s.dir.Discard(c.newFiles...)
+	c.files.Discard()
 }
 
 // The sections of a live file.
@@ -355,21 +348,18 @@ const (
 
 // writeLive writes the set of live documents and the next document number, which
 // can't be told from the live ones: the newest may be dead.
-func writeLive(dir *segment.Dir, live liveSet, next uint64) (segment.FileInfo, error) {
-	w, err := dir.Create("live", liveKind, liveVersion)
-	if err != nil {
-		return segment.FileInfo{}, err
-	}
-	defer w.Abort()
-	put(w, secNext, []uint64{next})
+func writeLive(b *segment.Batch, live liveSet, next uint64) (segment.FileInfo, error) {
 	bm := roaring.FromDense(live, false)
 	bm.RunOptimize()
 	var buf bytes.Buffer
 	if _, err := bm.WriteTo(&buf); err != nil {
 		return segment.FileInfo{}, err
 	}
-	_, _ = w.Section(secLiveSet).Write(buf.Bytes())
-	return w.Finish()
+	return b.Write("live", liveKind, liveVersion, func(w *segment.Writer) error {
+		put(w, secNext, []uint64{next})
+		put(w, secLiveSet, buf.Bytes())
+		return nil
+	})
 }
 
 // readLive reads a live file. It verifies all of it: it is small, and everything

@@ -29,16 +29,16 @@ type checkpoint struct {
 	layers     []layer
 	generation uint64
 
-	dir     *segment.Dir
-	kept    int    // layers that stay as the files they are
-	written *image // replaces the others; nil when there are none
+	files   segment.Batch // that of written
+	kept    int           // layers that stay as the files they are
+	written *image        // replaces the others; nil when there are none
 }
 
 // Write merges what is only in memory, and files that aren't much larger than
 // it, into one new file: each entry is written again about log N times in its
 // life, and the number of files stays logarithmic too.
 func (c *checkpoint) Write(ctx context.Context, dir *segment.Dir) ([]segment.FileInfo, error) {
-	c.dir = dir
+	c.files.Dir = dir
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -78,12 +78,12 @@ func fileOf(l layer) *image {
 func (c *checkpoint) writeMerged(ctx context.Context) error {
 	m := c.ix.merge(c.layers[c.kept:], c.kept == 0)
 	m.generation = c.generation
-	info, err := m.write(ctx, c.dir, c.ix.cfg.Kind)
+	info, err := m.write(ctx, &c.files, c.ix.cfg.Kind)
 	if err != nil {
-		return err
+		return fmt.Errorf("write payload index: %w", err)
 	}
 	// From now on the file is read, not the memory it was written from.
-	if c.written, err = openImage(c.dir, info, c.ix.cfg.Kind); err != nil {
+	if c.written, err = openImage(c.files.Dir, info, c.ix.cfg.Kind); err != nil {
 		return err
 	}
 	return nil
@@ -114,8 +114,7 @@ func (c *checkpoint) Abort() {
 	c.ix.frozen = 0
 	c.ix.mutate.Unlock()
 	if c.written != nil {
-		// The manifest's clean-up removes what this can't.
-		_ = c.written.file.Close()
-		_ = c.dir.Discard(c.written.info)
+		_ = c.written.file.Close() // it was only read
 	}
+	c.files.Discard()
 }

@@ -41,27 +41,20 @@ const headerSize = 16
 // errMalformed is the reason for which an image with right checksums is refused.
 var errMalformed = errors.New("malformed payload index")
 
-// write writes the image to a new file of dir.
-func (m *image) write(ctx context.Context, dir *segment.Dir, kind Kind) (segment.FileInfo, error) {
-	w, err := dir.Create("payloadindex", fileKind, fileVersion)
-	if err != nil {
-		return segment.FileInfo{}, fmt.Errorf("create payload index: %w", err)
-	}
-	defer w.Abort()
+// write writes the image to a new file.
+func (m *image) write(ctx context.Context, b *segment.Batch, kind Kind) (segment.FileInfo, error) {
 	sections := sectionsOf(m, kind)
-	for id := sectionHeader; id <= sectionSets; id++ {
-		if err := ctx.Err(); err != nil {
-			return segment.FileInfo{}, err
+	return b.Write("payloadindex", fileKind, fileVersion, func(w *segment.Writer) error {
+		for id := sectionHeader; id <= sectionSets; id++ {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if _, err := w.Section(id).Write(sections[id]); err != nil {
+				return err
+			}
 		}
-		if _, err := w.Section(id).Write(sections[id]); err != nil {
-			return segment.FileInfo{}, fmt.Errorf("write payload index: %w", err)
-		}
-	}
-	info, err := w.Finish()
-	if err != nil {
-		return segment.FileInfo{}, fmt.Errorf("finish payload index: %w", err)
-	}
-	return info, nil
+		return nil
+	})
 }
 
 // sectionsOf returns the sections of the image's file. They share its memory.

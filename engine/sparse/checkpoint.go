@@ -17,9 +17,8 @@ type checkpoint struct {
 	growing []*growing // those that were not
 
 	// Belongs to build from here on.
-	dir     *segment.Dir
-	written []segment.FileInfo // made by this checkpoint
-	sealed  []*part            // of growing, without the empty ones
+	written segment.Batch
+	sealed  []*part // of growing, without the empty ones
 }
 
 var _ segment.Checkpointer = (*Index)(nil)
@@ -49,7 +48,7 @@ func (c *checkpoint) Write(ctx context.Context, dir *segment.Dir) ([]segment.Fil
 		return nil, err
 	}
 	defer c.ix.unlockBuild()
-	c.dir = dir
+	c.written.Dir = dir
 	if err := c.seal(); err != nil {
 		return nil, fmt.Errorf("seal sparse part: %w", err)
 	}
@@ -63,20 +62,18 @@ func (c *checkpoint) Write(ctx context.Context, dir *segment.Dir) ([]segment.Fil
 			return nil, err
 		}
 		if p.file == (segment.FileInfo{}) {
-			info, err := writePart(dir, p, c.ix.yield)
+			info, err := writePart(&c.written, p, c.ix.yield)
 			if err != nil {
 				return nil, fmt.Errorf("write sparse part: %w", err)
 			}
 			p.file, p.fileIsNew = info, true
-			c.written = append(c.written, info)
 		}
 		files = append(files, p.file)
 	}
-	state, err := writeState(dir, parts, c.version)
+	state, err := writeState(&c.written, parts, c.version)
 	if err != nil {
 		return nil, fmt.Errorf("write sparse state: %w", err)
 	}
-	c.written = append(c.written, state)
 	files[0] = state
 	return files, nil
 }
@@ -116,7 +113,7 @@ func (c *checkpoint) Commit() error {
 			continue
 		}
 		p.fileIsNew = false
-		mapped, err := openPart(c.dir, p.file)
+		mapped, err := openPart(c.written.Dir, p.file)
 		if err != nil {
 			failed = fmt.Errorf("open sparse part: %w", err)
 			continue // what is in memory stays in use
@@ -161,10 +158,7 @@ func (c *checkpoint) Abort() {
 			p.file, p.fileIsNew = segment.FileInfo{}, false
 		}
 	}
-	if len(c.written) > 0 {
-		// Files that can't be removed now are removed when the shard is next opened.
-		_ = c.dir.Discard(c.written...)
-	}
+	c.written.Discard()
 	ix.mu.Lock()
 	defer ix.mu.Unlock()
 	c.end()

@@ -50,12 +50,7 @@ const metaLen = 8 * 4
 const flagHalf = 1
 
 // writePart writes a part in memory.
-func writePart(dir *segment.Dir, p *part, yield func()) (segment.FileInfo, error) {
-	w, err := dir.Create("sparse", kindPart, version1)
-	if err != nil {
-		return segment.FileInfo{}, err
-	}
-	defer w.Abort()
+func writePart(b *segment.Batch, p *part, yield func()) (segment.FileInfo, error) {
 	meta := make([]byte, metaLen)
 	flags := 0
 	if p.half() {
@@ -85,12 +80,14 @@ func writePart(dir *segment.Dir, p *part, yield func()) (segment.FileInfo, error
 		{secWeights, segment.Raw(p.weights)},
 		{secHalves, segment.Raw(p.halves)},
 	}
-	for _, s := range sections {
-		if err := writeChunks(w.Section(s.id), s.data, yield); err != nil {
-			return segment.FileInfo{}, err
+	return b.Write("sparse", kindPart, version1, func(w *segment.Writer) error {
+		for _, s := range sections {
+			if err := writeChunks(w.Section(s.id), s.data, yield); err != nil {
+				return err
+			}
 		}
-	}
-	return w.Finish()
+		return nil
+	})
 }
 
 // writeChunks writes data with pauses.
@@ -108,12 +105,7 @@ func writeChunks(w io.Writer, data []byte, yield func()) error {
 }
 
 // writeState writes which rows of the parts were dead in a version.
-func writeState(dir *segment.Dir, parts []*part, version uint64) (segment.FileInfo, error) {
-	w, err := dir.Create("sparse-dead", kindState, version1)
-	if err != nil {
-		return segment.FileInfo{}, err
-	}
-	defer w.Abort()
+func writeState(b *segment.Batch, parts []*part, version uint64) (segment.FileInfo, error) {
 	counts := make([]uint32, len(parts))
 	var dead []uint16
 	for i, p := range parts {
@@ -125,13 +117,13 @@ func writeState(dir *segment.Dir, parts []*part, version uint64) (segment.FileIn
 		}
 		counts[i] = uint32(len(dead) - before)
 	}
-	if _, err := w.Section(secCounts).Write(segment.Raw(counts)); err != nil {
-		return segment.FileInfo{}, err
-	}
-	if _, err := w.Section(secDead).Write(segment.Raw(dead)); err != nil {
-		return segment.FileInfo{}, err
-	}
-	return w.Finish()
+	return b.Write("sparse-dead", kindState, version1, func(w *segment.Writer) error {
+		if _, err := w.Section(secCounts).Write(segment.Raw(counts)); err != nil {
+			return err
+		}
+		_, err := w.Section(secDead).Write(segment.Raw(dead))
+		return err
+	})
 }
 
 // openFiles opens the files of a checkpoint.

@@ -24,9 +24,9 @@ func FuzzPart(f *testing.F) {
 		fsys := fsx.NewMem()
 		require.NoError(t, fsys.MkdirAll("/shard"))
 		dir := &segment.Dir{FS: fsys, Path: "/shard"}
-		info, err := writePart(dir, damaged(t, p, id, at, value, cut), func() {})
+		info, err := writePart(&segment.Batch{Dir: dir}, damaged(t, p, id, at, value, cut), func() {})
 		require.NoError(t, err)
-		state, err := writeState(dir, []*part{p}, 1)
+		state, err := writeState(&segment.Batch{Dir: dir}, []*part{p}, 1)
 		require.NoError(t, err)
 		ix, err := Open(Options{Dir: dir, Files: []segment.FileInfo{state, info}, Config: Config{IDF: true}})
 		if err != nil {
