@@ -28,6 +28,9 @@ func (b *Batch) Write(prefix string, kind Kind, version uint16, fill func(w *Wri
 	return info, nil
 }
 
+// Len returns the number of files.
+func (b *Batch) Len() int { return len(b.files) }
+
 // Discard removes the files, because no manifest will name them. What can't be
 // removed now is an orphan, which Load removes when the shard is next opened. The
 // zero Batch has nothing to remove.

@@ -33,6 +33,7 @@ func TestBatch(t *testing.T) {
 	b = segment.Batch{Dir: d}
 	before := names()
 
+	require.Zero(t, b.Len())
 	first, err := b.Write("first", "test", 3, fill)
 	require.NoError(t, err)
 	r, err := d.Open(first, "test", 3)
@@ -49,9 +50,11 @@ func TestBatch(t *testing.T) {
 	require.ErrorIs(t, err, unwilling)
 	require.Len(t, names(), len(before)+1, "a file that couldn't be filled is gone, the one before stays")
 
+	require.Equal(t, 1, b.Len())
 	b.Discard()
 	require.Equal(t, before, names(), "only what the manifest names is left")
 	_, err = d.Open(first, "test", 3)
 	require.ErrorIs(t, err, segment.ErrCorrupted)
+	require.Zero(t, b.Len())
 	b.Discard() // once more does nothing
 }

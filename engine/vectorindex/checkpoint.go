@@ -55,7 +55,7 @@ type checkpoint struct {
 	rows  int
 	dead  []uint64
 	saved savedFiles
-	fresh []segment.FileInfo // written by this checkpoint
+	fresh segment.Batch
 	done  bool
 }
 
@@ -79,24 +79,25 @@ func (c *checkpoint) Write(ctx context.Context, dir *segment.Dir) ([]segment.Fil
 	if c.done {
 		return nil, ErrClosed
 	}
+	c.fresh.Dir = dir
 	prev := c.ix.files
 	if prev.gen != c.v.gen {
 		prev = savedFiles{} // a vacuum made new rows: nothing of before is of use
 	}
 	c.saved = savedFiles{gen: c.v.gen, total: c.rows, dead: c.dead}
-	if err := c.writeRows(ctx, dir, &prev); err != nil {
+	if err := c.writeRows(ctx, &prev); err != nil {
 		return nil, fmt.Errorf("write rows: %w", err)
 	}
-	now, err := c.writeIndex(ctx, dir, &prev)
+	now, err := c.writeIndex(ctx, &prev)
 	if err != nil {
 		return nil, fmt.Errorf("write index: %w", err)
 	}
 	defer now.release()
-	if len(c.fresh) == 0 && prev.gen != nil && prev.total == c.rows && slices.Equal(prev.dead, c.dead) {
+	if c.fresh.Len() == 0 && prev.gen != nil && prev.total == c.rows && slices.Equal(prev.dead, c.dead) {
 		c.saved.meta = prev.meta
 		return c.saved.list(), nil
 	}
-	if c.saved.meta, err = c.create(dir, kindMeta, func(w *segment.Writer) error {
+	if c.saved.meta, err = c.create(kindMeta, func(w *segment.Writer) error {
 		return writeMeta(w, c.ix.format, &c.saved, now)
 	}); err != nil {
 		return nil, fmt.Errorf("write meta: %w", err)
@@ -105,21 +106,8 @@ func (c *checkpoint) Write(ctx context.Context, dir *segment.Dir) ([]segment.Fil
 }
 
 // create writes one file.
-func (c *checkpoint) create(dir *segment.Dir, kind segment.Kind, fill func(w *segment.Writer) error) (segment.FileInfo, error) {
-	w, err := dir.Create(string(kind), kind, formatVersion)
-	if err != nil {
-		return segment.FileInfo{}, err
-	}
-	defer w.Abort()
-	if err := fill(w); err != nil {
-		return segment.FileInfo{}, err
-	}
-	info, err := w.Finish()
-	if err != nil {
-		return segment.FileInfo{}, err
-	}
-	c.fresh = append(c.fresh, info)
-	return info, nil
+func (c *checkpoint) create(kind segment.Kind, fill func(w *segment.Writer) error) (segment.FileInfo, error) {
+	return c.fresh.Write(string(kind), kind, formatVersion, fill)
 }
 
 // eachChunk calls visit for each chunk of the first n rows.
@@ -134,7 +122,7 @@ func (f *format) eachChunk(n int, visit func(i, from, to int) error) error {
 }
 
 // writeRows writes the chunks of rows that have no file yet.
-func (c *checkpoint) writeRows(ctx context.Context, dir *segment.Dir, prev *savedFiles) error {
+func (c *checkpoint) writeRows(ctx context.Context, prev *savedFiles) error {
 	f := c.ix.format
 	return f.eachChunk(c.rows, func(i, from, to int) error {
 		n := to - from
@@ -146,7 +134,7 @@ func (c *checkpoint) writeRows(ctx context.Context, dir *segment.Dir, prev *save
 			return err
 		}
 		chunk := c.v.chunks[i]
-		info, err := c.create(dir, kindRows, func(w *segment.Writer) error {
+		info, err := c.create(kindRows, func(w *segment.Writer) error {
 			data := unsafe.Slice((*byte)(chunk.base), n*f.stride)
 			if err := c.put(w, sectionRows, data); err != nil {
 				return err
@@ -175,21 +163,21 @@ func (c *checkpoint) put(w *segment.Writer, id uint16, data []byte) error {
 
 // writeIndex writes codes and graph while Step waits, and returns the view that
 // they are of.
-func (c *checkpoint) writeIndex(ctx context.Context, dir *segment.Dir, prev *savedFiles) (*view, error) {
+func (c *checkpoint) writeIndex(ctx context.Context, prev *savedFiles) (*view, error) {
 	c.ix.stepMu.Lock()
 	defer c.ix.stepMu.Unlock()
 	v := c.ix.acquire()
 	if v == nil {
 		return nil, ErrClosed
 	}
-	if err := errors.Join(c.writeCodes(ctx, dir, prev, v), c.writeGraph(dir, prev, v)); err != nil {
+	if err := errors.Join(c.writeCodes(ctx, prev, v), c.writeGraph(prev, v)); err != nil {
 		v.release()
 		return nil, err
 	}
 	return v, nil
 }
 
-func (c *checkpoint) writeCodes(ctx context.Context, dir *segment.Dir, prev *savedFiles, v *view) error {
+func (c *checkpoint) writeCodes(ctx context.Context, prev *savedFiles, v *view) error {
 	if v.codes == nil {
 		return nil
 	}
@@ -206,7 +194,7 @@ func (c *checkpoint) writeCodes(ctx context.Context, dir *segment.Dir, prev *sav
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		info, err := c.create(dir, kindCodes, func(w *segment.Writer) error {
+		info, err := c.create(kindCodes, func(w *segment.Writer) error {
 			codes, factors := v.codes.slice(from, to)
 			if err := c.put(w, sectionCodes, codes); err != nil {
 				return err
@@ -224,7 +212,7 @@ const graphGrowth = 10
 
 // writeGraph writes the graph when it has grown enough, or when it is complete
 // and to be searched in its file.
-func (c *checkpoint) writeGraph(dir *segment.Dir, prev *savedFiles, v *view) error {
+func (c *checkpoint) writeGraph(prev *savedFiles, v *view) error {
 	if v.graph == nil || v.graphRows() == 0 {
 		return nil
 	}
@@ -237,7 +225,7 @@ func (c *checkpoint) writeGraph(dir *segment.Dir, prev *savedFiles, v *view) err
 			return nil
 		}
 	}
-	info, err := c.create(dir, hnsw.Kind, func(w *segment.Writer) error { return v.graph.g.Write(w, n) })
+	info, err := c.create(hnsw.Kind, func(w *segment.Writer) error { return v.graph.g.Write(w, n) })
 	c.saved.graph, c.saved.graphID = savedRows{info, n}, v.graph.id
 	return err
 }
@@ -317,6 +305,5 @@ func (c *checkpoint) Abort() {
 		return
 	}
 	c.end()
-	// Files that can't be removed now are removed at the next start.
-	ignoreError(c.ix.opts.Dir.Discard(c.fresh...))
+	c.fresh.Discard()
 }
