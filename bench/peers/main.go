@@ -136,11 +136,16 @@ func (o options) contestants(ctx context.Context, dir string, set dataset.Set) (
 	return list, nil
 }
 
+// buildAll builds one library after the other, ours first.
 func buildAll(ctx context.Context, o options, contestants []contestant, out io.Writer) ([]*result, error) {
 	results := make([]*result, len(contestants))
 	for i, c := range contestants {
-		built, err := c.build(ctx, o)
-		if err != nil {
+		profile := ""
+		if i == 0 {
+			profile = o.buildProfile
+		}
+		var built cost
+		if err := profiled(profile, func() (err error) { built, err = c.build(ctx, o); return err }); err != nil {
 			return nil, fmt.Errorf("build %s: %w", c.name(), err)
 		}
 		results[i] = &result{Name: c.name(), Version: c.version(), Build: built}
@@ -172,8 +177,8 @@ func searchAll(ctx context.Context, o options, set dataset.Set, contestants []co
 	return nil
 }
 
-// profiled does something and writes the profile of this process, which is that
-// of our searches, to a file; "" means none.
+// profiled does something and writes the profile of this process, in which ours
+// alone works, to a file; "" means none.
 func profiled(name string, do func() error) (err error) {
 	if name == "" {
 		return do()

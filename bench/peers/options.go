@@ -23,7 +23,9 @@ type options struct {
 	libraries           []string
 	python, script      string
 	cache               string
-	cpuProfile, json    string
+	json                string
+	cpuProfile          string
+	buildProfile        string
 	heavyTail           float64
 	duplicates          int
 	seed                uint64
@@ -50,6 +52,7 @@ func parse(args []string, errs io.Writer) (options, error) {
 	f.StringVar(&o.script, "script", "bench/peers/peer.py", "the script that runs a library")
 	f.StringVar(&o.cache, "cache", "", "keep the peers' indexes in this `directory` for the next run")
 	f.StringVar(&o.cpuProfile, "cpuprofile", "", "write a profile of our searches to this `file`")
+	f.StringVar(&o.buildProfile, "buildprofile", "", "write a profile of our build to this `file`")
 	f.StringVar(&o.json, "json", "", "write all that was measured to this `file`")
 	f.Float64Var(&o.heavyTail, "tail", 0, "sigma of log-normal norms, of generated rows")
 	f.IntVar(&o.duplicates, "duplicates", 0, "identical rows, of generated ones")

@@ -223,9 +223,10 @@ func peerArgs(t *testing.T, more ...string) []string {
 
 func TestRun(t *testing.T) {
 	dir := t.TempDir()
-	jsonName, profile := filepath.Join(dir, "out.json"), filepath.Join(dir, "cpu.prof")
+	jsonName := filepath.Join(dir, "out.json")
+	profiles := []string{filepath.Join(dir, "cpu.prof"), filepath.Join(dir, "build.prof")}
 	var out strings.Builder
-	args := peerArgs(t, "-json", jsonName, "-cpuprofile", profile, "-cache", filepath.Join(dir, "cache"))
+	args := peerArgs(t, "-json", jsonName, "-cpuprofile", profiles[0], "-buildprofile", profiles[1], "-cache", filepath.Join(dir, "cache"))
 	require.NoError(t, run(t.Context(), args, &out))
 	require.Contains(t, out.String(), "generated 400×16: 400 rows × 16, 20 queries, l2, recall@4")
 	require.Regexp(t, `built hnswlib +4\.0 CPU-s +2\.0 s  \(by an earlier run\)`, out.String())
@@ -246,9 +247,11 @@ func TestRun(t *testing.T) {
 	require.Equal(t, "1.2.3", theirs.Version)
 	require.Equal(t, point{setting{Ef: 16}, theirs.Points[1].Recall, []float64{80, 80}, []float64{40, 40}}, theirs.Points[1])
 	require.Less(t, theirs.Points[1].Recall, 0.5)
-	written, err := os.Stat(profile)
-	require.NoError(t, err)
-	require.Positive(t, written.Size())
+	for _, profile := range profiles {
+		written, err := os.Stat(profile)
+		require.NoError(t, err)
+		require.Positive(t, written.Size())
+	}
 }
 
 func TestRunOnAFile(t *testing.T) {
