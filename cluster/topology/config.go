@@ -8,6 +8,7 @@ import (
 
 	pb "github.com/qdrant/go-client/qdrant"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/sextantdb/sextant/internal/apierror"
 )
@@ -17,6 +18,7 @@ const (
 	maxDimension       = 65536
 	maxCollectionName  = 255
 	maxVectorName      = 200
+	maxShards          = 1024 // a request must not make a node open more files than it has
 	minEfConstruct     = 4
 	minVacuumVectors   = 100
 	forbiddenNameChars = "<>:\"/\\|?*\x00\x1f"
@@ -90,6 +92,9 @@ func NewConfig(req *pb.CreateCollection, d Defaults) (*pb.CollectionConfig, erro
 
 	var v faults
 	v.zero("shard_number", req.ShardNumber)
+	if n := c.GetParams().GetShardNumber(); n > maxShards {
+		v.add("shard_number", "value %d invalid, must be from 1 to %d", n, maxShards)
+	}
 	v.zero("replication_factor", req.ReplicationFactor)
 	v.zero("write_consistency_factor", req.WriteConsistencyFactor)
 	if err := v.config(c); err != nil {
@@ -215,6 +220,7 @@ func (v *faults) err() error {
 }
 
 func (v *faults) config(c *pb.CollectionConfig) error {
+	v.enums("", c.ProtoReflect())
 	v.hnsw("hnsw_config", c.GetHnswConfig())
 	v.quantization("quantization_config", c.GetQuantizationConfig())
 	o := c.GetOptimizerConfig()
@@ -241,6 +247,26 @@ func (v *faults) config(c *pb.CollectionConfig) error {
 	}
 	v.vectors(p)
 	return v.err()
+}
+
+// enums refuses numbers that no name belongs to, which the binary protocol
+// lets through, wherever they are in m. Free-form metadata has no enumerations.
+func (v *faults) enums(path string, m protoreflect.Message) {
+	for fd, value := range m.Range {
+		field := strings.TrimPrefix(path+"."+string(fd.Name()), ".")
+		switch {
+		case fd.Kind() == protoreflect.EnumKind:
+			if n := value.Enum(); fd.Enum().Values().ByNumber(n) == nil {
+				v.add(field, "unknown value %d", n)
+			}
+		case fd.IsMap() && fd.MapValue().Kind() == protoreflect.MessageKind:
+			for key, one := range value.Map().Range {
+				v.enums(field+"."+key.String(), one.Message())
+			}
+		case !fd.IsMap() && !fd.IsList() && fd.Kind() == protoreflect.MessageKind:
+			v.enums(field, value.Message())
+		}
+	}
 }
 
 // DenseVectors returns the dense vectors of a collection by name; a single

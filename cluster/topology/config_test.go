@@ -47,6 +47,12 @@ func TestConfigRefusals(t *testing.T) {
 		"ef_construct":     {good(func(p *pb.VectorParams) { p.HnswConfig = &pb.HnswConfigDiff{EfConstruct: proto.Uint64(3)} }), apierror.Validation, "ef_construct"},
 		"multivector":      {good(func(p *pb.VectorParams) { p.MultivectorConfig = &pb.MultiVectorConfig{} }), apierror.NotImplemented, "multivector"},
 		"no shards":        {&pb.CreateCollection{ShardNumber: proto.Uint32(0)}, apierror.Validation, "shard_number"},
+		"too many shards":  {&pb.CreateCollection{ShardNumber: proto.Uint32(4_000_000_000)}, apierror.Validation, "must be from 1 to 1024"},
+		"unknown distance": {good(func(p *pb.VectorParams) { p.Distance = 99 }), apierror.Validation, "vectors_config.params.distance: unknown value 99"},
+		"unknown datatype": {good(func(p *pb.VectorParams) { p.Datatype = pb.Datatype(99).Enum() }), apierror.Validation, "datatype: unknown value 99"},
+		"unknown modifier": {&pb.CreateCollection{
+			SparseVectorsConfig: pb.NewSparseVectorsConfig(map[string]*pb.SparseVectorParams{"a": {Modifier: pb.Modifier(9).Enum()}}),
+		}, apierror.Validation, "map.a.modifier: unknown value 9"},
 		"no replicas":      {&pb.CreateCollection{ReplicationFactor: proto.Uint32(0)}, apierror.Validation, "replication_factor"},
 		"vacuum too small": {&pb.CreateCollection{OptimizersConfig: &pb.OptimizersConfigDiff{VacuumMinVectorNumber: proto.Uint64(1)}}, apierror.Validation, "vacuum_min_vector_number"},
 		"quantile": {&pb.CreateCollection{QuantizationConfig: pb.NewQuantizationScalar(&pb.ScalarQuantization{
