@@ -196,10 +196,7 @@ func reconcile(ctx context.Context, s *shard.Shard, t *topology.Collection) erro
 	}
 	for field, want := range t.Schema {
 		if have := info.Indexes[field]; have == nil || have.GetDataType() != want.GetDataType() || !proto.Equal(have.GetParams(), want.GetParams()) {
-			kind := fieldTypes[want.GetDataType()]
-			ops = append(ops, shard.CreateIndex(&pb.CreateFieldIndexCollection{
-				FieldName: field, FieldType: &kind, FieldIndexParams: want.GetParams(),
-			}))
+			ops = append(ops, shard.CreateIndex(shard.IndexRequest(field, want)))
 		}
 	}
 	for field := range info.Indexes {

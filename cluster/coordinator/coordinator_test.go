@@ -308,6 +308,43 @@ func TestReconcile(t *testing.T) {
 	}
 }
 
+// An index that can't be made must not be recorded: the shard would be asked for
+// it at every start, and would not open.
+func TestRefusedIndexLeavesNothing(t *testing.T) {
+	text := func(p *pb.TextIndexParams) *pb.PayloadIndexParams { return pb.NewPayloadIndexParamsText(p) }
+	mem := fsx.NewMem()
+	c := open(t, mem)
+	create(t, c, "a", 1)
+	for name, tc := range map[string]struct {
+		req  *pb.CreateFieldIndexCollection
+		kind apierror.Kind
+		text string
+	}{
+		"no name":        {&pb.CreateFieldIndexCollection{FieldType: pb.FieldType_FieldTypeText.Enum()}, apierror.Validation, "field_name: must not be empty"},
+		"bad name":       {&pb.CreateFieldIndexCollection{FieldName: "a[", FieldType: pb.FieldType_FieldTypeText.Enum()}, apierror.BadInput, "Invalid JSON path: 'a['"},
+		"no type":        {&pb.CreateFieldIndexCollection{FieldName: "f"}, apierror.BadInput, "Field type or field params are missing"},
+		"unknown type":   {&pb.CreateFieldIndexCollection{FieldName: "f", FieldType: pb.FieldType(99).Enum()}, apierror.BadInput, "unknown type of index"},
+		"two types":      {&pb.CreateFieldIndexCollection{FieldName: "f", FieldType: pb.FieldType_FieldTypeBool.Enum(), FieldIndexParams: text(&pb.TextIndexParams{})}, apierror.BadInput, "doesn't agree"},
+		"stop words":     {&pb.CreateFieldIndexCollection{FieldName: "f", FieldIndexParams: text(&pb.TextIndexParams{Stopwords: &pb.StopwordsSet{Languages: []string{"klingon"}}})}, apierror.BadInput, "unknown language `klingon`"},
+		"token lengths":  {&pb.CreateFieldIndexCollection{FieldName: "f", FieldIndexParams: text(&pb.TextIndexParams{MinTokenLen: proto.Uint64(10), MaxTokenLen: proto.Uint64(2)})}, apierror.BadInput, "min_token_len"},
+		"tokenizer":      {&pb.CreateFieldIndexCollection{FieldName: "f", FieldIndexParams: text(&pb.TextIndexParams{Tokenizer: 99})}, apierror.BadInput, "unknown tokenizer 99"},
+		"useless number": {&pb.CreateFieldIndexCollection{FieldName: "f", FieldIndexParams: pb.NewPayloadIndexParamsInt(&pb.IntegerIndexParams{Lookup: new(false), Range: new(false)})}, apierror.Validation, "`lookup` or `range`"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tc.req.CollectionName, tc.req.Wait = "a", new(true)
+			_, err := c.Points().CreateFieldIndex(t.Context(), tc.req)
+			require.ErrorContains(t, err, tc.text)
+			require.Equal(t, tc.kind, apierror.KindOf(err))
+		})
+	}
+	require.NoError(t, c.Close())
+	again := open(t, mem)
+	info, err := again.Collections().Get(t.Context(), &pb.GetCollectionInfoRequest{CollectionName: "a"})
+	require.NoError(t, err)
+	require.Empty(t, info.GetResult().GetPayloadSchema())
+	require.Equal(t, pb.CollectionStatus_Green, info.GetResult().GetStatus())
+}
+
 func TestRefusals(t *testing.T) {
 	c := open(t, fsx.NewMem())
 	create(t, c, "a", 2)

@@ -215,7 +215,7 @@ func (s *Points) UpdateBatch(ctx context.Context, req *pb.UpdateBatchPoints) (*p
 
 // CreateFieldIndex creates the index of a payload field.
 func (s *Points) CreateFieldIndex(ctx context.Context, req *pb.CreateFieldIndexCollection) (*pb.PointsOperationResponse, error) {
-	schema, err := fieldSchema(req)
+	schema, err := shard.IndexSchema(req)
 	if err != nil {
 		return nil, err
 	}

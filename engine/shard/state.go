@@ -230,8 +230,10 @@ func analyzer(p *pb.TextIndexParams) (*text.Analyzer, error) {
 		o.Tokenizer = text.Whitespace
 	case pb.TokenizerType_Multilingual:
 		o.Tokenizer = text.Multilingual
-	default:
+	case pb.TokenizerType_Word, pb.TokenizerType_Unknown:
 		o.Tokenizer = text.Word
+	default:
+		return nil, apierror.New(apierror.BadInput, "unknown tokenizer %d", p.GetTokenizer())
 	}
 	for _, l := range p.GetStopwords().GetLanguages() {
 		lang, err := text.ParseLanguage(l)
@@ -250,31 +252,44 @@ func analyzer(p *pb.TextIndexParams) (*text.Analyzer, error) {
 	return text.New(o)
 }
 
-// schemaOf reads the request for a payload index. Its type may be given by a
-// number, by the type of its parameters or by both, which then must agree.
-func schemaOf(m *pb.CreateFieldIndexCollection) (*pb.PayloadSchemaInfo, error) {
-	out := &pb.PayloadSchemaInfo{Params: m.GetFieldIndexParams()}
-	switch m.GetFieldIndexParams().GetIndexParams().(type) {
+// indexType is the type of index that params are for, 0 for none.
+func indexType(params *pb.PayloadIndexParams) pb.PayloadSchemaType {
+	switch params.GetIndexParams().(type) {
 	case *pb.PayloadIndexParams_KeywordIndexParams:
-		out.DataType = pb.PayloadSchemaType_Keyword
+		return pb.PayloadSchemaType_Keyword
 	case *pb.PayloadIndexParams_IntegerIndexParams:
-		out.DataType = pb.PayloadSchemaType_Integer
+		return pb.PayloadSchemaType_Integer
 	case *pb.PayloadIndexParams_FloatIndexParams:
-		out.DataType = pb.PayloadSchemaType_Float
+		return pb.PayloadSchemaType_Float
 	case *pb.PayloadIndexParams_GeoIndexParams:
-		out.DataType = pb.PayloadSchemaType_Geo
+		return pb.PayloadSchemaType_Geo
 	case *pb.PayloadIndexParams_TextIndexParams:
-		out.DataType = pb.PayloadSchemaType_Text
+		return pb.PayloadSchemaType_Text
 	case *pb.PayloadIndexParams_BoolIndexParams:
-		out.DataType = pb.PayloadSchemaType_Bool
+		return pb.PayloadSchemaType_Bool
 	case *pb.PayloadIndexParams_DatetimeIndexParams:
-		out.DataType = pb.PayloadSchemaType_Datetime
+		return pb.PayloadSchemaType_Datetime
 	case *pb.PayloadIndexParams_UuidIndexParams:
-		out.DataType = pb.PayloadSchemaType_Uuid
+		return pb.PayloadSchemaType_Uuid
 	default:
-		if m.FieldType == nil {
-			return nil, apierror.New(apierror.BadInput, "Either field_type or field_index_params is required")
-		}
+		return pb.PayloadSchemaType_UnknownType
+	}
+}
+
+// IndexSchema returns what collection info shows of an index that m asks for,
+// or why it can't be made. Whoever records an index asks here first: one that
+// can't be made would keep the shard from opening.
+func IndexSchema(m *pb.CreateFieldIndexCollection) (*pb.PayloadSchemaInfo, error) {
+	name := m.GetFieldName()
+	if name == "" {
+		return nil, apierror.New(apierror.Validation, "[field_name: must not be empty]")
+	}
+	if _, err := payload.ParsePath(name); err != nil {
+		return nil, err
+	}
+	out := &pb.PayloadSchemaInfo{Params: m.GetFieldIndexParams(), DataType: indexType(m.GetFieldIndexParams())}
+	if m.FieldType == nil && out.Params == nil {
+		return nil, apierror.New(apierror.BadInput, "Field type or field params are missing")
 	}
 	if m.FieldType != nil {
 		// The two enumerations have the same order, one of them from 1.
@@ -284,25 +299,25 @@ func schemaOf(m *pb.CreateFieldIndexCollection) (*pb.PayloadSchemaInfo, error) {
 		}
 		out.DataType = byName
 	}
+	if _, ok := fieldKinds[out.DataType]; !ok {
+		return nil, apierror.New(apierror.BadInput, "unknown type of index on field %q", name)
+	}
+	if p := out.Params.GetIntegerIndexParams(); p != nil && p.Lookup != nil && !p.GetLookup() && p.Range != nil && !p.GetRange() {
+		return nil, apierror.New(apierror.Validation, "[field_schema: the integer index needs `lookup` or `range`]")
+	}
+	if out.DataType == pb.PayloadSchemaType_Text {
+		if _, err := analyzer(out.Params.GetTextIndexParams()); err != nil {
+			return nil, err
+		}
+	}
 	return out, nil
 }
 
-// CheckIndex checks a request for a payload index without applying it.
-func CheckIndex(m *pb.CreateFieldIndexCollection) error {
-	schema, err := schemaOf(m)
-	if err != nil {
-		return err
-	}
-	if _, ok := fieldKinds[schema.GetDataType()]; !ok {
-		return apierror.New(apierror.BadInput, "unknown type of index on field %q", m.GetFieldName())
-	}
-	if schema.GetDataType() == pb.PayloadSchemaType_Text {
-		if _, err := analyzer(schema.GetParams().GetTextIndexParams()); err != nil {
-			return err
-		}
-	}
-	_, err = payload.ParsePath(m.GetFieldName())
-	return err
+// IndexRequest returns a request for an index that collection info shows as
+// schema: the reverse of IndexSchema.
+func IndexRequest(field string, schema *pb.PayloadSchemaInfo) *pb.CreateFieldIndexCollection {
+	kind := pb.FieldType(schema.GetDataType() - 1)
+	return &pb.CreateFieldIndexCollection{FieldName: field, FieldType: &kind, FieldIndexParams: schema.GetParams()}
 }
 
 // createIndex makes the index of a field and fills it. An equal one stays, a
@@ -310,7 +325,7 @@ func CheckIndex(m *pb.CreateFieldIndexCollection) error {
 // that no query sees a part of it; queries go on without it meanwhile.
 func (s *Shard) createIndex(st *state, m *pb.CreateFieldIndexCollection) error {
 	name := m.GetFieldName()
-	schema, err := schemaOf(m)
+	schema, err := IndexSchema(m)
 	if err != nil {
 		return err
 	}
