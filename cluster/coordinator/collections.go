@@ -251,6 +251,25 @@ func (s *Collections) Applied(name string) []uint64 {
 	return out
 }
 
+// Vectors returns how many points of a collection have a vector, for each vector
+// name; nil when the collection isn't there. Shards that can't be used count 0.
+func (s *Collections) Vectors(name string) map[string]uint64 {
+	col, err := s.c.collection(name)
+	if err != nil {
+		return nil
+	}
+	out := map[string]uint64{}
+	for _, r := range col.shards {
+		if r.err != nil {
+			continue
+		}
+		for vector, n := range r.Info().Vectors {
+			out[vector] += n
+		}
+	}
+	return out
+}
+
 // severity orders the statuses: the worst shard is the collection's.
 var severity = []pb.CollectionStatus{
 	pb.CollectionStatus_Green, pb.CollectionStatus_Grey, pb.CollectionStatus_Yellow, pb.CollectionStatus_Red,

@@ -370,6 +370,11 @@ func TestRefusals(t *testing.T) {
 		"unknown point":      {query(func(q *pb.QueryPoints) { q.Query = pb.NewQueryID(pb.NewIDNum(7)) }), apierror.NotFound},
 		"unknown collection": {query(func(q *pb.QueryPoints) { q.CollectionName = "b" }), apierror.NotFound},
 		"fusion of nothing":  {query(func(q *pb.QueryPoints) { q.Query, q.Using = pb.NewQueryFusion(pb.Fusion_RRF), nil }), apierror.BadRequest},
+		"no kind of query":   {query(func(q *pb.QueryPoints) { q.Query = &pb.Query{} }), apierror.BadInput},
+		"unknown fusion":     {query(func(q *pb.QueryPoints) { q.Query = pb.NewQueryFusion(99) }), apierror.BadInput},
+		"unknown direction": {query(func(q *pb.QueryPoints) {
+			q.Query = pb.NewQueryOrderBy(&pb.OrderBy{Key: "n", Direction: pb.Direction(9).Enum()})
+		}), apierror.BadInput},
 		"fusion using a name": {query(func(q *pb.QueryPoints) {
 			q.Query, q.Prefetch = pb.NewQueryFusion(pb.Fusion_RRF), []*pb.PrefetchQuery{{Query: q.Query, Using: q.Using}}
 		}), apierror.BadRequest},
@@ -450,6 +455,24 @@ func TestPayloadThatNobodyAskedForIsAbsent(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, payload.Attached(got.GetResult()[0]) != nil, "get, asked: %v", asked)
 	}
+}
+
+func TestVectorsAreCountedByName(t *testing.T) {
+	c := open(t, fsx.NewMem())
+	create(t, c, "a", 2)
+	rng := rand.New(rand.NewPCG(8, 8))
+	var points []*pb.PointStruct
+	for id := range uint64(20) {
+		p := randomPoint(rng, id)
+		if id >= 5 {
+			delete(p.GetVectors().GetVectors().GetVectors(), "s")
+		}
+		points = append(points, p)
+	}
+	_, err := c.Points().Upsert(t.Context(), &pb.UpsertPoints{CollectionName: "a", Points: points, Wait: new(true)})
+	require.NoError(t, err)
+	require.Equal(t, map[string]uint64{"v": 20, "s": 5}, c.Collections().Vectors("a"))
+	require.Nil(t, c.Collections().Vectors("b"))
 }
 
 func TestInfoWarnsOfSettingsWithoutEffect(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 
 	pb "github.com/qdrant/go-client/qdrant"
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/sextantdb/sextant/engine/point"
 	"github.com/sextantdb/sextant/engine/query"
@@ -69,7 +70,10 @@ func (n *node) adopt(prefetch []*pb.PrefetchQuery, depth int) error {
 	if err := checkFilter(n.params.GetIdf().GetCorpus()); err != nil {
 		return err
 	}
-	if len(prefetch) > 0 && n.query.GetVariant() == nil {
+	if err := checkKind(n.query); err != nil {
+		return err
+	}
+	if len(prefetch) > 0 && n.query == nil {
 		return apierror.New(apierror.BadRequest,
 			"A query is needed to merge the prefetches. Can't have prefetches without defining a query.")
 	}
@@ -94,6 +98,31 @@ func (n *node) adopt(prefetch []*pb.PrefetchQuery, depth int) error {
 			return err
 		}
 		n.prefetch = append(n.prefetch, child)
+	}
+	return nil
+}
+
+// checkKind refuses what the binary protocol lets through: a query of no kind,
+// and numbers that no name belongs to.
+func checkKind(q *pb.Query) error {
+	switch v := q.GetVariant().(type) {
+	case nil:
+		if q != nil {
+			return apierror.New(apierror.BadInput, "Query without a kind")
+		}
+	case *pb.Query_Fusion:
+		return checkEnum("fusion", v.Fusion)
+	case *pb.Query_OrderBy:
+		return checkEnum("direction", v.OrderBy.GetDirection())
+	case *pb.Query_Sample:
+		return checkEnum("sample", v.Sample)
+	}
+	return nil
+}
+
+func checkEnum(what string, e protoreflect.Enum) error {
+	if e.Descriptor().Values().ByNumber(e.Number()) == nil {
+		return apierror.New(apierror.BadInput, "Unknown %s %d", what, e.Number())
 	}
 	return nil
 }

@@ -118,6 +118,9 @@ func (s *Points) Scroll(ctx context.Context, req *pb.ScrollPoints) (*pb.ScrollRe
 	if req.GetOrderBy() != nil && req.GetOffset() != nil {
 		return nil, apierror.New(apierror.BadRequest, "Cannot use an `offset` when using `order_by`. The alternative for paging is to use `order_by.start_from` and a filter to exclude the IDs that you've already seen for the `order_by.start_from` value")
 	}
+	if err := checkEnum("direction", req.GetOrderBy().GetDirection()); err != nil {
+		return nil, err
+	}
 	if err := checkFilter(req.GetFilter()); err != nil {
 		return nil, err
 	}

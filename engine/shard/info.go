@@ -15,6 +15,8 @@ type Info struct {
 	OptimizerError string
 	// Points is the number of live points.
 	Points uint64
+	// Vectors is the number of points that have a vector, for each vector name.
+	Vectors map[string]uint64
 	// IndexedVectors is the number of vectors in graphs, of all names together.
 	IndexedVectors uint64
 	// Segments is the number of parts of the document store.
@@ -44,8 +46,13 @@ func (s *Shard) Info() Info {
 	st = s.state.Load() // again: now its indexes stay open
 	info.Points, info.Segments = uint64(s.docs.Len()), uint64(s.docs.Parts())
 	info.Indexes = st.payloadSchema(true)
-	for _, x := range st.dense {
+	info.Vectors = make(map[string]uint64, len(st.dense)+len(st.sparse))
+	for name, x := range st.dense {
+		info.Vectors[name] = uint64(x.Len())
 		info.IndexedVectors += uint64(x.Indexed())
+	}
+	for name, x := range st.sparse {
+		info.Vectors[name] = uint64(x.Len())
 	}
 	info.Status, info.OptimizerError = s.status(st, info.Queue)
 	return info

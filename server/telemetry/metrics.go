@@ -5,11 +5,9 @@ import (
 	"fmt"
 	"hash/fnv"
 	"log/slog"
-	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -168,29 +166,21 @@ func (c *collector) collections(out chan<- prometheus.Metric) {
 		}
 		gauge(out, "collection_running_optimizations", "number of running optimizations", optimizing, "id", name)
 		gauge(out, "collection_update_queue_length", "operations waiting to be applied", float64(i.GetUpdateQueue().GetLength()), "id", name)
-		for _, vector := range vectorNames(col) {
-			gauge(out, "collection_vectors", "approximate number of vectors", float64(i.GetPointsCount()), "id", name, "vector", vector)
+		for vector, n := range col.Vectors {
+			gauge(out, "collection_vectors", "number of vectors", float64(n), "id", name, "vector", vector)
 		}
 		vectors += vectorsOf(col)
 	}
-	gauge(out, "collections_vector_total", "approximate number of vectors in all collections", float64(vectors))
+	gauge(out, "collections_vector_total", "number of vectors in all collections", float64(vectors))
 }
 
-// vectorNames lists the vectors a point of the collection can have; the default
-// vector has no name.
-func vectorNames(c Collection) []string {
-	params := c.Info.GetConfig().GetParams()
-	names := slices.Collect(maps.Keys(params.GetVectorsConfig().GetParamsMap().GetMap()))
-	names = slices.AppendSeq(names, maps.Keys(params.GetSparseVectorsConfig().GetMap()))
-	if params.GetVectorsConfig().GetParams() != nil {
-		names = append(names, "")
+// vectorsOf is the number of vectors of a collection, of all names together.
+func vectorsOf(c Collection) (n uint64) {
+	for _, one := range c.Vectors {
+		n += one
 	}
-	return names
+	return n
 }
-
-// vectorsOf estimates the vectors of a collection: points that may lack some of
-// the names count for all of them.
-func vectorsOf(c Collection) uint64 { return c.Info.GetPointsCount() * uint64(len(vectorNames(c))) }
 
 // requests writes the counts of both doors.
 func (c *collector) requests(out chan<- prometheus.Metric) {

@@ -191,7 +191,7 @@ func shards(c Collection, info infoJSON, level int) []map[string]any {
 		if n == 1 {
 			local["num_points"] = c.Info.GetPointsCount()
 			local["num_vectors"] = vectorsOf(c)
-			local["num_vectors_by_name"] = vectorsByName(c)
+			local["num_vectors_by_name"] = c.Vectors
 		}
 		if level >= levelSegment {
 			local["segments"] = []any{segment(c, info, n)}
@@ -203,15 +203,6 @@ func shards(c Collection, info infoJSON, level int) []map[string]any {
 				"ongoing_create_snapshot_requests": 0, "is_recovering": false, "recovery_timestamp": 0,
 			},
 		}
-	}
-	return out
-}
-
-// vectorsByName is vectorsOf for each name.
-func vectorsByName(c Collection) map[string]uint64 {
-	out := map[string]uint64{}
-	for _, name := range vectorNames(c) {
-		out[name] = c.Info.GetPointsCount()
 	}
 	return out
 }

@@ -17,6 +17,9 @@ type Collection struct {
 	// Applied is the position in its log of the last operation that each shard
 	// applied; nil when that is not known.
 	Applied []uint64
+	// Vectors is the number of points that have a vector, for each vector name;
+	// the default vector has the name "".
+	Vectors map[string]uint64
 }
 
 // Source knows the collections of the node.
@@ -54,6 +57,11 @@ func (f fromServer) Collections(ctx context.Context) ([]Collection, error) {
 		one := Collection{Name: name, Info: got.GetResult()}
 		if a, ok := f.server.(interface{ Applied(name string) []uint64 }); ok {
 			one.Applied = a.Applied(name)
+		}
+		if v, ok := f.server.(interface {
+			Vectors(name string) map[string]uint64
+		}); ok {
+			one.Vectors = v.Vectors(name)
 		}
 		out = append(out, one)
 	}

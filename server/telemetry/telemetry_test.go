@@ -53,6 +53,8 @@ func (desk) Get(_ context.Context, r *pb.GetCollectionInfoRequest) (*pb.GetColle
 
 func (desk) Applied(string) []uint64 { return []uint64{7} }
 
+func (desk) Vectors(string) map[string]uint64 { return map[string]uint64{"": 1000, "bm25": 600} }
+
 func newTelemetry(o telemetry.Options) *telemetry.Telemetry {
 	o.Version, o.ID = "1.19.0", "this-run"
 	o.InfoJSON = func(*pb.CollectionInfo) ([]byte, error) {
@@ -108,7 +110,7 @@ func TestReportKeysPerLevel(t *testing.T) {
 		switch level {
 		case "1":
 			require.Equal(t, []string{"optimizers_status", "params", "vectors"}, keys(c))
-			require.InDelta(t, 2000, c.(map[string]any)["vectors"], 0)
+			require.InDelta(t, 1600, c.(map[string]any)["vectors"], 0)
 			continue
 		case "2":
 			require.Equal(t, []string{"config", "id", "init_time_ms"}, keys(c))
@@ -202,9 +204,9 @@ func TestMetrics(t *testing.T) {
 		`# TYPE app_info gauge`,
 		`app_info{name="qdrant",version="1.19.0"} 1`,
 		`collections_total 2`,
-		`collections_vector_total 4000`,
+		`collections_vector_total 3200`,
 		`collection_points{id="books"} 1000`,
-		`collection_vectors{id="books",vector="bm25"} 1000`,
+		`collection_vectors{id="books",vector="bm25"} 600`,
 		`collection_running_optimizations{id="wine"} 1`,
 		`cluster_enabled 0`,
 		`rest_responses_total{endpoint="/collections/{collection_name}",method="GET",status="200"} 2`,
