@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/RoaringBitmap/roaring/v2"
+
 	"github.com/sextantdb/sextant/engine/payload"
 	"github.com/sextantdb/sextant/engine/segment"
 )
@@ -38,7 +40,7 @@ type Options struct {
 // Index is the index of one field. See the package for who may call what.
 type Index struct {
 	cfg  Config
-	live atomic.Int64 // documents with a value, for Len
+	live atomic.Int64 // documents with a key, for Len
 
 	// mu guards the contents of the growing layer, and the change of state.
 	mu    sync.RWMutex
@@ -128,9 +130,8 @@ func Open(opts Options) (*Index, error) {
 		return int(a.(*image).generation) - int(b.(*image).generation)
 	})
 	ix.state = newState(layers, newMem())
-	q := reading{ix, ix.acquire()}
-	defer q.release()
-	ix.live.Store(int64(q.flagged(filled).GetCardinality()))
+	keyed := stack(layers, func(l layer) *roaring.Bitmap { return roaring.BitmapOf(l.(*image).fwdDocs...) })
+	ix.live.Store(int64(keyed.GetCardinality()))
 	return ix, nil
 }
 
@@ -142,7 +143,8 @@ func (ix *Index) Semantics() Semantics {
 	return Semantics{Tokenizer: ix.cfg.Tokenizer, UUID: ix.cfg.Kind == UUID}
 }
 
-// Len returns the number of documents that have a value in the field.
+// Len returns the number of documents that have a value of the index's kind in
+// the field.
 func (ix *Index) Len() int { return int(ix.live.Load()) }
 
 // Update says that a document's payload changed from before (nil for a new
@@ -155,8 +157,7 @@ func (ix *Index) Update(doc uint32, before, after payload.Object) {
 	ix.mutate.Lock()
 	defer ix.mutate.Unlock()
 	ix.put(doc, r)
-	had := !Holds(IsEmpty{}, before, ix.cfg.Path, Semantics{})
-	ix.account(had, r.flags&filled != 0)
+	ix.account(ix.cfg.indexes(before), len(r.keys) > 0)
 }
 
 // Remove says that a document with this payload is gone.

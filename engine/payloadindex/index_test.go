@@ -144,9 +144,15 @@ func TestValuesScanAndFacet(t *testing.T) {
 }
 
 func (f *fixture) checkValues(t *rapid.T) {
+	indexed := 0
 	for doc := range uint32(21) {
-		require.Equal(t, f.naiveValues(doc), f.ix.Values(doc))
+		values := f.naiveValues(doc)
+		require.Equal(t, values, f.ix.Values(doc))
+		if len(values) > 0 {
+			indexed++
+		}
 	}
+	require.Equal(t, indexed, f.ix.Len())
 }
 
 func (f *fixture) checkFacet(t *rapid.T, within *roaring.Bitmap) {
@@ -463,6 +469,18 @@ func TestBuild(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.ErrorIs(t, f.ix.Build(ctx, all), context.Canceled)
+}
+
+func TestTextsWithoutTokensAreNotCounted(t *testing.T) {
+	f := newFixture(t, FullText, 10)
+	for doc, value := range []string{`"word"`, `"..."`, `5`, `["", "word"]`, `null`, `[["word"]]`} {
+		f.set(uint32(doc), object(t, `{"f":%s}`, value))
+	}
+	require.Equal(t, 2, f.ix.Len())
+	f.reopen()
+	require.Equal(t, 2, f.ix.Len())
+	f.set(0, object(t, `{"f":7}`))
+	require.Equal(t, 1, f.ix.Len())
 }
 
 func TestBoundSpan(t *testing.T) {

@@ -243,6 +243,33 @@ func (c *Config) extractOne(r *row, v payload.Value) {
 	r.keys = append(r.keys, k)
 }
 
+// indexes reports whether a document has a key: what extract finds out, without
+// reading more than the first one.
+func (c *Config) indexes(o payload.Object) (found bool) {
+	keyed := func(v payload.Value) bool {
+		if c.Kind != FullText {
+			_, ok := keyOf(c.Kind, v)
+			return ok
+		}
+		if s, ok := v.Text(); ok {
+			for range c.Tokenizer.Document(string(s)) {
+				return true
+			}
+		}
+		return false
+	}
+	c.Path.Visit(o, func(v payload.Value) bool {
+		found = v.Kind() != payload.Array && keyed(v)
+		for e := range v.Elements() {
+			if found = found || keyed(e); found {
+				break
+			}
+		}
+		return !found
+	})
+	return found
+}
+
 // unchanged reports whether the path selects the same in both.
 func (c *Config) unchanged(a, b payload.Object) bool {
 	var selected []payload.Value
