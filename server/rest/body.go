@@ -62,6 +62,17 @@ func (s *server) body(x *exchange) (*bytes.Buffer, error) {
 	return buf, nil
 }
 
+// drain reads the rest of a refused request, within reason: most clients read no
+// answer before they have sent everything, and would only see that the connection
+// broke. A client that asked whether to send at all is told not to.
+func (s *server) drain(r *http.Request) {
+	const factor = 8 // times the size that would have been read
+	if r.Header.Get("Expect") == "" {
+		// Whatever ends this, the answer is the same.
+		_, _ = io.CopyN(io.Discard, r.Body, factor*s.MaxBodyBytes)
+	}
+}
+
 // maxTrusted is how much memory a body gets before any of it has come.
 const maxTrusted = 2 << 20
 

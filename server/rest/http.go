@@ -75,6 +75,9 @@ func (s *server) finish(x *exchange) {
 		}
 		s.fail(x, fmt.Errorf("panicked: %v", v))
 	}
+	if x.status >= http.StatusBadRequest {
+		s.drain(x.r)
+	}
 	if s.Observer != nil {
 		s.Observer.ObserveREST(x.r.Method, x.pattern, x.collection, x.status, time.Since(x.start))
 	}

@@ -1,12 +1,14 @@
 package rest
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -104,6 +106,30 @@ func TestBodyLimit(t *testing.T) {
 	require.Empty(t, d.asked)
 
 	require.Equal(t, http.StatusOK, request(h, "POST", "/collections/c/points/scroll", strings.Repeat(" ", 98)+"{}").Code)
+}
+
+// A client that sends all before it reads must get the refusal, not a broken
+// connection.
+func TestRefusedBodyIsReadToItsEnd(t *testing.T) {
+	srv := httptest.NewServer(door(&desk{}, func(o *Options) { o.MaxBodyBytes = 4 << 20 }))
+	defer srv.Close()
+	f := func(method, path string, code int) {
+		t.Helper()
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", srv.Listener.Addr().String())
+		require.NoError(t, err)
+		defer conn.Close()
+		const size = 30 << 20
+		_, err = fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", method, path, size)
+		require.NoError(t, err)
+		_, err = conn.Write(bytes.Repeat([]byte(" "), size))
+		require.NoError(t, err)
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		require.Equal(t, code, resp.StatusCode)
+	}
+	f("PUT", "/collections/c/points", http.StatusRequestEntityTooLarge)
+	f("PUT", "/collections/c/nothing", http.StatusNotFound)
 }
 
 func zipped(t *testing.T, text string) string {
