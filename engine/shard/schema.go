@@ -24,6 +24,7 @@ type Schema struct {
 type denseSpace struct {
 	size     int
 	distance vector.Distance
+	datatype vector.Datatype
 }
 
 // distances are the API's distances in the engine's words; unknown ones are absent.
@@ -47,7 +48,7 @@ func NewSchema(c *pb.CollectionConfig) (*Schema, error) {
 		if p.GetMultivectorConfig() != nil {
 			return nil, apierror.New(apierror.NotImplemented, "multivectors (vector %q) are not implemented yet", name)
 		}
-		s.dense[name] = denseSpace{int(p.GetSize()), d}
+		s.dense[name] = denseSpace{int(p.GetSize()), d, datatype(p.GetDatatype())}
 	}
 	for name := range c.GetParams().GetSparseVectorsConfig().GetMap() {
 		if _, taken := s.dense[name]; taken || name == "" {
@@ -161,7 +162,7 @@ type named struct {
 // different errors.
 func (s *Schema) resolve(v *pb.Vectors) ([]named, error) {
 	if one := v.GetVector(); one != nil {
-		n, err := s.resolveOne("", vectorForm(one))
+		n, err := s.resolveStored("", one)
 		if err != nil {
 			return nil, err
 		}
@@ -170,7 +171,7 @@ func (s *Schema) resolve(v *pb.Vectors) ([]named, error) {
 	m := v.GetVectors().GetVectors()
 	out := make([]named, 0, len(m))
 	for _, name := range slices.Sorted(maps.Keys(m)) {
-		n, err := s.resolveOne(name, vectorForm(m[name]))
+		n, err := s.resolveStored(name, m[name])
 		if err != nil {
 			return nil, err
 		}
@@ -178,6 +179,26 @@ func (s *Schema) resolve(v *pb.Vectors) ([]named, error) {
 	}
 	return out, nil
 }
+
+// resolveStored checks one vector of a point.
+func (s *Schema) resolveStored(name string, v *pb.Vector) (named, error) {
+	n, err := s.resolveOne(name, vectorForm(v))
+	if err != nil {
+		return n, err
+	}
+	// Cosine stores normalised vectors, which always fit.
+	if space := s.dense[name]; space.datatype == vector.Float16 && space.distance != vector.Cosine {
+		for _, x := range n.dense {
+			if x >= halfOverflow || x <= -halfOverflow {
+				return n, apierror.New(apierror.BadInput, "Vector %q contains %v, which float16 can't hold", name, x)
+			}
+		}
+	}
+	return n, nil
+}
+
+// halfOverflow is the least number that float16 rounds to infinity.
+const halfOverflow = 65520
 
 // form is a vector as a message has it.
 type form struct {

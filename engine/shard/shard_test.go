@@ -485,6 +485,22 @@ func TestScoresAndThresholds(t *testing.T) {
 	require.InDelta(t, 2, query.Public(d, hits[2].Score), 1e-6)
 }
 
+func TestNumbersThatFloat16CannotHold(t *testing.T) {
+	f := func(d pb.Distance, stored bool, v ...float32) {
+		t.Helper()
+		c := singleVector(uint64(len(v)), d)
+		c.GetParams().GetVectorsConfig().GetParams().Datatype = pb.Datatype_Float16.Enum()
+		s, err := NewSchema(c)
+		require.NoError(t, err)
+		err = s.CheckUpsert(&pb.UpsertPoints{Points: []*pb.PointStruct{numbered(1, dense(v...))}})
+		require.Equal(t, stored, err == nil, "%v", err)
+	}
+	f(pb.Distance_Dot, true, 65519, -65519)
+	f(pb.Distance_Dot, false, 65520)
+	f(pb.Distance_Manhattan, false, 0, -65520)
+	f(pb.Distance_Cosine, true, 1e30, 1)
+}
+
 func TestOpsSurviveEncoding(t *testing.T) {
 	op := upsertOf(t, numbered(7, dense(1, 2)))
 	b, err := op.Encode()

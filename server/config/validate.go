@@ -106,7 +106,7 @@ func (c *Config) validateStorage(d *decoder) {
 	optional(d, "storage.wal.wal_retain_closed", s.WAL.RetainClosed, 0, 1<<20)
 	h := &s.HNSW
 	optional(d, "storage.hnsw_index.payload_m", h.PayloadM, 0, 10000)
-	between(d, "storage.hnsw_index.m", h.M, 0, 10000)
+	between(d, "storage.hnsw_index.m", h.M, 0, 512)
 	between(d, "storage.hnsw_index.ef_construct", h.EfConstruct, 4, 100000)
 	between(d, "storage.hnsw_index.full_scan_threshold_kb", h.FullScanThresholdKB, 0, 1<<50)
 	between(d, "storage.hnsw_index.max_indexing_threads", h.MaxIndexingThreads, 0, 1<<16)
