@@ -85,13 +85,14 @@ func (c *Coordinator) publish(col *collection) {
 	c.collections[col.Name] = col
 }
 
-// Delete removes a collection. Its name is free when Delete returns.
+// Delete removes a collection, by its own name only: an alias that is taken for
+// a name must not cost the data behind it. The name is free when Delete returns.
 func (s *Collections) Delete(ctx context.Context, req *pb.DeleteCollection) (*pb.CollectionOperationResponse, error) {
 	start, c := time.Now(), s.c
 	c.changing.Lock()
 	defer c.changing.Unlock()
 	t, err := c.state.Collection(req.GetCollectionName())
-	if err != nil {
+	if err != nil || t.Name != req.GetCollectionName() {
 		return outcome(start, false), nil
 	}
 	c.mu.Lock()

@@ -262,6 +262,19 @@ func TestDeletedCollectionLeavesNothing(t *testing.T) {
 	require.Zero(t, count(t, c, "a"))
 }
 
+func TestAnAliasDeletesNothing(t *testing.T) {
+	c := open(t, fsx.NewMem())
+	create(t, c, "a", 1)
+	_, err := c.Collections().UpdateAliases(t.Context(), &pb.ChangeAliases{Actions: []*pb.AliasOperations{
+		{Action: &pb.AliasOperations_CreateAlias{CreateAlias: &pb.CreateAlias{CollectionName: "a", AliasName: "x"}}},
+	}})
+	require.NoError(t, err)
+	r, err := c.Collections().Delete(t.Context(), &pb.DeleteCollection{CollectionName: "x"})
+	require.NoError(t, err)
+	require.False(t, r.GetResult())
+	require.Zero(t, count(t, c, "a"))
+}
+
 func TestStorageWithoutTopologyIsRefused(t *testing.T) {
 	fs := fsx.NewMem()
 	c := open(t, fs)
