@@ -113,9 +113,8 @@ func (p *Program) Bitmap(ctx context.Context) (*roaring.Bitmap, error) {
 	}
 	unsure := a.high.minus(a.low).over(p.src)
 	var passing []uint32
-	n := 0
 	for it := unsure.Iterator(); it.HasNext(); {
-		if n++; n%256 == 0 && ctx.Err() != nil {
+		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
 		if doc := it.Next(); p.Match(doc) {

@@ -48,7 +48,7 @@ func (s *Shard) restrict(ctx context.Context, st *state, f *pb.Filter) (restrict
 	}
 	if !p.CanBitmap() {
 		_, expected, _ := p.Estimate()
-		return restriction{match: p.Match, estimate: expected}, nil
+		return restriction{match: while(ctx, p.Match), estimate: expected}, nil
 	}
 	docs, err := p.Bitmap(ctx)
 	if err != nil {
@@ -59,6 +59,14 @@ func (s *Shard) restrict(ctx context.Context, st *state, f *pb.Filter) (restrict
 		s.filters.put(key, version, docs)
 	}
 	return restrictTo(docs), nil
+}
+
+// while is match until ctx ends; then nothing passes any more. A filter of many
+// conditions takes milliseconds for one document, and what calls it looks at its
+// context every so many documents only. Whoever uses the result must look again at
+// the end: too few documents may have passed.
+func while(ctx context.Context, match func(uint32) bool) func(uint32) bool {
+	return func(doc uint32) bool { return ctx.Err() == nil && match(doc) }
 }
 
 func restrictTo(docs *roaring.Bitmap) restriction {

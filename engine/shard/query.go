@@ -34,10 +34,13 @@ func (s *Shard) Query(ctx context.Context, m *pb.QueryPoints) ([]query.Scored, e
 		return nil, err
 	}
 	hits, err := s.leaf(ctx, st, m, r, limit)
+	if err == nil {
+		err = ctx.Err()
+	}
 	if err != nil {
 		return nil, s.damage(err)
 	}
-	if err := s.fill(st, hits, m.GetWithPayload(), m.GetWithVectors()); err != nil {
+	if err := s.fill(ctx, st, hits, m.GetWithPayload(), m.GetWithVectors()); err != nil {
 		return nil, s.damage(err)
 	}
 	// A payload that couldn't be read on the way was taken for empty, and has put
@@ -148,13 +151,13 @@ func denseQuery(p *pb.SearchParams, v []float32, limit int, r restriction) vecto
 
 // Fill adds payload and vectors to hits of an earlier query. Points deleted in
 // between are left without.
-func (s *Shard) Fill(_ context.Context, hits []query.Scored, p *pb.WithPayloadSelector, v *pb.WithVectorsSelector) error {
+func (s *Shard) Fill(ctx context.Context, hits []query.Scored, p *pb.WithPayloadSelector, v *pb.WithVectorsSelector) error {
 	leave, err := s.enterRead()
 	if err != nil {
 		return err
 	}
 	defer leave()
-	if err := s.fill(s.state.Load(), hits, p, v); err != nil {
+	if err := s.fill(ctx, s.state.Load(), hits, p, v); err != nil {
 		return s.damage(err)
 	}
 	return s.Err()
@@ -162,12 +165,15 @@ func (s *Shard) Fill(_ context.Context, hits []query.Scored, p *pb.WithPayloadSe
 
 // fill looks each point up again by its ID: hits may come from an earlier call, and
 // a document number means nothing after its pin.
-func (s *Shard) fill(st *state, hits []query.Scored, p *pb.WithPayloadSelector, v *pb.WithVectorsSelector) error {
+func (s *Shard) fill(ctx context.Context, st *state, hits []query.Scored, p *pb.WithPayloadSelector, v *pb.WithVectorsSelector) error {
 	proj, err := st.project(p, v, false)
 	if err != nil || !proj.payload && len(proj.vectors) == 0 {
 		return err
 	}
 	for i := range hits {
+		if i%checkEvery == checkEvery-1 && ctx.Err() != nil {
+			return ctx.Err()
+		}
 		h := &hits[i]
 		doc, ok := s.docs.LookupPinned(h.ID)
 		if !ok {

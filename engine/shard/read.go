@@ -113,7 +113,10 @@ func (s *Shard) scrollByID(ctx context.Context, st *state, offset *pb.PointId, r
 	if len(entries) > limit {
 		page.Next, entries = &entries[limit].ID, entries[:limit]
 	}
-	for _, e := range entries {
+	for i, e := range entries {
+		if i%checkEvery == checkEvery-1 && ctx.Err() != nil {
+			return Page{}, ctx.Err()
+		}
 		rec, err := s.record(st, proj, e)
 		if err != nil {
 			return Page{}, s.damage(err)
@@ -161,12 +164,12 @@ func (s *Shard) inOrder(ctx context.Context, r restriction, from point.ID, n int
 		for _, e := range batch[:min(step, len(batch))] {
 			if r.passes(e.Doc) {
 				if out = append(out, e); len(out) == n {
-					return out, nil
+					return out, ctx.Err()
 				}
 			}
 		}
 		if len(batch) <= step {
-			return out, nil
+			return out, ctx.Err()
 		}
 		from = batch[step].ID
 	}

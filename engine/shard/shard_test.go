@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -269,6 +270,56 @@ func TestHugeLimits(t *testing.T) {
 	require.Len(t, page.Points, 2)
 	_, err = n.shard.Query(t.Context(), &pb.QueryPoints{Limit: new(uint64(0))})
 	require.Equal(t, apierror.Validation, apierror.KindOf(err))
+}
+
+// ending is a context that ends after it was asked a number of times.
+type ending struct {
+	context.Context
+	left atomic.Int64
+}
+
+func (c *ending) Err() error {
+	if c.left.Add(-1) < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// However long a filter takes for one document, a read ends with its context, and
+// never with a part of the answer.
+func TestFiltersEndWithTheirContext(t *testing.T) {
+	n := openNode(t, fsx.NewMem(), Options{Config: singleVector(2, pb.Distance_Dot)})
+	var points []*pb.PointStruct
+	for i := range 5000 {
+		points = append(points, numbered(i, dense(1, 2)))
+	}
+	require.NoError(t, n.apply(upsertOf(t, points...)))
+	slow := &pb.Filter{Must: []*pb.Condition{pb.NewRange("n", &pb.Range{Gte: new(0.0)})}}
+	f := func(name string, read func(context.Context) error) {
+		for _, asked := range []int64{0, 20, 1500, 4990} {
+			ctx := &ending{Context: t.Context()}
+			ctx.left.Store(asked)
+			require.ErrorIs(t, read(ctx), context.Canceled, "%s after %d", name, asked)
+			require.Greater(t, ctx.left.Load(), int64(-15_000), "%s after %d: went on", name, asked)
+		}
+	}
+	for name, q := range map[string]*pb.QueryPoints{
+		"nearest": nearest(1, 1), "ids": {}, "sample": {Query: &pb.Query{Variant: &pb.Query_Sample{Sample: pb.Sample_Random}}},
+	} {
+		q.Filter, q.Limit = slow, new(uint64(5000))
+		f(name, func(ctx context.Context) error {
+			_, err := n.shard.Query(ctx, q)
+			return err
+		})
+	}
+	f("scroll", func(ctx context.Context) error {
+		_, err := n.shard.Scroll(ctx, &pb.ScrollPoints{Filter: slow, Limit: new(uint32(5000))})
+		return err
+	})
+	f("count", func(ctx context.Context) error {
+		_, err := n.shard.Count(ctx, slow, true)
+		return err
+	})
 }
 
 // Many clients write and read at once, while checkpoints and the optimizer run.
