@@ -17,50 +17,37 @@ func SearchPoints(body []byte) (*pb.SearchPoints, error) {
 
 // SearchBatch reads the body of POST …/points/search/batch.
 func SearchBatch(body []byte) (*pb.SearchBatchPoints, error) {
-	m, err := read(body, func(r *jsonx.Reader) *pb.SearchBatchPoints {
-		return &pb.SearchBatchPoints{SearchPoints: searches(r, searchPoints)}
-	})
-	return checked(m, err, func(c *checks, m *pb.SearchBatchPoints) {
-		all := root.member("searches")
-		for i, s := range m.SearchPoints {
-			one := all.index(i)
-			c.search(one.member("search_request"), s)
-		}
-	})
+	list, err := searches(body, searchPoints, "search_request", (*checks).search)
+	return &pb.SearchBatchPoints{SearchPoints: list}, err
 }
 
 func searchPoints(r *jsonx.Reader) *pb.SearchPoints {
-	m := &pb.SearchPoints{}
-	var hasVector, hasLimit bool
+	var s vectorSearch
+	s.read(r)
+	return &pb.SearchPoints{
+		Vector: s.vector.data, SparseIndices: s.vector.indices, VectorName: s.vector.name, Filter: s.filter,
+		Params: s.params, Limit: orZero(s.limit), Offset: s.offset, WithPayload: s.withPayload,
+		WithVectors: s.withVectors, ScoreThreshold: s.threshold, ShardKeySelector: s.shardKeys,
+	}
+}
+
+// vectorSearch is a search by one vector.
+type vectorSearch struct {
+	searchMembers
+	vector vectorWithName
+}
+
+func (s *vectorSearch) read(r *jsonx.Reader) {
+	has := false
 	for key := range r.Fields() {
-		switch key {
-		case "vector":
-			v := namedVector(r)
-			m.Vector, m.SparseIndices, m.VectorName = v.data, v.indices, v.name
-			hasVector = true
-		case "filter":
-			m.Filter = filter(r)
-		case "params":
-			m.Params = searchParams(r)
-		case "limit", "top":
-			m.Limit, hasLimit = r.Uint64(), true
-		case "offset":
-			m.Offset = new(r.Uint64())
-		case "with_payload":
-			m.WithPayload = withPayload(r)
-		case "with_vector", "with_vectors":
-			m.WithVectors = withVectors(r)
-		case "score_threshold":
-			m.ScoreThreshold = new(r.Float32())
-		case "shard_key":
-			m.ShardKeySelector = shardKeys(r)
-		default:
-			r.Skip()
+		if key == "vector" {
+			s.vector, has = namedVector(r), true
+		} else {
+			s.member(r, key)
 		}
 	}
-	r.Missing(!hasVector, "vector")
-	r.Missing(!hasLimit, "limit")
-	return m
+	r.Missing(!has, "vector")
+	r.Missing(s.limit == nil, "limit")
 }
 
 // vectorWithName is the vector of a search.
@@ -126,43 +113,15 @@ func SearchGroups(body []byte) (*pb.SearchPointGroups, error) {
 }
 
 func searchGroups(r *jsonx.Reader) *pb.SearchPointGroups {
-	m := &pb.SearchPointGroups{}
-	var hasVector, hasLimit, hasSize, hasBy bool
-	for key := range r.Fields() {
-		switch key {
-		case "vector":
-			v := namedVector(r)
-			m.Vector, m.SparseIndices, m.VectorName = v.data, v.indices, v.name
-			hasVector = true
-		case "filter":
-			m.Filter = filter(r)
-		case "params":
-			m.Params = searchParams(r)
-		case "limit", "top":
-			m.Limit, hasLimit = clamp32(r.Uint64()), true
-		case "group_size":
-			m.GroupSize, hasSize = clamp32(r.Uint64()), true
-		case "group_by":
-			m.GroupBy, hasBy = r.Text(), true
-		case "with_payload":
-			m.WithPayload = withPayload(r)
-		case "with_vector", "with_vectors":
-			m.WithVectors = withVectors(r)
-		case "score_threshold":
-			m.ScoreThreshold = new(r.Float32())
-		case "with_lookup":
-			m.WithLookup = withLookup(r)
-		case "shard_key":
-			m.ShardKeySelector = shardKeys(r)
-		default:
-			r.Skip()
-		}
+	var s vectorSearch
+	s.read(r)
+	s.groups(r)
+	return &pb.SearchPointGroups{
+		Vector: s.vector.data, SparseIndices: s.vector.indices, VectorName: s.vector.name, Filter: s.filter,
+		Params: s.params, Limit: clamp32(orZero(s.limit)), GroupSize: clamp32(orZero(s.groupSize)),
+		GroupBy: orZero(s.groupBy), WithPayload: s.withPayload, WithVectors: s.withVectors,
+		ScoreThreshold: s.threshold, WithLookup: s.withLookup, ShardKeySelector: s.shardKeys,
 	}
-	r.Missing(!hasVector, "vector")
-	r.Missing(!hasLimit, "limit")
-	r.Missing(!hasSize, "group_size")
-	r.Missing(!hasBy, "group_by")
-	return m
 }
 
 // RecommendPoints reads the body of POST …/points/recommend.
@@ -173,55 +132,43 @@ func RecommendPoints(body []byte) (*pb.RecommendPoints, error) {
 
 // RecommendBatch reads the body of POST …/points/recommend/batch.
 func RecommendBatch(body []byte) (*pb.RecommendBatchPoints, error) {
-	m, err := read(body, func(r *jsonx.Reader) *pb.RecommendBatchPoints {
-		return &pb.RecommendBatchPoints{RecommendPoints: searches(r, recommendPoints)}
-	})
-	return checked(m, err, func(c *checks, m *pb.RecommendBatchPoints) {
-		all := root.member("searches")
-		for i, s := range m.RecommendPoints {
-			one := all.index(i)
-			c.recommend(one.member("recommend_request"), s)
-		}
-	})
+	list, err := searches(body, recommendPoints, "recommend_request", (*checks).recommend)
+	return &pb.RecommendBatchPoints{RecommendPoints: list}, err
 }
 
 func recommendPoints(r *jsonx.Reader) *pb.RecommendPoints {
-	m := &pb.RecommendPoints{}
-	hasLimit := false
+	var s exampleSearch
+	s.read(r)
+	return &pb.RecommendPoints{
+		Positive: s.positive, PositiveVectors: s.positiveVectors, Negative: s.negative, NegativeVectors: s.negativeVectors,
+		Strategy: s.strategy, Filter: s.filter, Params: s.params, Limit: orZero(s.limit), Offset: s.offset,
+		WithPayload: s.withPayload, WithVectors: s.withVectors, ScoreThreshold: s.threshold, Using: s.using,
+		LookupFrom: s.lookupFrom, ShardKeySelector: s.shardKeys,
+	}
+}
+
+// exampleSearch is a search by examples.
+type exampleSearch struct {
+	searchMembers
+	positive, negative               []*pb.PointId
+	positiveVectors, negativeVectors []*pb.Vector
+	strategy                         *pb.RecommendStrategy
+}
+
+func (s *exampleSearch) read(r *jsonx.Reader) {
 	for key := range r.Fields() {
 		switch key {
 		case "positive":
-			m.Positive, m.PositiveVectors = examples(r)
+			s.positive, s.positiveVectors = examples(r)
 		case "negative":
-			m.Negative, m.NegativeVectors = examples(r)
+			s.negative, s.negativeVectors = examples(r)
 		case "strategy":
-			m.Strategy = new(enum[pb.RecommendStrategy](r, strategies))
-		case "filter":
-			m.Filter = filter(r)
-		case "params":
-			m.Params = searchParams(r)
-		case "limit", "top":
-			m.Limit, hasLimit = r.Uint64(), true
-		case "offset":
-			m.Offset = new(r.Uint64())
-		case "with_payload":
-			m.WithPayload = withPayload(r)
-		case "with_vector", "with_vectors":
-			m.WithVectors = withVectors(r)
-		case "score_threshold":
-			m.ScoreThreshold = new(r.Float32())
-		case "using":
-			m.Using = new(r.Text())
-		case "lookup_from":
-			m.LookupFrom = lookupFrom(r)
-		case "shard_key":
-			m.ShardKeySelector = shardKeys(r)
+			s.strategy = new(enum[pb.RecommendStrategy](r, strategies))
 		default:
-			r.Skip()
+			s.member(r, key)
 		}
 	}
-	r.Missing(!hasLimit, "limit")
-	return m
+	r.Missing(s.limit == nil, "limit")
 }
 
 // RecommendGroups reads the body of POST …/points/recommend/groups.
@@ -231,48 +178,16 @@ func RecommendGroups(body []byte) (*pb.RecommendPointGroups, error) {
 }
 
 func recommendGroups(r *jsonx.Reader) *pb.RecommendPointGroups {
-	m := &pb.RecommendPointGroups{}
-	var hasLimit, hasSize, hasBy bool
-	for key := range r.Fields() {
-		switch key {
-		case "positive":
-			m.Positive, m.PositiveVectors = examples(r)
-		case "negative":
-			m.Negative, m.NegativeVectors = examples(r)
-		case "strategy":
-			m.Strategy = new(enum[pb.RecommendStrategy](r, strategies))
-		case "filter":
-			m.Filter = filter(r)
-		case "params":
-			m.Params = searchParams(r)
-		case "limit", "top":
-			m.Limit, hasLimit = clamp32(r.Uint64()), true
-		case "group_size":
-			m.GroupSize, hasSize = clamp32(r.Uint64()), true
-		case "group_by":
-			m.GroupBy, hasBy = r.Text(), true
-		case "with_payload":
-			m.WithPayload = withPayload(r)
-		case "with_vector", "with_vectors":
-			m.WithVectors = withVectors(r)
-		case "score_threshold":
-			m.ScoreThreshold = new(r.Float32())
-		case "using":
-			m.Using = new(r.Text())
-		case "lookup_from":
-			m.LookupFrom = lookupFrom(r)
-		case "with_lookup":
-			m.WithLookup = withLookup(r)
-		case "shard_key":
-			m.ShardKeySelector = shardKeys(r)
-		default:
-			r.Skip()
-		}
+	var s exampleSearch
+	s.read(r)
+	s.groups(r)
+	return &pb.RecommendPointGroups{
+		Positive: s.positive, PositiveVectors: s.positiveVectors, Negative: s.negative, NegativeVectors: s.negativeVectors,
+		Strategy: s.strategy, Filter: s.filter, Params: s.params, Limit: clamp32(orZero(s.limit)),
+		GroupSize: clamp32(orZero(s.groupSize)), GroupBy: orZero(s.groupBy), WithPayload: s.withPayload,
+		WithVectors: s.withVectors, ScoreThreshold: s.threshold, Using: s.using, LookupFrom: s.lookupFrom,
+		WithLookup: s.withLookup, ShardKeySelector: s.shardKeys,
 	}
-	r.Missing(!hasLimit, "limit")
-	r.Missing(!hasSize, "group_size")
-	r.Missing(!hasBy, "group_by")
-	return m
 }
 
 // example reads a point's ID or a vector.
@@ -306,51 +221,30 @@ func DiscoverPoints(body []byte) (*pb.DiscoverPoints, error) {
 
 // DiscoverBatch reads the body of POST …/points/discover/batch.
 func DiscoverBatch(body []byte) (*pb.DiscoverBatchPoints, error) {
-	m, err := read(body, func(r *jsonx.Reader) *pb.DiscoverBatchPoints {
-		return &pb.DiscoverBatchPoints{DiscoverPoints: searches(r, discoverPoints)}
-	})
-	return checked(m, err, func(c *checks, m *pb.DiscoverBatchPoints) {
-		all := root.member("searches")
-		for i, s := range m.DiscoverPoints {
-			one := all.index(i)
-			c.discover(one.member("discover_request"), s)
-		}
-	})
+	list, err := searches(body, discoverPoints, "discover_request", (*checks).discover)
+	return &pb.DiscoverBatchPoints{DiscoverPoints: list}, err
 }
 
 func discoverPoints(r *jsonx.Reader) *pb.DiscoverPoints {
-	m := &pb.DiscoverPoints{}
-	hasLimit := false
+	var s searchMembers
+	var target *pb.TargetVector
+	var context []*pb.ContextExamplePair
 	for key := range r.Fields() {
 		switch key {
 		case "target":
-			m.Target = &pb.TargetVector{Target: &pb.TargetVector_Single{Single: example(r)}}
+			target = &pb.TargetVector{Target: &pb.TargetVector_Single{Single: example(r)}}
 		case "context":
-			m.Context = oneOrMany(r, examplePair)
-		case "filter":
-			m.Filter = filter(r)
-		case "params":
-			m.Params = searchParams(r)
-		case "limit", "top":
-			m.Limit, hasLimit = r.Uint64(), true
-		case "offset":
-			m.Offset = new(r.Uint64())
-		case "with_payload":
-			m.WithPayload = withPayload(r)
-		case "with_vector", "with_vectors":
-			m.WithVectors = withVectors(r)
-		case "using":
-			m.Using = new(r.Text())
-		case "lookup_from":
-			m.LookupFrom = lookupFrom(r)
-		case "shard_key":
-			m.ShardKeySelector = shardKeys(r)
+			context = oneOrMany(r, examplePair)
 		default:
-			r.Skip()
+			s.member(r, key)
 		}
 	}
-	r.Missing(!hasLimit, "limit")
-	return m
+	r.Missing(s.limit == nil, "limit")
+	return &pb.DiscoverPoints{
+		Target: target, Context: context, Filter: s.filter, Params: s.params, Limit: orZero(s.limit), Offset: s.offset,
+		WithPayload: s.withPayload, WithVectors: s.withVectors, Using: s.using, LookupFrom: s.lookupFrom,
+		ShardKeySelector: s.shardKeys,
+	}
 }
 
 func examplePair(r *jsonx.Reader) *pb.ContextExamplePair {

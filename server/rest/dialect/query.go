@@ -14,66 +14,18 @@ func QueryPoints(body []byte) (*pb.QueryPoints, error) {
 
 // QueryBatch reads the body of POST …/points/query/batch.
 func QueryBatch(body []byte) (*pb.QueryBatchPoints, error) {
-	m, err := read(body, func(r *jsonx.Reader) *pb.QueryBatchPoints {
-		return &pb.QueryBatchPoints{QueryPoints: searches(r, queryPoints)}
-	})
-	return checked(m, err, func(c *checks, m *pb.QueryBatchPoints) {
-		searches := root.member("searches")
-		for i, q := range m.QueryPoints {
-			one := searches.index(i)
-			c.query(one.member("internal"), q)
-		}
-	})
-}
-
-// searches reads {searches: […]}.
-func searches[T any](r *jsonx.Reader, fn func(*jsonx.Reader) T) []T {
-	var out []T
-	has := false
-	for key := range r.Fields() {
-		if key == "searches" {
-			out, has = list(r, fn), true
-		} else {
-			r.Skip()
-		}
-	}
-	r.Missing(!has, "searches")
-	return out
+	list, err := searches(body, queryPoints, "internal", (*checks).query)
+	return &pb.QueryBatchPoints{QueryPoints: list}, err
 }
 
 func queryPoints(r *jsonx.Reader) *pb.QueryPoints {
-	m := &pb.QueryPoints{}
-	for key := range r.Fields() {
-		switch key {
-		case "prefetch":
-			m.Prefetch = oneOrMany(r, prefetch)
-		case "query":
-			m.Query = query(r)
-		case "using":
-			m.Using = new(r.Text())
-		case "filter":
-			m.Filter = filter(r)
-		case "params":
-			m.Params = searchParams(r)
-		case "score_threshold":
-			m.ScoreThreshold = new(r.Float32())
-		case "limit", "top":
-			m.Limit = new(r.Uint64())
-		case "offset":
-			m.Offset = new(r.Uint64())
-		case "with_vector", "with_vectors":
-			m.WithVectors = withVectors(r)
-		case "with_payload":
-			m.WithPayload = withPayload(r)
-		case "lookup_from":
-			m.LookupFrom = lookupFrom(r)
-		case "shard_key":
-			m.ShardKeySelector = shardKeys(r)
-		default:
-			r.Skip()
-		}
+	var q queryMembers
+	q.read(r)
+	return &pb.QueryPoints{
+		Prefetch: q.prefetch, Query: q.query, Using: q.using, Filter: q.filter, Params: q.params,
+		ScoreThreshold: q.threshold, Limit: q.limit, Offset: q.offset, WithPayload: q.withPayload,
+		WithVectors: q.withVectors, LookupFrom: q.lookupFrom, ShardKeySelector: q.shardKeys,
 	}
-	return m
 }
 
 // QueryGroups reads the body of POST …/points/query/groups.
@@ -83,71 +35,44 @@ func QueryGroups(body []byte) (*pb.QueryPointGroups, error) {
 }
 
 func queryGroups(r *jsonx.Reader) *pb.QueryPointGroups {
-	m := &pb.QueryPointGroups{}
-	has := false
-	for key := range r.Fields() {
-		switch key {
-		case "prefetch":
-			m.Prefetch = oneOrMany(r, prefetch)
-		case "query":
-			m.Query = query(r)
-		case "using":
-			m.Using = new(r.Text())
-		case "filter":
-			m.Filter = filter(r)
-		case "params":
-			m.Params = searchParams(r)
-		case "score_threshold":
-			m.ScoreThreshold = new(r.Float32())
-		case "limit":
-			m.Limit = new(r.Uint64())
-		case "group_size":
-			m.GroupSize = new(r.Uint64())
-		case "group_by":
-			m.GroupBy, has = r.Text(), true
-		case "with_vector", "with_vectors":
-			m.WithVectors = withVectors(r)
-		case "with_payload":
-			m.WithPayload = withPayload(r)
-		case "lookup_from":
-			m.LookupFrom = lookupFrom(r)
-		case "with_lookup":
-			m.WithLookup = withLookup(r)
-		case "shard_key":
-			m.ShardKeySelector = shardKeys(r)
-		default:
-			r.Skip()
-		}
+	var q queryMembers
+	q.read(r)
+	r.Missing(q.groupBy == nil, "group_by")
+	return &pb.QueryPointGroups{
+		Prefetch: q.prefetch, Query: q.query, Using: q.using, Filter: q.filter, Params: q.params,
+		ScoreThreshold: q.threshold, Limit: q.limit, GroupSize: q.groupSize, GroupBy: orZero(q.groupBy),
+		WithPayload: q.withPayload, WithVectors: q.withVectors, LookupFrom: q.lookupFrom,
+		WithLookup: q.withLookup, ShardKeySelector: q.shardKeys,
 	}
-	r.Missing(!has, "group_by")
-	return m
 }
 
 func prefetch(r *jsonx.Reader) *pb.PrefetchQuery {
-	m := &pb.PrefetchQuery{}
+	var q queryMembers
+	q.read(r)
+	return &pb.PrefetchQuery{
+		Prefetch: q.prefetch, Query: q.query, Using: q.using, Filter: q.filter, Params: q.params,
+		ScoreThreshold: q.threshold, Limit: q.limit, LookupFrom: q.lookupFrom,
+	}
+}
+
+// queryMembers are the members of a level of a query tree.
+type queryMembers struct {
+	searchMembers
+	prefetch []*pb.PrefetchQuery
+	query    *pb.Query
+}
+
+func (q *queryMembers) read(r *jsonx.Reader) {
 	for key := range r.Fields() {
 		switch key {
 		case "prefetch":
-			m.Prefetch = oneOrMany(r, prefetch)
+			q.prefetch = oneOrMany(r, prefetch)
 		case "query":
-			m.Query = query(r)
-		case "using":
-			m.Using = new(r.Text())
-		case "filter":
-			m.Filter = filter(r)
-		case "params":
-			m.Params = searchParams(r)
-		case "score_threshold":
-			m.ScoreThreshold = new(r.Float32())
-		case "limit":
-			m.Limit = new(r.Uint64())
-		case "lookup_from":
-			m.LookupFrom = lookupFrom(r)
+			q.query = query(r)
 		default:
-			r.Skip()
+			q.member(r, key)
 		}
 	}
-	return m
 }
 
 func lookupFrom(r *jsonx.Reader) *pb.LookupLocation {
