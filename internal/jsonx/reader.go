@@ -133,6 +133,16 @@ func (r *Reader) Failf(format string, args ...any) {
 	}
 }
 
+// FailDecoding makes err, which somebody met who read from Decoder, the error of
+// r with its place; msg says what is wrong unless it is the syntax.
+func (r *Reader) FailDecoding(err error, msg string) {
+	if _, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
+		r.syntax(err)
+		return
+	}
+	r.Failf("%s", msg)
+}
+
 // Missing fails r because a member that must be there is not, when missing.
 func (r *Reader) Missing(missing bool, field string) {
 	if missing {

@@ -1,10 +1,13 @@
 package dialect
 
 import (
+	"errors"
+
 	pb "github.com/qdrant/go-client/qdrant"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sextantdb/sextant/engine/payload"
+	"github.com/sextantdb/sextant/internal/apierror"
 	"github.com/sextantdb/sextant/internal/jsonx"
 )
 
@@ -16,7 +19,11 @@ func attachPayload(r *jsonx.Reader, m proto.Message) {
 	}
 	o, err := payload.Decode(r.Decoder())
 	if err != nil {
-		r.Fail(err)
+		msg := err.Error()
+		if e, ok := errors.AsType[*apierror.Error](err); ok {
+			msg = e.Msg // the kind's prefix comes when all is read
+		}
+		r.FailDecoding(err, msg)
 		return
 	}
 	payload.Attach(m, o)
