@@ -7,6 +7,7 @@ its own collection; any failed assertion ends the run with a non-zero status.
 import math
 import random
 import sys
+import time
 import uuid
 
 from qdrant_client import QdrantClient, models as m
@@ -265,7 +266,126 @@ def check_named_and_sparse(client):
     assert client.retrieve(name, [11], with_vectors=True)[0].vector == {}
 
 
-CHECKS = [check_collections, check_search, check_filters, check_points, check_named_and_sparse]
+def check_typed_fields(client):
+    """Places, dates, texts, UUIDs and flags, first without their indexes, then with."""
+    name = "py_typed"
+    if client.collection_exists(name):
+        client.delete_collection(name)
+    client.create_collection(name, vectors_config={"v": m.VectorParams(size=2, distance=m.Distance.DOT)})
+    keys = [str(uuid.uuid4()) for _ in range(4)]
+    payloads = [
+        {"at": {"lon": 13.4, "lat": 52.5}, "day": "2024-01-01T00:00:00Z", "key": keys[0], "ok": True, "text": "The quick brown fox", "n": None},
+        {"at": [{"lon": 179.9, "lat": 0.0}, {"lon": 0.0, "lat": 0.0}], "day": "2024-02-01 12:30", "key": keys[1], "ok": False, "text": "a lazy dog", "n": []},
+        {"day": ["2023-06-01", "2025-06-01T10:00:00+02:00"], "key": keys[2], "ok": [True, False], "text": "quick dogs running", "n": 1},
+        {"at": {"lon": 2.35, "lat": 48.85}, "day": "never", "key": keys[3], "text": 7},
+    ]
+    client.upsert(name, [m.PointStruct(id=i, vector={"v": [float(i), 1.0]} if i != 1 else {}, payload=p) for i, p in enumerate(payloads)], wait=True)
+    field = m.FieldCondition
+    box = lambda left, top, right, bottom: m.GeoBoundingBox(  # noqa: E731
+        top_left=m.GeoPoint(lon=left, lat=top), bottom_right=m.GeoPoint(lon=right, lat=bottom))
+    cases = [
+        (field(key="at", geo_bounding_box=box(13.0, 53.0, 14.0, 52.0)), {0}),
+        (field(key="at", geo_bounding_box=box(179.0, 1.0, -179.0, -1.0)), {1}),  # over the date line
+        (field(key="at", geo_radius=m.GeoRadius(center=m.GeoPoint(lon=13.4, lat=52.5), radius=900_000)), {0, 3}),
+        (field(key="day", range=m.DatetimeRange(gte="2024-01-01T00:00:00Z", lt="2024-02-01T12:30:00Z")), {0}),
+        (field(key="day", range=m.DatetimeRange(gt="2024-02-01T12:29:59Z")), {1, 2}),
+        (field(key="key", match=m.MatchValue(value=keys[2])), {2}),
+        (field(key="ok", match=m.MatchValue(value=True)), {0, 2}),
+        (field(key="ok", match=m.MatchValue(value=False)), {1, 2}),
+        (field(key="text", match=m.MatchText(text="quick")), {0, 2}),
+        (field(key="text", match=m.MatchTextAny(text_any="lazy fox")), {0, 1}),
+        (field(key="text", match=m.MatchPhrase(phrase="quick brown")), {0}),
+        (field(key="n", is_null=True), {0}),
+        (field(key="n", is_empty=True), {0, 1, 3}),
+        (field(key="at", values_count=m.ValuesCount(gt=1)), {1}),
+        (field(key="key", match=m.MatchExcept(**{"except": keys[:2]})), {2, 3}),
+        (m.HasVectorCondition(has_vector="v"), {0, 2, 3}),
+        (m.IsNullCondition(is_null=m.PayloadField(key="n")), {0}),
+    ]
+
+    def compare():
+        for i, (condition, want) in enumerate(cases):
+            got, _ = client.scroll(name, scroll_filter=m.Filter(must=[condition]))
+            assert {p.id for p in got} == want, (i, [p.id for p in got])
+            assert client.count(name, count_filter=m.Filter(must_not=[condition])).count == 4 - len(want), i
+
+    compare()
+    for key, kind in [("at", "geo"), ("day", "datetime"), ("key", "uuid"), ("ok", "bool"), ("n", "integer")]:
+        client.create_payload_index(name, key, kind, wait=True)
+    client.create_payload_index(name, "text", m.TextIndexParams(
+        type=m.TextIndexType.TEXT, tokenizer=m.TokenizerType.WORD, lowercase=True, phrase_matching=True), wait=True)
+    compare()
+    points = {key: info.points for key, info in client.get_collection(name).payload_schema.items()}
+    assert points == {"at": 3, "day": 3, "key": 4, "ok": 3, "text": 3, "n": 1}, points
+    ordered, _ = client.scroll(name, order_by=m.OrderBy(key="day", direction=m.Direction.DESC))
+    assert [p.id for p in ordered] == [2, 1, 0, 2], ordered
+    client.create_payload_index(name, "text", m.TextIndexParams(
+        type=m.TextIndexType.TEXT, stemmer=m.SnowballParams(type=m.Snowball.SNOWBALL, language=m.SnowballLanguage.ENGLISH),
+        stopwords=m.Language.ENGLISH), wait=True)
+    stemmed = m.Filter(must=[field(key="text", match=m.MatchText(text="the dog run"))])
+    assert [p.id for p in client.scroll(name, scroll_filter=stemmed)[0]] == [2]
+
+
+def check_refusals(client):
+    """What can't be done is said, and leaves nothing behind."""
+    name = "py_refused"
+    fill(client, name, n=10)
+    refused(lambda: client.create_payload_index(name, "city", m.TextIndexParams(
+        type=m.TextIndexType.TEXT, min_token_len=9, max_token_len=2), wait=True), 400, "INVALID_ARGUMENT")
+    refused(lambda: client.create_payload_index(name, "city", m.TextIndexParams(
+        type=m.TextIndexType.TEXT, stemmer=m.SnowballParams(type=m.Snowball.SNOWBALL, language=m.SnowballLanguage.GREEK)), wait=True),
+        501, "UNIMPLEMENTED")
+    assert client.get_collection(name).payload_schema == {}
+    vectors = m.VectorParams(size=2, distance=m.Distance.DOT)
+    refused(lambda: client.create_collection("py_wide", vectors_config=vectors, shard_number=4_000_000_000), 422, "INVALID_ARGUMENT")
+    refused(lambda: client.create_collection("py_product", vectors_config=vectors, quantization_config=m.ProductQuantization(
+        product=m.ProductQuantizationConfig(compression=m.CompressionRatio.X16))), 501, "UNIMPLEMENTED")
+    refused(lambda: client.query_points(name, m.RecommendQuery(recommend=m.RecommendInput(positive=[1]))), 501, "UNIMPLEMENTED")
+    refused(lambda: client.query_points_groups(name, group_by="city", query=[1.0] * DIM), 501, "UNIMPLEMENTED")
+    refused(lambda: client.create_snapshot(name), 501, "UNIMPLEMENTED")
+    client.update_collection_aliases([m.CreateAliasOperation(create_alias=m.CreateAlias(collection_name=name, alias_name="py_other"))])
+    assert client.delete_collection("py_other") is False
+    assert client.count(name).count == 10
+    assert client.delete_collection(name)
+    refused(lambda: client.count("py_other"), 404, "NOT_FOUND")
+
+
+def check_reindexing(client):
+    """Changes of the configuration are applied to points that are there."""
+    name = "py_reindexed"
+    points = fill(client, name, n=3000)
+    queries = [p.vector for p in points[:20]]
+
+    def settled():
+        for _ in range(600):
+            info = client.get_collection(name)
+            if info.status == m.CollectionStatus.GREEN:
+                return info
+            time.sleep(0.05)
+        raise AssertionError(f"still {info.status}")
+
+    changes = [
+        {"optimizers_config": m.OptimizersConfigDiff(indexing_threshold=10)},
+        {"hnsw_config": m.HnswConfigDiff(m=8, ef_construct=32)},
+        {"quantization_config": m.ScalarQuantization(scalar=m.ScalarQuantizationConfig(type=m.ScalarType.INT8, always_ram=True))},
+        {"quantization_config": m.BinaryQuantization(binary=m.BinaryQuantizationConfig(always_ram=False))},
+        {"quantization_config": m.Disabled.DISABLED},
+        {"vectors_config": {"": m.VectorParamsDiff(on_disk=True)}},
+    ]
+    for change in changes:
+        assert client.update_collection(name, **change)
+        info = settled()
+        assert info.indexed_vectors_count == 3000, (change, info)
+        for i, query in enumerate(queries):
+            assert client.query_points(name, query, limit=1).points[0].id == i, change
+    assert info.config.hnsw_config.m == 8 and info.config.quantization_config is None
+    client.update_collection(name, hnsw_config=m.HnswConfigDiff(m=0))
+    assert settled().indexed_vectors_count == 0
+    assert client.query_points(name, queries[3], limit=1).points[0].id == 3
+
+
+CHECKS = [check_collections, check_search, check_filters, check_points, check_named_and_sparse, check_typed_fields,
+          check_refusals, check_reindexing]
 
 
 def main():
