@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"errors"
 	"maps"
 	"math"
 	"slices"
@@ -97,9 +98,9 @@ func (s *Schema) Names() []string {
 // CheckUpsert checks the IDs of all points and names, kinds and sizes of their
 // vectors.
 func (s *Schema) CheckUpsert(m *pb.UpsertPoints) error {
-	for _, p := range m.GetPoints() {
+	for i, p := range m.GetPoints() {
 		if err := s.checkPoint(p.GetId(), p.GetVectors()); err != nil {
-			return err
+			return inPoint(i, err)
 		}
 	}
 	return nil
@@ -108,12 +109,12 @@ func (s *Schema) CheckUpsert(m *pb.UpsertPoints) error {
 // CheckUpdateVectors checks the IDs of all points and names, kinds and sizes of
 // their vectors, of which there must be one.
 func (s *Schema) CheckUpdateVectors(m *pb.UpdatePointVectors) error {
-	for _, p := range m.GetPoints() {
+	for i, p := range m.GetPoints() {
 		if v := p.GetVectors(); v.GetVector() == nil && len(v.GetVectors().GetVectors()) == 0 {
 			return apierror.New(apierror.BadInput, "No vectors provided")
 		}
 		if err := s.checkPoint(p.GetId(), p.GetVectors()); err != nil {
-			return err
+			return inPoint(i, err)
 		}
 	}
 	return nil
@@ -295,11 +296,29 @@ func checkFinite(name string, lists ...[]float32) error {
 	return nil
 }
 
+// sparseFault is what is wrong with a sparse vector, in the words that clients
+// know.
+type sparseFault string
+
+func (f sparseFault) Error() string { return string(f) }
+
+func badSparse(f sparseFault) error {
+	return apierror.New(apierror.BadInput, "Sparse indices does not match sparse vector conditions: %w", f)
+}
+
+// inPoint says which point of a request a fault of a sparse vector is in.
+func inPoint(i int, err error) error {
+	if f, ok := errors.AsType[sparseFault](err); ok {
+		return apierror.New(apierror.Validation, "[points[%d].vectors.vectors_options.vectors.[].%w]", i, f)
+	}
+	return err
+}
+
 // sortSparse returns a sparse vector with ascending indices, without copying one
 // that is in order already.
 func sortSparse(indices []uint32, values []float32) ([]uint32, []float32, error) {
 	if len(indices) != len(values) {
-		return nil, nil, apierror.New(apierror.Validation, "sparse vector: values must be the same length as indices")
+		return nil, nil, badSparse("values: Validation error: must be the same length as indices [{}]")
 	}
 	if !slices.IsSorted(indices) {
 		order := make([]int, len(indices))
@@ -315,7 +334,7 @@ func sortSparse(indices []uint32, values []float32) ([]uint32, []float32, error)
 	}
 	for i := 1; i < len(indices); i++ {
 		if indices[i] == indices[i-1] {
-			return nil, nil, apierror.New(apierror.Validation, "sparse vector: indices must be unique")
+			return nil, nil, badSparse("indices: Validation error: must be unique [{}]")
 		}
 	}
 	return indices, values, nil

@@ -552,6 +552,27 @@ func TestNumbersThatFloat16CannotHold(t *testing.T) {
 	f(pb.Distance_Cosine, true, 1e30, 1)
 }
 
+// Clients compare these texts.
+func TestFaultsOfSparseVectors(t *testing.T) {
+	s, err := NewSchema(&pb.CollectionConfig{Params: &pb.CollectionParams{
+		SparseVectorsConfig: pb.NewSparseVectorsConfig(map[string]*pb.SparseVectorParams{"s": {}}),
+	}})
+	require.NoError(t, err)
+	f := func(indices []uint32, values []float32, fault string) {
+		t.Helper()
+		good := &pb.PointStruct{Id: pb.NewIDNum(1)}
+		vectors := pb.NewVectorsMap(map[string]*pb.Vector{"s": pb.NewVectorSparse(indices, values)})
+		err := s.CheckUpsert(&pb.UpsertPoints{Points: []*pb.PointStruct{good, {Id: pb.NewIDNum(2), Vectors: vectors}}})
+		require.EqualError(t, err, "Validation error in JSON body: [points[1].vectors.vectors_options.vectors.[]."+fault+"]")
+		err = s.CheckUpdateVectors(&pb.UpdatePointVectors{Points: []*pb.PointVectors{{Id: pb.NewIDNum(2), Vectors: vectors}}})
+		require.EqualError(t, err, "Validation error in JSON body: [points[0].vectors.vectors_options.vectors.[]."+fault+"]")
+		err = s.CheckQueryVector("s", pb.NewVectorInputSparse(indices, values))
+		require.EqualError(t, err, "Wrong input: Sparse indices does not match sparse vector conditions: "+fault)
+	}
+	f([]uint32{1, 2, 3}, []float32{1}, "values: Validation error: must be the same length as indices [{}]")
+	f([]uint32{3, 3}, []float32{1, 2}, "indices: Validation error: must be unique [{}]")
+}
+
 func TestOpsSurviveEncoding(t *testing.T) {
 	op := upsertOf(t, numbered(7, dense(1, 2)))
 	b, err := op.Encode()
