@@ -6,7 +6,9 @@ import (
 	"math"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -468,6 +470,52 @@ func TestPayloadThatNobodyAskedForIsAbsent(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, payload.Attached(got.GetResult()[0]) != nil, "get, asked: %v", asked)
 	}
+}
+
+// A batch must not pay a sync of the disk for each of its operations, yet be
+// answered only when all are durable.
+func TestABatchWaitsForTheDiskOnce(t *testing.T) {
+	release := make(chan struct{})
+	var blocked atomic.Bool
+	disk := fsx.NewFault(fsx.NewMem(), func(op fsx.Op) error {
+		if op.Kind == fsx.OpSync && blocked.Load() {
+			<-release
+		}
+		return nil
+	})
+	c := open(t, disk)
+	create(t, c, "a", 1)
+	rng := rand.New(rand.NewPCG(9, 9))
+	_, err := c.Points().Upsert(t.Context(), &pb.UpsertPoints{CollectionName: "a", Points: []*pb.PointStruct{randomPoint(rng, 1)}, Wait: new(true)})
+	require.NoError(t, err)
+
+	blocked.Store(true)
+	set := func(n int) *pb.PointsUpdateOperation {
+		return &pb.PointsUpdateOperation{Operation: &pb.PointsUpdateOperation_SetPayload_{SetPayload: &pb.PointsUpdateOperation_SetPayload{
+			Payload: pb.NewValueMap(map[string]any{"n": n}), PointsSelector: pb.NewPointsSelector(pb.NewIDNum(1)),
+		}}}
+	}
+	answered := make(chan error, 1)
+	go func() {
+		_, err := c.Points().UpdateBatch(context.Background(), &pb.UpdateBatchPoints{
+			CollectionName: "a", Wait: new(true), Operations: []*pb.PointsUpdateOperation{set(101), set(102), set(103)},
+		})
+		answered <- err
+	}()
+	require.Eventually(t, func() bool {
+		r, err := c.Points().Count(t.Context(), &pb.CountPoints{
+			CollectionName: "a", Filter: &pb.Filter{Must: []*pb.Condition{pb.NewMatchInt("n", 103)}},
+		})
+		return err == nil && r.GetResult().GetCount() == 1
+	}, 10*time.Second, time.Millisecond)
+	select {
+	case <-answered:
+		t.Error("answered before anything was durable")
+	default:
+	}
+	blocked.Store(false)
+	close(release)
+	require.NoError(t, <-answered)
 }
 
 func TestVectorsAreCountedByName(t *testing.T) {

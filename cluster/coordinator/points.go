@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -80,27 +81,35 @@ func noShardKeys(sel *pb.ShardKeySelector) error {
 	return nil
 }
 
-// run submits the parts and waits until all are durable, or applied when wait is
-// set. A wait that ends at the deadline is no error: the operation is logged and
-// will be applied.
+// run submits the parts and waits until all are durable, and applied when wait is
+// set.
 func (w *write) run(ctx context.Context, wait bool, until time.Time) (*pb.UpdateResult, error) {
-	result := &pb.UpdateResult{OperationId: new(uint64), Status: pb.UpdateStatus_Acknowledged}
-	tickets := make([]*shard.Ticket, 0, len(w.parts))
+	u, err := w.submit(ctx, wait, until)
+	return u.result, cmp.Or(err, u.durable(ctx))
+}
+
+// update is a write under way.
+type update struct {
+	result  *pb.UpdateResult
+	tickets []*shard.Ticket
+}
+
+// submit submits the parts, and waits until all are applied when wait is set. A
+// wait that ends at the deadline is no error: the operation will be applied. The
+// caller has to wait until the update is durable before it says anything, after an
+// error too: a part of the points may have been changed.
+func (w *write) submit(ctx context.Context, wait bool, until time.Time) (*update, error) {
+	u := &update{result: &pb.UpdateResult{OperationId: new(uint64), Status: pb.UpdateStatus_Acknowledged}}
 	for _, p := range w.parts {
 		t, err := p.shard.Submit(ctx, p.op)
 		if err != nil {
-			return nil, err
+			return u, err
 		}
-		tickets = append(tickets, t)
-		*result.OperationId = max(*result.OperationId, t.Seq())
-	}
-	for _, t := range tickets {
-		if err := t.Durable(ctx); err != nil {
-			return nil, err
-		}
+		u.tickets = append(u.tickets, t)
+		*u.result.OperationId = max(*u.result.OperationId, t.Seq())
 	}
 	if !wait {
-		return result, nil
+		return u, nil
 	}
 	waiting := ctx
 	if !until.IsZero() {
@@ -108,20 +117,27 @@ func (w *write) run(ctx context.Context, wait bool, until time.Time) (*pb.Update
 		waiting, cancel = context.WithDeadline(ctx, until)
 		defer cancel()
 	}
-	result.Status = pb.UpdateStatus_Completed
+	u.result.Status = pb.UpdateStatus_Completed
 	var errs []error
-	for _, t := range tickets {
-		err := t.Applied(waiting)
+	for _, t := range u.tickets {
+		err := t.Visible(waiting)
 		if err != nil && waiting.Err() != nil && ctx.Err() == nil {
-			result.Status = pb.UpdateStatus_WaitTimeout
+			u.result.Status = pb.UpdateStatus_WaitTimeout
 			break
 		}
 		errs = append(errs, err)
 	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
+	return u, errors.Join(errs...)
+}
+
+// durable waits until all parts survive a power cut.
+func (u *update) durable(ctx context.Context) error {
+	for _, t := range u.tickets {
+		if err := t.Durable(ctx); err != nil {
+			return err
+		}
 	}
-	return result, nil
+	return nil
 }
 
 // Upsert inserts or replaces points.
@@ -188,7 +204,7 @@ func (s *Points) ClearPayload(ctx context.Context, req *pb.ClearPayloadPoints) (
 
 // UpdateBatch carries out several writes in order. All are checked before the
 // first is submitted. With wait set the first one that fails ends the batch with
-// its error; what came before it stays.
+// its error; what came before it stays. The log is waited for once, at the end.
 func (s *Points) UpdateBatch(ctx context.Context, req *pb.UpdateBatchPoints) (*pb.UpdateBatchResponse, error) {
 	start := time.Now()
 	col, err := s.c.collection(req.GetCollectionName())
@@ -202,12 +218,17 @@ func (s *Points) UpdateBatch(ctx context.Context, req *pb.UpdateBatchPoints) (*p
 		}
 	}
 	resp := &pb.UpdateBatchResponse{}
+	var all update
 	for _, w := range writes {
-		result, err := w.run(ctx, req.GetWait(), deadline(start, req.GetTimeout()))
+		u, err := w.submit(ctx, req.GetWait(), deadline(start, req.GetTimeout()))
+		all.tickets = append(all.tickets, u.tickets...)
 		if err != nil {
-			return nil, err
+			return nil, cmp.Or(err, all.durable(ctx))
 		}
-		resp.Result = append(resp.Result, result)
+		resp.Result = append(resp.Result, u.result)
+	}
+	if err := all.durable(ctx); err != nil {
+		return nil, err
 	}
 	resp.Time = since(start)
 	return resp, nil

@@ -41,6 +41,13 @@ func (t *Ticket) Applied(ctx context.Context) error {
 	if err := t.Durable(ctx); err != nil {
 		return err
 	}
+	return t.Visible(ctx)
+}
+
+// Visible waits until the operation is visible to every read, which may be a
+// moment before it is durable. Its error is the operation's own, or the
+// context's.
+func (t *Ticket) Visible(ctx context.Context) error {
 	select {
 	case <-t.done:
 		return t.err
