@@ -219,14 +219,17 @@ func slice(r *jsonx.Reader) *pb.SliceCondition {
 }
 
 // match reads {value} | {text} | {text_any} | {phrase} | {prefix} | {any} |
-// {except}.
+// {except}. Two of them at once are refused: whichever were left out, the filter
+// would select other points than meant.
 func match(r *jsonx.Reader) *pb.Match {
 	if r.Kind() != jsonx.Object {
 		r.NoVariant("MatchInterface")
 		return nil
 	}
 	m := &pb.Match{}
+	kinds := 0
 	for key := range r.Fields() {
+		kinds++
 		switch key {
 		case "value":
 			matchValue(r, m)
@@ -243,8 +246,12 @@ func match(r *jsonx.Reader) *pb.Match {
 		case "except":
 			matchExcept(r, m)
 		default:
+			kinds--
 			r.Skip()
 		}
+	}
+	if kinds > 1 {
+		r.Failf("a match has one kind of value, got %d", kinds)
 	}
 	if m.MatchValue == nil {
 		r.NoVariant("MatchInterface")
