@@ -29,6 +29,10 @@ const (
 type Defaults struct {
 	// ShardNumber, ReplicationFactor and WriteConsistencyFactor default to 1.
 	ShardNumber, ReplicationFactor, WriteConsistencyFactor uint32
+	// VectorsOnDisk and VectorsMemory place vectors that have no placement.
+	VectorsOnDisk *bool
+	// VectorsMemory supersedes VectorsOnDisk.
+	VectorsMemory *pb.Memory
 	// OnDiskPayload is the payload placement that collection info reports.
 	OnDiskPayload bool
 	// HNSW, Optimizers and WAL override single built-in values.
@@ -82,6 +86,11 @@ func NewConfig(req *pb.CreateCollection, d Defaults) (*pb.CollectionConfig, erro
 		SparseVectorsConfig:    proto.CloneOf(req.GetSparseVectorsConfig()),
 		ShardingMethod:         req.ShardingMethod,
 		Payload:                proto.CloneOf(req.GetPayload()),
+	}
+	for _, v := range DenseVectors(c.GetParams()) {
+		if v.OnDisk == nil && v.Memory == nil { //nolint:staticcheck // deprecated by the API, still sent by clients
+			v.OnDisk, v.Memory = d.VectorsOnDisk, d.VectorsMemory //nolint:staticcheck // as above
+		}
 	}
 	c.QuantizationConfig = proto.CloneOf(req.GetQuantizationConfig())
 	c.StrictModeConfig = proto.CloneOf(req.GetStrictModeConfig())

@@ -140,9 +140,9 @@ type HNSW struct {
 type Collection struct {
 	ReplicationFactor      int               `cfg:"replication_factor"`
 	WriteConsistencyFactor int               `cfg:"write_consistency_factor"`
-	ShardNumber            *int              `cfg:"shard_number,inert"`
-	ShardNumberPerNode     *int              `cfg:"shard_number_per_node,inert"`
-	Vectors                CollectionVectors `cfg:"vectors,inert"`
+	ShardNumber            *int              `cfg:"shard_number"`
+	ShardNumberPerNode     *int              `cfg:"shard_number_per_node"`
+	Vectors                CollectionVectors `cfg:"vectors"`
 	Quantization           Subtree           `cfg:"quantization,inert"`
 	StrictMode             Subtree           `cfg:"strict_mode,inert"`
 }

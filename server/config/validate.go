@@ -112,6 +112,11 @@ func (c *Config) validateStorage(d *decoder) {
 	between(d, "storage.hnsw_index.max_indexing_threads", h.MaxIndexingThreads, 0, 1<<16)
 	between(d, "storage.collection.replication_factor", s.Collection.ReplicationFactor, 1, 1<<16)
 	between(d, "storage.collection.write_consistency_factor", s.Collection.WriteConsistencyFactor, 1, 1<<16)
+	optional(d, "storage.collection.shard_number", s.Collection.ShardNumber, 1, 1024)
+	optional(d, "storage.collection.shard_number_per_node", s.Collection.ShardNumberPerNode, 1, 1024)
+	if m := s.Collection.Vectors.Memory; m != nil {
+		oneOf(d, "storage.collection.vectors.memory", *m, "cold", "cached")
+	}
 }
 
 func between(d *decoder, key string, n, low, high int) {

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"runtime"
+	"strings"
 	"time"
 
 	pb "github.com/qdrant/go-client/qdrant"
@@ -62,7 +63,11 @@ func collectionDefaults(s *config.Storage) topology.Defaults {
 	if t := o.MaxOptimizationThreads; t != nil {
 		optimizers.MaxOptimizationThreads = threads(*t)
 	}
-	return topology.Defaults{
+	shards := s.Collection.ShardNumber
+	if shards == nil {
+		shards = s.Collection.ShardNumberPerNode // there is one node
+	}
+	d := topology.Defaults{
 		ReplicationFactor:      uint32(s.Collection.ReplicationFactor),
 		WriteConsistencyFactor: uint32(s.Collection.WriteConsistencyFactor),
 		OnDiskPayload:          s.OnDiskPayload,
@@ -75,7 +80,18 @@ func collectionDefaults(s *config.Storage) topology.Defaults {
 		WAL: &pb.WalConfigDiff{
 			WalCapacityMb: number(&w.CapacityMB), WalSegmentsAhead: number(&w.SegmentsAhead), WalRetainClosed: number(w.RetainClosed),
 		},
+		VectorsOnDisk: s.Collection.Vectors.OnDisk,
 	}
+	if shards != nil {
+		d.ShardNumber = uint32(*shards)
+	}
+	if m := s.Collection.Vectors.Memory; m != nil {
+		d.VectorsMemory = pb.Memory_Cached.Enum()
+		if strings.EqualFold(*m, "cold") {
+			d.VectorsMemory = pb.Memory_Cold.Enum()
+		}
+	}
+	return d
 }
 
 // number turns a checked, hence not negative, value into the messages' type.

@@ -2,6 +2,7 @@ package node
 
 import (
 	"runtime"
+	"strings"
 	"testing"
 
 	pb "github.com/qdrant/go-client/qdrant"
@@ -48,6 +49,25 @@ func TestConfiguredDefaultsReachNewCollections(t *testing.T) {
 
 	cfg = load(t, "QDRANT__STORAGE__OPTIMIZERS__MAX_OPTIMIZATION_THREADS=2")
 	require.Equal(t, uint64(2), collectionDefaults(&cfg.Storage).Optimizers.GetMaxOptimizationThreads().GetValue())
+}
+
+func TestConfiguredShardsAndPlacement(t *testing.T) {
+	f := func(shards uint32, vectors string, env ...string) {
+		t.Helper()
+		cfg := load(t, env...)
+		config, err := topology.NewConfig(&pb.CreateCollection{VectorsConfig: pb.NewVectorsConfigMap(map[string]*pb.VectorParams{
+			"own": {Size: 2, Distance: pb.Distance_Dot, OnDisk: new(false)}, "silent": {Size: 2, Distance: pb.Distance_Dot}, //nolint:staticcheck // clients send it
+		})}, collectionDefaults(&cfg.Storage))
+		require.NoError(t, err)
+		require.Equal(t, shards, config.GetParams().GetShardNumber())
+		m := config.GetParams().GetVectorsConfig().GetParamsMap().GetMap()
+		require.Equal(t, "size:2 distance:Dot on_disk:false", strings.Join(strings.Fields(m["own"].String()), " "))
+		require.Equal(t, "size:2 distance:Dot"+vectors, strings.Join(strings.Fields(m["silent"].String()), " "))
+	}
+	f(1, "")
+	f(3, " on_disk:true", "QDRANT__STORAGE__COLLECTION__SHARD_NUMBER=3", "QDRANT__STORAGE__COLLECTION__SHARD_NUMBER_PER_NODE=2",
+		"QDRANT__STORAGE__COLLECTION__VECTORS__ON_DISK=true")
+	f(2, " memory:Cold", "QDRANT__STORAGE__COLLECTION__SHARD_NUMBER_PER_NODE=2", "QDRANT__STORAGE__COLLECTION__VECTORS__MEMORY=cold")
 }
 
 func TestPartThatFailsEndsTheNode(t *testing.T) {
