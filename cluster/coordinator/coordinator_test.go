@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -326,7 +327,7 @@ func TestReconcile(t *testing.T) {
 // An index that can't be made must not be recorded: the shard would be asked for
 // it at every start, and would not open.
 func TestRefusedIndexLeavesNothing(t *testing.T) {
-	text := func(p *pb.TextIndexParams) *pb.PayloadIndexParams { return pb.NewPayloadIndexParamsText(p) }
+	text := pb.NewPayloadIndexParamsText
 	mem := fsx.NewMem()
 	c := open(t, mem)
 	create(t, c, "a", 1)
@@ -475,15 +476,17 @@ func TestPayloadThatNobodyAskedForIsAbsent(t *testing.T) {
 // A batch must not pay a sync of the disk for each of its operations, yet be
 // answered only when all are durable.
 func TestABatchWaitsForTheDiskOnce(t *testing.T) {
-	release := make(chan struct{})
+	gate := make(chan struct{})
+	release := sync.OnceFunc(func() { close(gate) })
 	var blocked atomic.Bool
 	disk := fsx.NewFault(fsx.NewMem(), func(op fsx.Op) error {
 		if op.Kind == fsx.OpSync && blocked.Load() {
-			<-release
+			<-gate
 		}
 		return nil
 	})
 	c := open(t, disk)
+	t.Cleanup(release) // before c is closed
 	create(t, c, "a", 1)
 	rng := rand.New(rand.NewPCG(9, 9))
 	_, err := c.Points().Upsert(t.Context(), &pb.UpsertPoints{CollectionName: "a", Points: []*pb.PointStruct{randomPoint(rng, 1)}, Wait: new(true)})
@@ -509,12 +512,12 @@ func TestABatchWaitsForTheDiskOnce(t *testing.T) {
 		return err == nil && r.GetResult().GetCount() == 1
 	}, 10*time.Second, time.Millisecond)
 	select {
-	case <-answered:
-		t.Error("answered before anything was durable")
+	case err := <-answered:
+		require.Fail(t, "answered before anything was durable", "%v", err)
 	default:
 	}
 	blocked.Store(false)
-	close(release)
+	release()
 	require.NoError(t, <-answered)
 }
 

@@ -56,7 +56,7 @@ func TestConfiguredShardsAndPlacement(t *testing.T) {
 		t.Helper()
 		cfg := load(t, env...)
 		config, err := topology.NewConfig(&pb.CreateCollection{VectorsConfig: pb.NewVectorsConfigMap(map[string]*pb.VectorParams{
-			"own": {Size: 2, Distance: pb.Distance_Dot, OnDisk: new(false)}, "silent": {Size: 2, Distance: pb.Distance_Dot}, //nolint:staticcheck // clients send it
+			"own": {Size: 2, Distance: pb.Distance_Dot, OnDisk: new(false)}, "silent": {Size: 2, Distance: pb.Distance_Dot},
 		})}, collectionDefaults(&cfg.Storage))
 		require.NoError(t, err)
 		require.Equal(t, shards, config.GetParams().GetShardNumber())

@@ -117,7 +117,7 @@ func TestRefusedBodyIsReadToItsEnd(t *testing.T) {
 		t.Helper()
 		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", srv.Listener.Addr().String())
 		require.NoError(t, err)
-		defer conn.Close()
+		defer func() { require.NoError(t, conn.Close()) }()
 		const size = 30 << 20
 		_, err = fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", method, path, size)
 		require.NoError(t, err)
@@ -125,8 +125,8 @@ func TestRefusedBodyIsReadToItsEnd(t *testing.T) {
 		require.NoError(t, err)
 		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 		require.NoError(t, err)
-		defer resp.Body.Close()
 		require.Equal(t, code, resp.StatusCode)
+		require.NoError(t, resp.Body.Close())
 	}
 	f("PUT", "/collections/c/points", http.StatusRequestEntityTooLarge)
 	f("PUT", "/collections/c/nothing", http.StatusNotFound)
