@@ -3,6 +3,7 @@ package docstore
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"strconv"
 	"testing"
@@ -70,5 +71,34 @@ func BenchmarkInsert(b *testing.B) {
 		if _, err := s.Insert(point.Num(i*0x9E3779B97F4A7C15|1<<63), i, text); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// BenchmarkHits names ten documents with their versions, as a search does, in a
+// growing and in a sealed part. Documents are drawn at random, so that their rows
+// are in no cache.
+func BenchmarkHits(b *testing.B) {
+	sealed, _, _ := filled(b)
+	growing, err := Open(Options{Dir: &segment.Dir{FS: fsx.OS{}, Path: b.TempDir()}})
+	require.NoError(b, err)
+	b.Cleanup(func() { require.NoError(b, growing.Close()) })
+	for i := range sealed.Len() {
+		_, err := growing.Insert(point.Num(uint64(i)*7919), uint64(i), nil)
+		require.NoError(b, err)
+	}
+	for name, s := range map[string]*Store{"growing": growing, "sealed": sealed} {
+		b.Run(name, func(b *testing.B) {
+			draw := rand.New(rand.NewPCG(1, 1))
+			n := uint32(s.Len())
+			for b.Loop() {
+				for range 10 {
+					doc := draw.Uint32N(n)
+					id, version, ok := s.Head(doc)
+					if _, _, lo := id.Parts(); !ok || lo != uint64(doc)*7919 || version != uint64(doc) {
+						b.Fatal("another point")
+					}
+				}
+			}
+		})
 	}
 }

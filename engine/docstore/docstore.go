@@ -306,6 +306,16 @@ func (s *Store) ID(doc uint32) (point.ID, bool) {
 	return p.id(row), true
 }
 
+// Head returns the ID and the version of a live document. It looks for the row once,
+// which matters for the hits of a search: their rows are in no cache.
+func (s *Store) Head(doc uint32) (id point.ID, version uint64, ok bool) {
+	p, row := s.row(doc)
+	if p == nil || !s.columns.isLive(doc) {
+		return point.ID{}, 0, false
+	}
+	return p.id(row), p.version(row), true
+}
+
 // Version returns the sequence of the last operation that changed the document,
 // 0 for an unknown one.
 func (s *Store) Version(doc uint32) uint64 {

@@ -38,15 +38,24 @@ type growing struct {
 	ids *btree.BTreeG[entry]
 }
 
-// growChunk holds growRows rows as columns without pointers.
-type growChunk struct {
-	doc     [growRows]uint32
-	size    [growRows]uint32 // of the payload
-	version [growRows]uint64
-	hi, lo  [growRows]uint64 // of the ID
-	ref     [growRows]uint64 // block in the upper half, offset in the lower
-	uuid    [growRows]bool
+// growRow is a row. Its fields lie together, because naming a hit takes all of them
+// from one place that is in no cache.
+type growRow struct {
+	hi, lo  uint64 // of the ID
+	version uint64
+	ref     uint64 // of the payload: block in the upper half, offset in the lower
+	doc     uint32
+	size    uint32 // of the payload; the highest bit says that the ID is a UUID
 }
+
+// uuidBit marks the size of a row whose ID is a UUID. Payloads are far smaller:
+// a record of the log has at most 1 GiB.
+const uuidBit = 1 << 31
+
+func (r *growRow) id() point.ID { return point.FromParts(r.size&uuidBit != 0, r.hi, r.lo) }
+
+// growChunk holds growRows rows without pointers.
+type growChunk [growRows]growRow
 
 func newGrowing(slot int) *growing {
 	g := &growing{slot: slot, ids: btree.NewBTreeGOptions(entryLess, btree.Options{NoLocks: true, Degree: 64})}
@@ -62,10 +71,12 @@ func (g *growing) add(doc uint32, id point.ID, version uint64, o payload.Object)
 		rows = append(rows, new(growChunk))
 		g.rows.Store(&rows)
 	}
-	c, i := rows[g.n/growRows], g.n%growRows
-	c.doc[i], c.version[i], c.size[i] = doc, version, uint32(len(o))
-	c.uuid[i], c.hi[i], c.lo[i] = id.Parts()
-	c.ref[i] = g.store(o)
+	isUUID, hi, lo := id.Parts()
+	r := growRow{hi: hi, lo: lo, version: version, ref: g.store(o), doc: doc, size: uint32(len(o))}
+	if isUUID {
+		r.size |= uuidBit
+	}
+	rows[g.n/growRows][g.n%growRows] = r
 	g.n++
 	return g.n - 1
 }
@@ -90,32 +101,19 @@ func (g *growing) store(o payload.Object) uint64 {
 	return ref
 }
 
-func (g *growing) row(r uint32) (*growChunk, uint32) {
-	return (*g.rows.Load())[r/growRows], r % growRows
-}
+func (g *growing) row(r uint32) *growRow { return &(*g.rows.Load())[r/growRows][r%growRows] }
 
-func (g *growing) doc(r uint32) uint32 {
-	c, i := g.row(r)
-	return c.doc[i]
-}
-
-func (g *growing) id(r uint32) point.ID {
-	c, i := g.row(r)
-	return point.FromParts(c.uuid[i], c.hi[i], c.lo[i])
-}
-
-func (g *growing) version(r uint32) uint64 {
-	c, i := g.row(r)
-	return c.version[i]
-}
+func (g *growing) doc(r uint32) uint32     { return g.row(r).doc }
+func (g *growing) id(r uint32) point.ID    { return g.row(r).id() }
+func (g *growing) version(r uint32) uint64 { return g.row(r).version }
 
 func (g *growing) payload(r uint32) (payload.Object, error) {
-	c, i := g.row(r)
-	n := c.size[i]
+	row := g.row(r)
+	n := row.size &^ uuidBit
 	if n == 0 {
 		return payload.Object{}, nil
 	}
-	b := (*g.blocks.Load())[c.ref[i]>>32][uint32(c.ref[i]):]
+	b := (*g.blocks.Load())[row.ref>>32][uint32(row.ref):]
 	return payload.Object(b[:n:n]), nil
 }
 

@@ -127,10 +127,9 @@ func (s *Shard) nearest(ctx context.Context, st *state, m *pb.QueryPoints, in *p
 	}
 	out := make([]query.Scored, 0, len(hits))
 	for _, h := range hits {
-		// The document may have been deleted since the index looked at it. It has its
-		// ID for as long as our pin is held, so the live bit decides.
-		if id, ok := s.docs.ID(h.Doc); ok && s.docs.Live(h.Doc) {
-			out = append(out, query.Scored{ID: id, Score: h.Score, Version: s.docs.Version(h.Doc)})
+		// The document may have been deleted since the index looked at it.
+		if id, version, ok := s.docs.Head(h.Doc); ok {
+			out = append(out, query.Scored{ID: id, Score: h.Score, Version: version})
 		}
 	}
 	return query.Cut(distance, out, m.ScoreThreshold), nil
