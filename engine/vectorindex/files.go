@@ -4,7 +4,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"runtime"
 	"unsafe"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/sextantdb/sextant/engine/hnsw"
 	"github.com/sextantdb/sextant/engine/quantization"
@@ -145,21 +148,34 @@ func (ix *Index) load(v *view) (_ *view, err error) {
 	}
 	ix.locate(v, int(m.Rows), dead)
 	ix.codecGen, ix.graphGen = m.CodecID, m.GraphID
-	if len(codec) > 0 {
-		used, err := ix.loadCodes(v, m, codec, files, &saved)
-		if err != nil {
-			return nil, err
-		}
-		files = files[used:]
-	}
-	if m.GraphRows > 0 {
-		saved.graph = savedRows{files[0], int(m.GraphRows)}
-		if v.graph, err = ix.openGraph(saved.graph, m.GraphID); err != nil {
-			return nil, err
-		}
+	if err := ix.loadMemory(v, m, codec, files, &saved); err != nil {
+		return nil, err
 	}
 	ix.files = saved
 	return v, nil
+}
+
+// loadMemory reads what is searched in memory: codes and graph. What takes the time
+// is not reading but taking fresh memory from the machine (on a virtual one, from
+// its host), so all files are read side by side.
+func (ix *Index) loadMemory(v *view, m *meta, codec []byte, files []segment.FileInfo, saved *savedFiles) error {
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	if m.GraphRows > 0 {
+		saved.graph = savedRows{files[len(files)-1], int(m.GraphRows)}
+		g.Go(func() (err error) {
+			v.graph, err = ix.openGraph(saved.graph, m.GraphID)
+			return err
+		})
+	}
+	var err error
+	switch {
+	case len(codec) > 0:
+		err = ix.loadCodes(v, m, codec, files, saved, &g)
+	case m.CodeRows > 0:
+		err = fmt.Errorf("%d rows of codes without a codec: %w", m.CodeRows, ErrInvalid)
+	}
+	return errors.Join(err, g.Wait())
 }
 
 // readMeta reads the meta file: the fixed part, a copy of the dead bits, and the
@@ -231,27 +247,26 @@ func (ix *Index) locate(v *view, rows int, dead []uint64) {
 	}
 }
 
-// loadCodes reads the files of codes into memory and returns how many they are.
-func (ix *Index) loadCodes(v *view, m *meta, codec []byte, files []segment.FileInfo, saved *savedFiles) (used int, err error) {
+// loadCodes lets g read the files of codes into memory.
+func (ix *Index) loadCodes(v *view, m *meta, codec []byte, files []segment.FileInfo, saved *savedFiles, g *errgroup.Group) error {
 	q, err := quantization.Unmarshal(codec, ix.kernels)
 	if err != nil {
-		return 0, fmt.Errorf("read codec: %w", err)
+		return fmt.Errorf("read codec: %w", err)
 	}
 	if q.Dim() != ix.format.dim {
-		return 0, fmt.Errorf("read codec of dimension %d: %w", q.Dim(), ErrInvalid)
+		return fmt.Errorf("read codec of dimension %d: %w", q.Dim(), ErrInvalid)
 	}
 	c, err := newCodes(q, training{m.CodecID, int(m.Trained), m.quantization(), m.Norm}, ix.capacityFor(int(m.Rows)), ix.opts.Account)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	v.codes = c
-	err = ix.format.eachChunk(int(m.CodeRows), func(i, from, to int) error {
-		saved.codes = append(saved.codes, savedRows{files[i], to - from})
-		used++
-		return ix.readCodes(c, files[i], from, to)
-	})
 	c.rows.Store(m.CodeRows)
-	return used, err
+	return ix.format.eachChunk(int(m.CodeRows), func(i, from, to int) error {
+		saved.codes = append(saved.codes, savedRows{files[i], to - from})
+		g.Go(func() error { return ix.readCodes(c, files[i], from, to) })
+		return nil
+	})
 }
 
 // readCodes copies one file of codes.
