@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -109,9 +110,14 @@ func runNode(ctx context.Context, f nodeFlags) error {
 		logger.WarnContext(ctx, "--uri and --bootstrap have no effect: cluster.enabled is false", "uri", f.uri, "bootstrap", f.bootstrap)
 	}
 	node.TuneProcess(logger)
+	quiet, stop := context.WithCancel(ctx)
+	var keeper sync.WaitGroup
+	keeper.Go(func() { node.ReturnMemory(quiet) })
 	err = node.Run(ctx, node.Options{Config: cfg, Logger: logger, Commit: revision()}, func(*node.Node) error {
 		return node.TouchInitFile()
 	})
+	stop()
+	keeper.Wait()
 	return errors.Join(err, closeLog())
 }
 
