@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sextantdb/sextant/cluster/topology"
+	"github.com/sextantdb/sextant/engine/oplog"
 	"github.com/sextantdb/sextant/engine/shard"
 	"github.com/sextantdb/sextant/internal/apierror"
 )
@@ -121,16 +122,19 @@ func (c *Coordinator) removeData(ctx context.Context, name, incarnation string, 
 			c.opts.Logger.WarnContext(ctx, "closing a deleted collection", "collection", name, "error", err)
 		}
 	}
-	for _, id := range c.log.Streams() {
-		if path.Dir(id) == incarnation {
-			if err := c.log.Stream(id).Drop(ctx); err != nil {
-				return fmt.Errorf("drop log of %s: %w", id, err)
-			}
-		}
-	}
+	// The files first: on a full disk they make the room that the log needs.
 	dir := path.Join(c.opts.StoragePath, "collections", name)
 	if err := c.opts.FS.RemoveAll(path.Join(dir, incarnation)); err != nil {
 		return fmt.Errorf("remove data of %s: %w", name, err)
+	}
+	for _, id := range c.log.Streams() {
+		if path.Dir(id) == incarnation {
+			if err := c.log.Stream(id).Drop(ctx); errors.Is(err, oplog.ErrFull) {
+				return apierror.New(apierror.StorageFull, "drop log of %s: %w", id, err)
+			} else if err != nil {
+				return fmt.Errorf("drop log of %s: %w", id, err)
+			}
+		}
 	}
 	if rest, err := c.opts.FS.ReadDir(dir); err == nil && len(rest) == 0 {
 		if err := c.opts.FS.Remove(dir); err != nil {

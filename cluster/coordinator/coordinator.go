@@ -306,7 +306,9 @@ func (c *Coordinator) change(cmd topology.Command) (changed bool, err error) {
 	if changed, err = next.Apply(cmd); err != nil || !changed {
 		return changed, err
 	}
-	if err := c.store.Save(next); err != nil {
+	if err := c.store.Save(next); fsx.IsFull(err) {
+		return false, apierror.New(apierror.StorageFull, "the disk is full: save topology: %w", err)
+	} else if err != nil {
 		return false, fmt.Errorf("save topology: %w", err)
 	}
 	c.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"path"
 
@@ -16,11 +17,15 @@ type Ticket struct {
 	done chan struct{}
 	// err is written before done is closed.
 	err error
+	// refused says that the log didn't take the record.
+	refused bool
 }
+
+func newTicket() *Ticket { return &Ticket{done: make(chan struct{})} }
 
 // failedTicket is what a refused record gets.
 func failedTicket(err error) *Ticket {
-	t := &Ticket{done: make(chan struct{}), err: err}
+	t := &Ticket{done: make(chan struct{}), err: err, refused: true}
 	close(t.done)
 	return t
 }
@@ -50,6 +55,10 @@ func (t *Ticket) Err() error {
 	return nil
 }
 
+// Refused says that the record was not taken: the next one has its number. A
+// ticket that fails without was taken, and its record may become durable yet.
+func (t *Ticket) Refused() bool { return t.refused }
+
 func (t *Ticket) finished() bool {
 	select {
 	case <-t.done:
@@ -71,7 +80,7 @@ func (l *Log) newQueue() *queue {
 	if buf == nil {
 		buf = make([]byte, 0, 4096)
 	}
-	return &queue{ticket: &Ticket{done: make(chan struct{})}, buf: append(buf[:0], make([]byte, batchHeaderSize)...)}
+	return &queue{ticket: newTicket(), buf: append(buf[:0], make([]byte, batchHeaderSize)...)}
 }
 
 // run is the one goroutine that writes: it takes what has gathered while the last
@@ -83,18 +92,26 @@ func (l *Log) run() {
 		if q == nil {
 			return
 		}
-		err := l.tail.commit(q)
-		if err == nil {
-			q.ticket.finish(nil)
-			l.recycle(q.buf)
-			err = l.markIfIdle()
-		} else {
-			q.ticket.finish(l.fail(err))
-		}
-		if err != nil {
-			_ = l.fail(err)
+		if err := l.write(q); err != nil {
+			l.fail(q, err)
 			return
 		}
+	}
+}
+
+// write commits a batch, however often it takes. It gives up when the log is
+// damaged, or when it closes and a last attempt fails.
+func (l *Log) write(q *queue) error {
+	for again := true; ; {
+		err := l.tail.commit(q)
+		if err == nil {
+			l.succeed(q)
+			return nil
+		}
+		if errors.Is(err, ErrCorrupted) || !again {
+			return err
+		}
+		again = l.pause(q, err)
 	}
 }
 
@@ -125,37 +142,36 @@ func (l *Log) recycle(buf []byte) {
 }
 
 // markIfIdle proves on disk that the last batch was synced, when no batch follows
-// that would prove it.
-func (l *Log) markIfIdle() error {
+// that would prove it. A mark that can't be written is left out.
+func (l *Log) markIfIdle() {
 	l.mu.Lock()
 	busy := l.queue.count > 0
 	l.mu.Unlock()
-	if busy {
-		return nil
+	if !busy {
+		_ = l.tail.put(batchMark, make([]byte, batchHeaderSize), 0, false)
 	}
-	return l.tail.put(batchMark, make([]byte, batchHeaderSize), 0, false)
-}
-
-// fail makes the first failure final and gives it to everybody who waits.
-func (l *Log) fail(err error) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.err == nil {
-		l.err = fmt.Errorf("%w: %w", ErrFailed, err)
-		l.queue.ticket.finish(l.err)
-		l.room.Broadcast()
-	}
-	return l.err
 }
 
 // tail is the end of the log, where batches are written. It belongs to one
-// goroutine.
+// goroutine. When one of its steps fails, it is as before, and the step can be
+// done again after repair.
 type tail struct {
 	log *Log
 	// file is the newest file, nil in a log without files; w is open while file is
 	// neither nil nor sealed.
 	file *logFile
 	w    fsx.File
+	end
+	// synced is the end that the last sync has made durable.
+	synced end
+	// torn says that the file has bytes behind end, from a write that failed;
+	// unsure that a sync of it failed.
+	torn, unsure bool
+	logID        uint64
+}
+
+// end is where the next batch goes, and what it must continue.
+type end struct {
 	// size is the file's length, records says whether it has anything but its
 	// snapshot.
 	size    int64
@@ -163,11 +179,13 @@ type tail struct {
 	// next is the number of the next batch, prevSum the header checksum of the last.
 	next    uint64
 	prevSum uint32
-	logID   uint64
 }
 
 // commit writes a batch of records, syncs it, and brings the index up to date.
 func (t *tail) commit(q *queue) error {
+	if err := t.repair(); err != nil {
+		return err
+	}
 	if err := t.makeRoom(int64(len(q.buf))); err != nil {
 		return err
 	}
@@ -175,7 +193,6 @@ func (t *tail) commit(q *queue) error {
 	if err := t.put(batchRecords, q.buf, q.count, true); err != nil {
 		return err
 	}
-	t.records = true
 	l := t.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -195,16 +212,20 @@ func (t *tail) put(kind batchKind, b []byte, count uint32, sync bool) error {
 		b = append(b, encodeTrailer(at)...)
 	}
 	if _, err := t.w.Write(b); err != nil {
+		t.torn = true
 		return fmt.Errorf("write log: %w", err)
 	}
-	t.size += int64(len(b))
-	t.next, t.prevSum = t.next+1, sum
+	t.end = end{
+		size: t.size + int64(len(b)), records: t.records || kind == batchRecords, next: t.next + 1, prevSum: sum,
+	}
 	if !sync {
 		return nil
 	}
 	if err := t.w.Sync(); err != nil {
+		t.end, t.unsure = t.synced, true
 		return fmt.Errorf("sync log: %w", err)
 	}
+	t.synced = t.end
 	return nil
 }
 
@@ -235,7 +256,8 @@ func (t *tail) seal() error {
 	l.mu.Lock()
 	t.file.size = t.size
 	l.mu.Unlock()
-	return t.close()
+	_ = t.close() // everything in it is durable
+	return nil
 }
 
 // create begins the next file with a snapshot of the streams. It is durable, with
@@ -258,24 +280,36 @@ func (t *tail) create() error {
 	body, count := l.index.snapshot(make([]byte, batchHeaderSize))
 	l.mu.Unlock()
 	f := &logFile{number: h.number, path: path.Join(l.opts.Dir, fileName(h.number)), logID: t.logID}
-	w, err := l.opts.FS.Create(f.path)
-	if err != nil {
-		return fmt.Errorf("create log file: %w", err)
+	next := tail{log: l, file: f, logID: t.logID, end: end{size: fileHeaderSize, next: t.next, prevSum: t.prevSum}}
+	if err := next.begin(h, body, count); err != nil {
+		// What there is of it is no file yet; another try makes it anew. If it
+		// stays after a crash, Open finds it unfinished.
+		_ = next.close()
+		return errors.Join(err, removeIfThere(l.opts.FS, f.path))
 	}
-	t.file, t.w, t.size, t.records = f, w, fileHeaderSize, false
-	if _, err := w.Write(h.encode()); err != nil {
-		return fmt.Errorf("write log: %w", err)
-	}
-	if err := t.put(batchSnapshot, body, count, true); err != nil {
-		return err
-	}
-	if err := l.opts.FS.SyncDir(l.opts.Dir); err != nil {
-		return fmt.Errorf("sync log directory: %w", err)
-	}
+	f.size = next.size
 	l.mu.Lock()
-	f.size = t.size
 	l.files = append(l.files, f)
 	l.mu.Unlock()
+	*t = next
+	return nil
+}
+
+// begin makes the file and writes header and snapshot.
+func (t *tail) begin(h fileHeader, snapshot []byte, count uint32) (err error) {
+	system := t.log.opts.FS
+	if t.w, err = system.Create(t.file.path); err != nil {
+		return fmt.Errorf("create log file: %w", err)
+	}
+	if _, err := t.w.Write(h.encode()); err != nil {
+		return fmt.Errorf("write log: %w", err)
+	}
+	if err := t.put(batchSnapshot, snapshot, count, true); err != nil {
+		return err
+	}
+	if err := system.SyncDir(t.log.opts.Dir); err != nil {
+		return fmt.Errorf("sync log directory: %w", err)
+	}
 	return nil
 }
 

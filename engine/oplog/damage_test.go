@@ -8,9 +8,12 @@ import (
 	"hash/crc32"
 	"math/rand/v2"
 	"path"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -347,23 +350,26 @@ func afterCrash(t *testing.T, system fsx.FS, p progress, n int64) {
 	require.NoError(t, l.Close())
 }
 
-// TestFailurePoisons: a failed write or sync fails what waits and what comes
-// later, loses nothing acknowledged, and a new Open goes on.
-func TestFailurePoisons(t *testing.T) {
+// TestFailureIsOverWhenTheDiskWorks: a failed write or sync fails what waits and
+// what comes, loses nothing acknowledged, and when the disk works again the log
+// writes what it has taken and goes on.
+func TestFailureIsOverWhenTheDiskWorks(t *testing.T) {
 	for title, fault := range map[string]struct {
 		kind fsx.OpKind
 		err  error
 	}{
 		"write without space":        {fsx.OpWrite, syscall.ENOSPC},
 		"short write without space":  {fsx.OpWrite, &fsx.ShortWrite{N: 40, Err: syscall.ENOSPC}},
+		"write fails":                {fsx.OpWrite, syscall.EIO},
 		"sync fails":                 {fsx.OpSync, syscall.EIO},
+		"sync without space":         {fsx.OpSync, syscall.EDQUOT},
 		"no space for the next file": {fsx.OpCreate, syscall.ENOSPC},
 		"directory sync fails":       {fsx.OpSyncDir, syscall.EIO},
 	} {
 		t.Run(title, func(t *testing.T) {
 			mem := fsx.NewMem()
 			system := fsx.NewFault(mem, nil)
-			l := openLog(t, system, 600)
+			l := openRetrying(t, system)
 			fill(t, l, 2, "a", "b")
 			system.SetInject(func(op fsx.Op) error {
 				if op.Kind != fault.kind {
@@ -386,38 +392,167 @@ func TestFailurePoisons(t *testing.T) {
 					acked[id] = seq
 				}
 			}
-			var cause error = syscall.ENOSPC
-			if errors.Is(fault.err, syscall.EIO) {
-				cause = syscall.EIO
-			}
-			require.ErrorIs(t, failed.Err(), oplog.ErrFailed)
-			require.ErrorIs(t, failed.Err(), cause)
-			system.SetInject(nil)
+			require.False(t, failed.Refused())
+			last := map[string]oplog.Position{"a": l.Stream("a").Last(), "b": l.Stream("b").Last()}
 			for _, err := range []error{
-				l.Err(), l.Stream("a").Append(1, 100, nil).Wait(t.Context()), l.Stream("b").TruncateAfter(t.Context(), 1),
-				l.Stream("new").Append(1, 1, nil).Err(), l.Stream("b").Drop(t.Context()),
+				failed.Err(), l.Err(), l.Stream("b").TruncateAfter(t.Context(), 1), l.Stream("b").Drop(t.Context()),
+				l.Stream("new").Append(1, 1, nil).Err(),
 			} {
 				require.ErrorIs(t, err, oplog.ErrFailed)
+				require.Equal(t, fsx.IsFull(fault.err), errors.Is(err, oplog.ErrFull))
 			}
-			require.ErrorIs(t, l.Close(), oplog.ErrFailed)
+			require.True(t, l.Stream("a").Append(1, last["a"].Seq+1, nil).Refused())
 
-			// What the second process says is durable must be, also when the first one's
-			// sync failed and the system has forgotten that the bytes are dirty.
-			l = openLog(t, system, 600)
-			fill(t, l, 2, "a", "b")
+			// Reading goes on, and a power cut finds what was acknowledged.
+			_, err := contents(t, l)
+			require.NoError(t, err)
+			powerCuts(t, mem, acked, 10)
+
+			system.SetInject(nil)
+			for l.Err() != nil {
+				time.Sleep(time.Millisecond)
+			}
+			for id, pos := range last {
+				require.Equal(t, pos, l.Stream(id).Durable(), "what was taken is written")
+				acked[id] = pos.Seq
+			}
+			powerCuts(t, mem, acked, 10)
+			fill(t, l, 30, "a", "b", "new")
 			want, err := contents(t, l)
 			require.NoError(t, err)
+			require.NoError(t, l.Close())
 			for seed := range uint64(10) {
 				crashed := openLog(t, mem.CrashClone(rand.New(rand.NewPCG(seed, 5))), 600)
 				got, err := contents(t, crashed)
 				require.NoError(t, err)
 				require.Equal(t, want, got)
-				for id, seq := range acked {
-					require.GreaterOrEqual(t, crashed.Stream(id).Durable().Seq, seq)
-				}
 				require.NoError(t, crashed.Close())
 			}
-			require.NoError(t, l.Close())
 		})
 	}
+}
+
+func openRetrying(t require.TestingT, system fsx.FS) *oplog.Log {
+	l, err := oplog.Open(oplog.Options{FS: system, Dir: "/log", FileSize: 600, RetryAfter: time.Microsecond})
+	require.NoError(t, err)
+	return l
+}
+
+// powerCuts opens what power cuts at this moment may leave.
+func powerCuts(t *testing.T, mem *fsx.Mem, acked map[string]uint64, n uint64) {
+	t.Helper()
+	for seed := range n {
+		crashed := openLog(t, mem.CrashClone(rand.New(rand.NewPCG(seed, 6))), 600)
+		_, err := contents(t, crashed)
+		require.NoError(t, err)
+		for id, seq := range acked {
+			require.GreaterOrEqual(t, crashed.Stream(id).Durable().Seq, seq)
+		}
+		require.NoError(t, crashed.Close())
+	}
+}
+
+// TestEveryOperationMayFail lets each operation fail in turn, alone and with those
+// that follow it: the log gets over it, and loses nothing that it took.
+func TestEveryOperationMayFail(t *testing.T) {
+	const records = 12
+	for _, cause := range []error{syscall.ENOSPC, syscall.EIO, &fsx.ShortWrite{N: 50, Err: syscall.ENOSPC}} {
+		for _, times := range []int64{1, 2, 5} {
+			for from, done := int64(1), false; !done; from++ {
+				done = failOnce(t, cause, from, times, records)
+			}
+		}
+	}
+}
+
+// failOnce lets the operations from one on fail a number of times, and says whether
+// there were no so many.
+func failOnce(t *testing.T, cause error, from, times int64, records uint64) (beyond bool) {
+	t.Helper()
+	mem := fsx.NewMem()
+	system := fsx.NewFault(mem, nil)
+	l := openRetrying(t, system)
+	first := system.Changes()
+	var failures atomic.Int64
+	system.SetInject(func(op fsx.Op) error {
+		if !op.Kind.Changes() || op.N < first+from || failures.Add(1) > times {
+			return nil
+		}
+		if op.Kind == fsx.OpSync {
+			if err := mem.FailSync(op.Path); err != nil {
+				return err
+			}
+		}
+		return cause
+	})
+	acked := map[string]uint64{}
+	for seq := uint64(1); seq <= records; {
+		for _, id := range []string{"a", "b"} {
+			ticket := l.Stream(id).Append(1, seq, fmt.Appendf(nil, "%s-%d", id, seq))
+			for ticket.Refused() { // until the log is over it
+				runtime.Gosched()
+				ticket = l.Stream(id).Append(1, seq, fmt.Appendf(nil, "%s-%d", id, seq))
+			}
+			if ticket.Wait(t.Context()) == nil {
+				acked[id] = seq
+			}
+		}
+		seq++
+	}
+	powerCuts(t, mem, acked, 1)
+	for l.Err() != nil {
+		runtime.Gosched()
+	}
+	require.NoError(t, l.Close())
+	again := openLog(t, mem.CrashClone(rand.New(rand.NewPCG(uint64(from), 7))), 600)
+	got, err := contents(t, again)
+	require.NoError(t, err)
+	for _, id := range []string{"a", "b"} {
+		require.Len(t, got[id], int(records), "failing %d times from operation %d with %v", times, from, cause)
+	}
+	require.NoError(t, again.Close())
+	return failures.Load() == 0
+}
+
+// TestCloseGivesUp: a log that can't write what it took closes all the same, and
+// says so.
+func TestCloseGivesUp(t *testing.T) {
+	mem := fsx.NewMem()
+	system := fsx.NewFault(mem, nil)
+	l := openRetrying(t, system)
+	fill(t, l, 2, "a")
+	system.SetInject(func(op fsx.Op) error {
+		if op.Kind == fsx.OpWrite {
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+	require.ErrorIs(t, l.Stream("a").Append(1, 3, nil).Wait(t.Context()), oplog.ErrFull)
+	require.ErrorIs(t, l.Close(), oplog.ErrFull)
+	require.ErrorIs(t, l.Stream("a").Append(1, 4, nil).Err(), oplog.ErrFull)
+	l = openLog(t, mem, 600)
+	require.EqualValues(t, 2, l.Stream("a").Last().Seq)
+	require.NoError(t, l.Close())
+}
+
+// TestReplacementIsVerified: when a sync fails and what was durable has rotted, the
+// log doesn't carry the damage on.
+func TestReplacementIsVerified(t *testing.T) {
+	mem := fsx.NewMem()
+	system := fsx.NewFault(mem, nil)
+	l := openRetrying(t, system)
+	fill(t, l, 2, "a")
+	require.NoError(t, fsx.FlipBits(mem, logFiles(t, mem)[0], 150, 1))
+	var failed atomic.Bool
+	system.SetInject(func(op fsx.Op) error {
+		if op.Kind == fsx.OpSync && failed.CompareAndSwap(false, true) {
+			return syscall.EIO
+		}
+		return nil
+	})
+	require.ErrorIs(t, l.Stream("a").Append(1, 3, nil).Wait(t.Context()), oplog.ErrFailed)
+	for !errors.Is(l.Err(), oplog.ErrCorrupted) {
+		time.Sleep(time.Millisecond)
+	}
+	require.ErrorIs(t, l.Close(), oplog.ErrCorrupted)
 }

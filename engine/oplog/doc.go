@@ -18,5 +18,8 @@
 //	L4  Only the newest file is without seal; a file's header and snapshot are
 //	    synced, and its name, before its first record.
 //	L5  Files go from the oldest on, each removal synced before the next.
-//	L6  After a failed write or sync nothing is written any more.
+//	L6  After a failed write what it left is cut off; after a failed sync the file is
+//	    replaced by a copy of what was durable. Before that nothing is written.
+//	L7  A record that was taken is written sooner or later, in its place, also when
+//	    its ticket has failed: a later record of its stream is never without it.
 package oplog

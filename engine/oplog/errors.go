@@ -12,10 +12,12 @@ var (
 	ErrCorrupted = errors.New("corrupted log")
 	// ErrNewer is a log written by a later version of the program.
 	ErrNewer = errors.New("log of a newer version")
-	// ErrFailed is a log of which a write or sync failed: nothing is known about
-	// the records that weren't durable then, so it takes no more. What was durable
-	// is there when it is opened again.
-	ErrFailed = errors.New("log has failed")
+	// ErrFailed is a record that couldn't be written or synced, or that was refused
+	// because one before couldn't. A record that was not refused may become durable
+	// later. The log takes records again when it could write what it has.
+	ErrFailed = errors.New("log can't be written")
+	// ErrFull is an ErrFailed for which there is no space on the disk.
+	ErrFull = errors.New("disk is full")
 	// ErrClosed is a log that was closed.
 	ErrClosed = errors.New("log is closed")
 	// ErrDropped is a stream that was dropped.

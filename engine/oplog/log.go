@@ -1,6 +1,7 @@
 package oplog
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/sextantdb/sextant/internal/fsx"
 )
@@ -17,6 +19,7 @@ import (
 const (
 	DefaultFileSize   = 64 << 20
 	DefaultQueueBytes = 4 << 20
+	DefaultRetryAfter = time.Second
 )
 
 // Options says where a log lives. The zero value of a field is its default.
@@ -32,6 +35,9 @@ type Options struct {
 	// Append waits for room; a single larger record passes alone. A log holds
 	// about twice as much memory: one queue is written while the next one fills.
 	QueueBytes int
+	// RetryAfter is how long the log waits after a failed write or sync before it
+	// tries again, 1 s by default.
+	RetryAfter time.Duration
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -47,6 +53,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.QueueBytes == 0 {
 		o.QueueBytes = DefaultQueueBytes
+	}
+	if o.RetryAfter <= 0 {
+		o.RetryAfter = DefaultRetryAfter
 	}
 	return o, nil
 }
@@ -75,15 +84,20 @@ type Log struct {
 	// files are the log's files, oldest first.
 	files []*logFile
 	// queue has the records that wait; spare is a buffer for the next queue.
-	queue   *queue
-	spare   []byte
-	err     error
-	closing bool
+	queue *queue
+	spare []byte
+	// trouble is why nothing can be written at the moment; err why the log takes
+	// nothing any more.
+	trouble, err error
+	closing      bool
 }
 
 // queue is a batch being filled.
 type queue struct {
 	ticket *Ticket
+	// told says that the ticket is finished, with a failure: the records still are
+	// to be written.
+	told bool
 	// buf has room for the batch's header, then the records.
 	buf   []byte
 	count uint32
@@ -153,11 +167,12 @@ func (l *Log) Streams() []string {
 	return ids
 }
 
-// Err returns the failure after which the log takes no more records, or nil.
+// Err returns the failure because of which the log takes no records, nil when it
+// takes them. It is over when the disk can be written again.
 func (l *Log) Err() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.err
+	return cmp.Or(l.err, l.trouble)
 }
 
 // Holder is a stream whose unreleased records keep the log's oldest file.
@@ -260,5 +275,8 @@ func (l *Log) Close() error {
 	if !first {
 		return nil
 	}
-	return errors.Join(l.Err(), l.tail.close(), l.lock.Close())
+	l.mu.Lock()
+	err := l.err
+	l.mu.Unlock()
+	return errors.Join(err, l.tail.close(), l.lock.Close())
 }

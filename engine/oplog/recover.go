@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"strings"
 
 	"github.com/sextantdb/sextant/internal/fsx"
 )
@@ -46,6 +47,13 @@ func (l *Log) listFiles() ([]*logFile, error) {
 	}
 	var files []*logFile
 	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), copySuffix) {
+			// A copy that never took the place of its file.
+			if err := removeIfThere(l.opts.FS, path.Join(l.opts.Dir, e.Name())); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		n, ok := parseFileName(e.Name())
 		if !ok {
 			continue
@@ -107,8 +115,8 @@ func (l *Log) dropUnfinished(files []*logFile) ([]*logFile, error) {
 	if err = errors.Join(err, src.Close()); err != nil || !unfinished {
 		return files, err
 	}
-	if err := l.opts.FS.Remove(newest.path); err != nil {
-		return nil, fmt.Errorf("remove unfinished log file: %w", err)
+	if err := removeIfThere(l.opts.FS, newest.path); err != nil {
+		return nil, err
 	}
 	if err := l.opts.FS.SyncDir(l.opts.Dir); err != nil {
 		return nil, fmt.Errorf("remove unfinished log file: %w", err)
@@ -350,8 +358,8 @@ func (l *Log) continueAfter(s *scan, size int64) (err error) {
 		return fmt.Errorf("open log: %w", err)
 	}
 	t := &l.tail
-	t.file, t.w, t.size, t.records = s.file, w, s.end, s.batches > 1
-	t.next, t.prevSum, t.logID = s.last.number+1, s.last.sum, s.file.logID
+	t.file, t.w, t.logID = s.file, w, s.file.logID
+	t.end = end{size: s.end, records: s.batches > 1, next: s.last.number + 1, prevSum: s.last.sum}
 	s.file.size = s.end
 	if s.end < size {
 		if err := w.Truncate(s.end); err != nil {
@@ -364,6 +372,7 @@ func (l *Log) continueAfter(s *scan, size int64) (err error) {
 	if err := w.Sync(); err != nil {
 		return fmt.Errorf("sync log: %w", err)
 	}
+	t.synced = t.end
 	if err := l.opts.FS.SyncDir(l.opts.Dir); err != nil {
 		return fmt.Errorf("sync log directory: %w", err)
 	}

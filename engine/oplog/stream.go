@@ -53,7 +53,8 @@ type Stream struct {
 
 // Append queues a record. seq must follow the last one (any first one from 1 on
 // will do), epoch must not fall. data is copied. The call waits only while the
-// queue is full. A refused record gives a ticket that already failed.
+// queue is full. A refused record gives a ticket that already failed and says so. While the
+// disk can't be written all are refused.
 func (s *Stream) Append(epoch, seq uint64, data []byte) *Ticket {
 	if len(data) > MaxRecord {
 		return failedTicket(fmt.Errorf("append %d bytes to stream %q: %w", len(data), s.id, ErrTooLarge))
@@ -82,6 +83,8 @@ func (l *Log) waitForRoom(n int) error {
 		switch {
 		case l.err != nil:
 			return l.err
+		case l.trouble != nil:
+			return l.trouble
 		case l.closing:
 			return ErrClosed
 		case l.queue.count == 0 || len(l.queue.buf)+n <= l.opts.QueueBytes:
@@ -203,7 +206,7 @@ func (s *Stream) control(ctx context.Context, decide func() (r record, needed bo
 
 // TruncateAfter durably forgets every record above seq; there may be none. It
 // fails with ErrReleased for a seq below what was released. When it fails because
-// of ctx, the truncation may take place all the same.
+// of ctx or of the disk, the truncation may take place all the same.
 func (s *Stream) TruncateAfter(ctx context.Context, seq uint64) error {
 	target, err := s.position(ctx, seq)
 	if err != nil {
@@ -242,8 +245,8 @@ func (s *Stream) Release(seq uint64) error {
 }
 
 // Drop durably forgets the stream and everything in it. Log.Stream then gives a
-// new one for the same id. When it fails because of ctx, the stream may be
-// dropped all the same.
+// new one for the same id. When it fails because of ctx or of the disk, the
+// stream may be dropped all the same.
 func (s *Stream) Drop(ctx context.Context) error {
 	err := s.control(ctx, func() (record, bool, error) {
 		if s.dropped {

@@ -2,6 +2,7 @@ package shard
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 
@@ -29,9 +30,21 @@ func (t *Ticket) Seq() uint64 { return t.seq }
 // Durable waits until the operation survives a power cut.
 func (t *Ticket) Durable(ctx context.Context) error {
 	if err := t.log.Wait(ctx); err != nil {
-		return fmt.Errorf("write operation %d to the log: %w", t.seq, err)
+		return logError(fmt.Errorf("write operation %d to the log: %w", t.seq, err))
 	}
 	return nil
+}
+
+// logError gives a failure of the log the kind that clients are to see.
+func logError(err error) error {
+	switch {
+	case errors.Is(err, oplog.ErrFull):
+		return apierror.New(apierror.StorageFull, "%w", err)
+	case errors.Is(err, oplog.ErrFailed), errors.Is(err, oplog.ErrClosed), errors.Is(err, oplog.ErrDropped):
+		return apierror.New(apierror.Unavailable, "the operation log refuses: %w", err)
+	default:
+		return err
+	}
 }
 
 // Applied waits until the operation is durable and visible to every read. Its
@@ -57,10 +70,10 @@ func (t *Ticket) Visible(ctx context.Context) error {
 }
 
 // Submit appends an operation to the log and queues it for application. It
-// waits while the queue is full. After an error the operation is not applied;
-// when the log has failed, it may yet be found after a restart, like any operation
-// that wasn't acknowledged. What the operation itself came to is told by the
-// ticket.
+// waits while the queue is full. After an error the operation is not applied. What
+// it came to is told by the ticket. When that says that the log has failed, the
+// operation is applied, and found after a restart or not, like any that wasn't
+// acknowledged: the log writes it as soon as it can.
 //
 // An operation is applied while the log is still being synced: reads may see it
 // a moment before it is durable, and before its ticket says so.
@@ -95,8 +108,8 @@ func (s *Shard) enqueue(t *Ticket, data []byte) error {
 	// An append that is refused leaves the sequence to the next operation.
 	t.seq = s.nextSeq
 	t.log = s.o.Log.Append(s.o.Epoch, t.seq, data)
-	if err := t.log.Err(); err != nil {
-		return apierror.New(apierror.Unavailable, "the operation log refuses: %w", err)
+	if t.log.Refused() {
+		return logError(t.log.Err())
 	}
 	s.nextSeq++
 	s.queued.Add(1)

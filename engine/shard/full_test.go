@@ -1,0 +1,62 @@
+package shard
+
+import (
+	"math/rand/v2"
+	"syscall"
+	"testing"
+	"time"
+
+	pb "github.com/qdrant/go-client/qdrant"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sextantdb/sextant/engine/oplog"
+	"github.com/sextantdb/sextant/internal/apierror"
+	"github.com/sextantdb/sextant/internal/fsx"
+)
+
+// TestFullDisk: a full disk is told as such, reads go on, nothing acknowledged is
+// lost, and when there is space again the shard goes on by itself.
+func TestFullDisk(t *testing.T) {
+	mem := fsx.NewMem()
+	fault := fsx.NewFault(mem, nil)
+	log, err := oplog.Open(oplog.Options{FS: fault, Dir: "log", RetryAfter: time.Microsecond})
+	require.NoError(t, err)
+	s, err := Open(t.Context(), Options{
+		FS: fault, Dir: "shard", Log: log.Stream("shard"), Config: singleVector(2, pb.Distance_Dot), Manual: true,
+	})
+	require.NoError(t, err)
+	n := &node{tb: t, fs: fault, log: log, shard: s}
+	t.Cleanup(n.close)
+	require.NoError(t, n.apply(upsertOf(t, numbered(1, dense(1, 1)))))
+
+	fault.SetInject(func(op fsx.Op) error {
+		if op.Kind == fsx.OpWrite || op.Kind == fsx.OpCreate {
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+	err = n.apply(upsertOf(t, numbered(2, dense(2, 1))))
+	require.Equal(t, apierror.StorageFull, apierror.KindOf(err), "%v", err)
+	require.ErrorContains(t, err, "Insufficient storage: ")
+	for range 3 {
+		_, err = s.Submit(t.Context(), upsertOf(t, numbered(3, dense(3, 1))))
+		require.Equal(t, apierror.StorageFull, apierror.KindOf(err), "%v", err)
+	}
+	hits, err := s.Query(t.Context(), nearest(1, 0))
+	require.NoError(t, err)
+	require.NotEmpty(t, hits)
+	require.Error(t, s.Checkpoint(t.Context()))
+	require.NoError(t, s.Err(), "a full disk is no reason for a quarantine")
+	cut := openNode(t, mem.CrashClone(rand.New(rand.NewPCG(1, 1))), Options{Manual: true})
+	require.EqualValues(t, 1, cut.shard.Info().Points)
+
+	fault.SetInject(nil)
+	for log.Err() != nil {
+		time.Sleep(time.Millisecond)
+	}
+	// The operation whose ticket has failed was taken, and is durable now.
+	require.NoError(t, s.Checkpoint(t.Context()))
+	require.NoError(t, n.apply(upsertOf(t, numbered(3, dense(3, 1)))))
+	cut = openNode(t, mem.CrashClone(rand.New(rand.NewPCG(2, 2))), Options{Manual: true})
+	require.EqualValues(t, 3, cut.shard.Info().Points)
+}
