@@ -22,4 +22,6 @@
 //	    replaced by a copy of what was durable. Before that nothing is written.
 //	L7  A record that was taken is written sooner or later, in its place, also when
 //	    its ticket has failed: a later record of its stream is never without it.
+//	L8  A damaged record is never given to a reader, nor forgotten: its stream can't
+//	    be read across it. Other streams can, or the log doesn't open.
 package oplog

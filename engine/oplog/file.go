@@ -55,6 +55,9 @@ type batchReader struct {
 	prev *batchHeader
 	cur  batch
 	why  string
+	// bad is the header of the batch that is next, when it is sound and belongs there
+	// but its body, in cur.body, isn't what was written.
+	bad *batchHeader
 }
 
 func newBatchReader(f *logFile, src io.ReaderAt, off, end int64) *batchReader {
@@ -96,9 +99,35 @@ func (r *batchReader) next() (*batch, error) {
 		return nil, err
 	}
 	if checksum(r.cur.body) != h.bodySum {
+		r.bad = &h
 		return r.none("batch checksum")
 	}
 	return r.accept(h, false), nil
+}
+
+// damaged returns the batch at which next has failed, and goes behind it, if its
+// header is sound. Its body must be looked at with suspicion.
+func (r *batchReader) damaged() (b *batch, ok bool) {
+	if r.bad == nil {
+		return nil, false
+	}
+	h := *r.bad
+	r.bad = nil
+	return r.accept(h, false), true
+}
+
+// followed tells whether a sound batch continues the one at which next has failed:
+// then that one was synced once, and its bytes have changed since.
+func (r *batchReader) followed() bool {
+	if r.bad == nil {
+		return false
+	}
+	b, err := r.src.Peek(batchHeaderSize)
+	if err != nil {
+		return false
+	}
+	h, ok := decodeBatchHeader(b, r.file.place(r.off+batchHeaderSize+int64(r.bad.bodyLen)))
+	return ok && h.number == r.bad.number+1 && h.prevSum == r.bad.sum
 }
 
 func (r *batchReader) accept(h batchHeader, healed bool) *batch {

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-
-	"github.com/cespare/xxhash/v2"
 )
 
 // markEvery is how many bytes of a stream may lie between two marks of an extent:
@@ -144,7 +142,9 @@ func (x *index) one(s *Stream, f *logFile, off int64, r record, size int) {
 func (s *Stream) breaks(r record) string {
 	switch r.kind {
 	case recordData:
-		if want := s.durable.follow(r.pos.Epoch, s.durable.Seq+1, xxhash.Sum64(r.data)); want != r.pos {
+		doubtful := s.doubtful
+		s.doubtful = false
+		if !s.durable.verified(r) && !(doubtful && r.pos.Seq == s.durable.Seq+1) {
 			return fmt.Sprintf("record %d of epoch %d doesn't follow %d by its number or chain value", r.pos.Seq, r.pos.Epoch, s.durable.Seq)
 		}
 		if r.pos.Epoch < s.durable.Epoch {

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-
-	"github.com/cespare/xxhash/v2"
 )
 
 // errStop ends a reading early.
@@ -80,6 +78,9 @@ type reading struct {
 	// prev is the position of the record before; its chain value is checked
 	// once it is known.
 	prev *Position
+	// damage is the first damaged batch that was met; nil when none was. It matters
+	// when a record is missing.
+	damage error
 }
 
 // extent reads the records of one extent.
@@ -99,10 +100,13 @@ func (r *reading) extent(ctx context.Context, l *Log, e *pinned) (err error) {
 		}
 		b, err := batches.next()
 		switch {
-		case errors.Is(err, io.EOF):
-			return e.file.corrupted(e.size, fmt.Sprintf("record %d isn't where the index has it", r.next))
 		case errors.Is(err, errNoBatch):
-			return e.file.corrupted(batches.off, batches.why)
+			if err := r.damaged(e, batches); err != nil {
+				return err
+			}
+			continue
+		case errors.Is(err, io.EOF):
+			return r.missing(e, e.size, fmt.Sprintf("record %d isn't where the index has it", r.next))
 		case err != nil:
 			return fmt.Errorf("read log: %w", err)
 		case b.kind != batchRecords:
@@ -112,6 +116,52 @@ func (r *reading) extent(ctx context.Context, l *Log, e *pinned) (err error) {
 			return err
 		}
 	}
+	return nil
+}
+
+// missing is a record that isn't where it should be: because of the damage that was
+// met, if any was.
+func (r *reading) missing(e *pinned, off int64, why string) error {
+	if r.damage != nil {
+		return r.damage
+	}
+	return e.file.corrupted(off, why)
+}
+
+// damaged goes over a damaged batch, if it can be framed. Those of its records that
+// prove to be the next of the stream are given to fn. What else there was of the
+// stream will be missed later; other streams may be all that is damaged.
+func (r *reading) damaged(e *pinned, batches *batchReader) error {
+	damage := e.file.corrupted(batches.off, batches.why)
+	if r.damage == nil {
+		r.damage = damage
+	}
+	b, framed := batches.damaged()
+	if !framed {
+		return damage
+	}
+	for body := b.body; len(body) > 0 && r.next <= e.last; {
+		rec, rest, ok := decodeRecord(body)
+		if !ok {
+			return nil
+		}
+		body = rest
+		if rec.kind != recordData || rec.stream != r.stream || r.prev == nil || !r.prev.verified(rec) {
+			continue
+		}
+		if err := r.give(rec); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// give gives the next record to fn.
+func (r *reading) give(rec record) error {
+	if err := r.fn(Record{Position: rec.pos, Data: rec.data}); err != nil {
+		return err
+	}
+	r.prev, r.next = &rec.pos, r.next+1
 	return nil
 }
 
@@ -127,16 +177,14 @@ func (r *reading) batch(e *pinned, b *batch) error {
 			continue
 		}
 		if rec.pos.Seq != r.next {
-			return e.file.corrupted(b.off, fmt.Sprintf("record %d instead of %d", rec.pos.Seq, r.next))
+			return r.missing(e, b.off, fmt.Sprintf("record %d instead of %d", rec.pos.Seq, r.next))
 		}
-		if r.prev != nil && r.prev.follow(rec.pos.Epoch, rec.pos.Seq, xxhash.Sum64(rec.data)) != rec.pos {
+		if r.prev != nil && !r.prev.verified(rec) {
 			return e.file.corrupted(b.off, fmt.Sprintf("chain value of record %d", rec.pos.Seq))
 		}
-		if err := r.fn(Record{Position: rec.pos, Data: rec.data}); err != nil {
+		if err := r.give(rec); err != nil {
 			return err
 		}
-		pos := rec.pos
-		r.prev, r.next = &pos, r.next+1
 	}
 	return nil
 }

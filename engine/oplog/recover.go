@@ -267,7 +267,15 @@ func (s *scan) all(h fileHeader, size int64, extents map[uint32][]extent) error 
 			return nil
 		}
 		if errors.Is(err, errNoBatch) {
-			return s.damageUnlessTorn(r.off, size, r.why)
+			b, err := s.confined(r)
+			if err != nil {
+				return err
+			}
+			if b == nil {
+				return s.damageUnlessTorn(r.off, size, r.why)
+			}
+			s.sound(b)
+			continue
 		}
 		if err != nil {
 			return fmt.Errorf("read log: %w", err)
@@ -291,6 +299,18 @@ func (s *scan) all(h fileHeader, size int64, extents map[uint32][]extent) error 
 		}
 		s.sound(b)
 	}
+}
+
+// confined takes a damaged batch into the index when it is certain whose records
+// suffered: those streams can't be read across it, the others don't notice. It
+// returns nil when nothing is certain, and an error when the log is damaged as a
+// whole.
+func (s *scan) confined(r *batchReader) (*batch, error) {
+	if s.batches == 0 || !r.followed() || r.bad.kind != batchRecords || !s.log.index.confinable(r.cur.body, r.bad.count) {
+		return nil, nil
+	}
+	b, _ := r.damaged()
+	return b, s.log.index.applyDamaged(s.file, b.off, b.body)
 }
 
 func (s *scan) sound(b *batch) {
