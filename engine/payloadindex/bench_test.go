@@ -1,7 +1,9 @@
 package payloadindex
 
 import (
+	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -66,6 +68,60 @@ func BenchmarkQuery(b *testing.B) {
 					}
 					b.ReportMetric(float64(docs), "docs")
 				})
+			}
+		})
+	}
+}
+
+// BenchmarkStalls fills an index with a million documents without a checkpoint,
+// while merges go on in the background, and reports the longest that an update has
+// taken.
+func BenchmarkStalls(b *testing.B) {
+	const n = 1_000_000
+	hash := func(doc uint32) uint32 { return doc * 2654435761 >> 4 }
+	for _, field := range []struct {
+		name    string
+		kind    Kind
+		payload func(doc uint32) string
+	}{
+		{"integer", Integer, func(doc uint32) string { return fmt.Sprintf(`{"f":%d}`, hash(doc)%1000) }},
+		{"distinct", Keyword, func(doc uint32) string { return fmt.Sprintf(`{"f":"value %d"}`, hash(doc)) }},
+		{"list", Keyword, func(doc uint32) string {
+			return fmt.Sprintf(`{"f":["a%d","b%d","c%d","d%d"]}`, doc%7, hash(doc)%100, hash(doc)%1000, hash(doc)%10000)
+		}},
+	} {
+		b.Run(field.name, func(b *testing.B) {
+			for b.Loop() {
+				ix, err := Open(Options{Config: config(b, field.kind, 0)})
+				require.NoError(b, err)
+				ctx, stop := context.WithCancel(b.Context())
+				var background sync.WaitGroup
+				background.Go(func() {
+					for ctx.Err() == nil {
+						if more, err := ix.Step(ctx); err == nil && !more {
+							time.Sleep(10 * time.Millisecond)
+						}
+					}
+				})
+				var worst, total time.Duration
+				over := 0
+				for doc := range uint32(n) {
+					o := object(b, "%s", field.payload(doc))
+					start := time.Now()
+					ix.Update(doc, nil, o)
+					took := time.Since(start)
+					total += took
+					worst = max(worst, took)
+					if took > 50*time.Millisecond {
+						over++
+					}
+				}
+				stop()
+				background.Wait()
+				b.ReportMetric(float64(worst.Milliseconds()), "worst-ms")
+				b.ReportMetric(float64(over), "over-50ms")
+				b.ReportMetric(float64(total.Microseconds())/n, "us/update")
+				require.NoError(b, ix.Close())
 			}
 		})
 	}

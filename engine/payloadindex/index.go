@@ -188,21 +188,22 @@ func (ix *Index) put(doc uint32, r row) {
 	}
 }
 
-// spill turns the growing layer into an image, and merges images of like size,
-// so that there are few of them. Images that a checkpoint is writing stay.
+// spill puts a new growing layer on top. What lies in memory below it is merged by
+// Step, in the background, because that takes hundreds of milliseconds when there
+// is much of it. When nobody calls Step, the caller does the work at last.
 func (ix *Index) spill() {
-	layers := append(slices.Clone(ix.state.layers), ix.merge([]layer{ix.state.growing}, false))
-	const likes = 4
-	for {
-		mine := layers[max(ix.frozen, ix.onDisk()):]
-		if len(mine) < likes || sizeClass(mine[len(mine)-likes]) > sizeClass(mine[len(mine)-1]) {
-			break
-		}
-		from := len(layers) - likes
-		layers = append(layers[:from:from], ix.merge(layers[from:], from == 0))
+	// Nothing can fail: no image is dropped.
+	_ = ix.swap(append(slices.Clone(ix.state.layers), ix.state.growing), newMem())
+	if len(ix.state.layers)-ix.onDisk() < maxLayers {
+		return
 	}
-	// Nothing can fail: images in memory have no file to close.
-	_ = ix.swap(layers, newMem())
+	for {
+		from, to := ix.mergeable()
+		if from == to {
+			return
+		}
+		_ = ix.replace(from, to, ix.merge(ix.state.layers[from:to], from == 0))
+	}
 }
 
 // onDisk returns how many layers come from files.
@@ -214,6 +215,81 @@ func (ix *Index) onDisk() (n int) {
 		n++
 	}
 	return n
+}
+
+// maxLayers is how many layers there are in memory at most.
+const maxLayers = 24
+
+// Pending says whether Step has something to do.
+func (ix *Index) Pending() bool {
+	ix.mutate.Lock()
+	defer ix.mutate.Unlock()
+	from, to := ix.mergeable()
+	return from < to
+}
+
+// Step merges layers in memory, while updates and queries go on, and says whether
+// there is more to do: what was spilled becomes images, and then one run of images
+// becomes one. One goroutine may call it at a time.
+func (ix *Index) Step(ctx context.Context) (more bool, err error) {
+	for ctx.Err() == nil {
+		n, more, err := ix.mergeOne()
+		if n != 1 || !more || err != nil {
+			return more, err
+		}
+	}
+	return false, ctx.Err()
+}
+
+// mergeOne merges the next run of layers, and returns how many they were.
+func (ix *Index) mergeOne() (n int, more bool, err error) {
+	ix.mutate.Lock()
+	from, to := ix.mergeable()
+	layers := ix.state.layers
+	ix.mutate.Unlock()
+	if from == to {
+		return 0, false, nil
+	}
+	// Layers in memory don't change.
+	merged := ix.merge(layers[from:to], from == 0)
+	ix.mutate.Lock()
+	defer ix.mutate.Unlock()
+	now := ix.state.layers
+	if ix.frozen > from || len(now) < to || !slices.Equal(now[from:to], layers[from:to]) {
+		return 0, true, nil // a checkpoint, or the mutator, was faster
+	}
+	if err := ix.replace(from, to, merged); err != nil {
+		return 0, false, err
+	}
+	next, end := ix.mergeable()
+	return to - from, next < end, nil
+}
+
+// mergeable returns the run of layers that is to be merged next; an empty one when
+// there is none. Layers of files, and those that a checkpoint is writing, stay. A
+// full growing layer becomes an image, and four images of like size become one:
+// so an entry is merged a few times, and there are few layers. The caller holds
+// mutate.
+func (ix *Index) mergeable() (from, to int) {
+	const likes = 4
+	layers, first := ix.state.layers, max(ix.frozen, ix.onDisk())
+	for i := first; i < len(layers); i++ {
+		if _, ok := layers[i].(*mem); ok {
+			return i, i + 1
+		}
+		n := i + 1 - first
+		if n >= likes && sizeClass(layers[i+1-likes]) <= sizeClass(layers[i]) {
+			return i + 1 - likes, i + 1
+		}
+	}
+	return 0, 0
+}
+
+// replace puts one image in the place of a run of layers. The caller holds mutate.
+func (ix *Index) replace(from, to int, m *image) error {
+	layers := ix.state.layers
+	next := append(slices.Clone(layers[:from]), layer(m))
+	return ix.swap(append(next, layers[to:]...), ix.state.growing)
 }
 
 func sizeClass(l layer) int { return bits.Len(uint(l.size()>>16)) / 2 }

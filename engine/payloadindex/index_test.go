@@ -72,6 +72,16 @@ func (f *fixture) checkpoint() []segment.FileInfo {
 	return files
 }
 
+// step does the background work.
+func (f *fixture) step() {
+	for more := true; more; {
+		var err error
+		more, err = f.ix.Step(context.Background())
+		require.NoError(f.t, err)
+	}
+	require.False(f.t, f.ix.Pending())
+}
+
 func (f *fixture) reopen() {
 	files := f.checkpoint()
 	require.NoError(f.t, f.ix.Close())
@@ -92,6 +102,16 @@ func (f *fixture) change(t *rapid.T, values []string) {
 		case 2:
 			f.ix.Remove(doc, f.docs[doc])
 			delete(f.docs, doc)
+		case 3:
+			f.step()
+		case 4: // a checkpoint between whose steps layers would be merged
+			c := f.ix.Freeze()
+			f.set(doc, object(t, `{"f":[%s]}`, values[0]))
+			f.step()
+			_, err := c.Write(context.Background(), f.dir)
+			require.NoError(t, err)
+			f.step()
+			require.NoError(t, c.Commit())
 		default:
 			list := rapid.SliceOfN(rapid.SampledFrom(values), 0, 3).Draw(t, "values")
 			f.set(doc, object(t, `{"f":[%s]}`, strings.Join(list, ",")))
@@ -248,7 +268,8 @@ func TestManyDocuments(t *testing.T) {
 			f.checkpoint()
 		}
 	}
-	require.Less(t, len(f.ix.state.layers), 20, "images of like size are merged")
+	require.LessOrEqual(t, len(f.ix.state.layers), maxLayers, "without Step the mutator merges")
+	require.True(t, f.ix.Pending())
 	check := func() {
 		t.Helper()
 		for _, p := range []Predicate{
@@ -279,6 +300,9 @@ func TestManyDocuments(t *testing.T) {
 			require.True(t, want.Equals(a.Sure), "%#v", p)
 		}
 	}
+	check()
+	f.step()
+	require.Less(t, len(f.ix.state.layers), 10, "images of like size are merged")
 	check()
 	check() // again, from the cache
 	f.reopen()
@@ -556,4 +580,45 @@ func FuzzImage(f *testing.F) {
 		ix.Values(3)
 		ix.merge([]layer{m, newMem()}, false)
 	})
+}
+
+// TestStepBesideEverything merges while updates, checkpoints and queries go on.
+func TestStepBesideEverything(t *testing.T) {
+	const n = 20_000
+	f := newFixture(t, Integer, 64)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for ctx.Err() == nil {
+			if _, err := f.ix.Step(ctx); err != nil && ctx.Err() == nil {
+				t.Error(err)
+			}
+		}
+	})
+	wg.Go(func() {
+		for ctx.Err() == nil {
+			f.checkpoint()
+		}
+	})
+	wg.Go(func() {
+		for last := uint64(0); ctx.Err() == nil; {
+			a, _ := f.ix.Query(bounds(0, 9))
+			if now := a.Sure.GetCardinality(); now < last {
+				t.Errorf("%d documents after %d", now, last)
+			} else {
+				last = now
+			}
+		}
+	})
+	for doc := range uint32(n) {
+		f.ix.Update(doc, nil, object(t, `{"f":%d}`, doc%10))
+	}
+	stop()
+	wg.Wait()
+	f.step()
+	a, _ := f.ix.Query(bounds(0, 9))
+	require.EqualValues(t, n, a.Sure.GetCardinality())
+	a, _ = f.ix.Query(NewIntegers(3))
+	require.EqualValues(t, n/10, a.Sure.GetCardinality())
 }
