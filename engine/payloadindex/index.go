@@ -190,14 +190,16 @@ func (ix *Index) put(doc uint32, r row) {
 
 // spill puts a new growing layer on top. What lies in memory below it is merged by
 // Step, in the background, because that takes hundreds of milliseconds when there
-// is much of it. When nobody calls Step, the caller does the work at last.
+// is much of it. When Step falls behind, the mutator makes the images; when nobody
+// calls Step, it merges too.
 func (ix *Index) spill() {
-	// Nothing can fail: no image is dropped.
-	_ = ix.swap(append(slices.Clone(ix.state.layers), ix.state.growing), newMem())
-	if len(ix.state.layers)-ix.onDisk() < maxLayers {
-		return
+	full := layer(ix.state.growing)
+	if ix.inMemory() >= maxLayers {
+		full = ix.merge([]layer{full}, false)
 	}
-	for {
+	// Nothing can fail: no file is dropped, here and below.
+	_ = ix.swap(append(slices.Clone(ix.state.layers), full), newMem())
+	for ix.inMemory() >= 2*maxLayers {
 		from, to := ix.mergeable()
 		if from == to {
 			return
@@ -205,6 +207,9 @@ func (ix *Index) spill() {
 		_ = ix.replace(from, to, ix.merge(ix.state.layers[from:to], from == 0))
 	}
 }
+
+// inMemory returns how many layers there are that Step may merge.
+func (ix *Index) inMemory() int { return len(ix.state.layers) - max(ix.frozen, ix.onDisk()) }
 
 // onDisk returns how many layers come from files.
 func (ix *Index) onDisk() (n int) {
@@ -217,8 +222,9 @@ func (ix *Index) onDisk() (n int) {
 	return n
 }
 
-// maxLayers is how many layers there are in memory at most.
-const maxLayers = 24
+// maxLayers is from how many layers in memory on the mutator does some of the work of
+// Step, and from twice as many on all of it.
+const maxLayers = 16
 
 // Pending says whether Step has something to do.
 func (ix *Index) Pending() bool {
