@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"path"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -129,16 +130,17 @@ func TestMissingAndForeignFiles(t *testing.T) {
 // fail once; after Abort the next checkpoint must hold everything.
 func TestFailedWritesLeaveTheIndexAsItWas(t *testing.T) {
 	errDisk := errors.New("disk is on fire")
-	for fail := 0; ; fail++ {
+	for fail := int64(0); ; fail++ {
 		f := complete(t)
 		rng := rand.New(rand.NewPCG(3, 3))
 		for doc := range uint32(150) {
 			f.upsert(doc*2, randomVector(rng, f.o.Config))
 		}
 		f.settle()
-		n, armed := 0, true
+		var n atomic.Int64 // files are read side by side
+		var disarmed atomic.Bool
 		f.o.Dir.FS = fsx.NewFault(f.o.Dir.FS, func(fsx.Op) error {
-			if n++; armed && n == fail+1 {
+			if n.Add(1) == fail+1 && !disarmed.Load() {
 				return errDisk
 			}
 			return nil
@@ -146,13 +148,13 @@ func TestFailedWritesLeaveTheIndexAsItWas(t *testing.T) {
 		cp := f.ix.Freeze()
 		_, err := cp.Write(t.Context(), f.o.Dir)
 		cp.Abort()
-		armed = false
+		disarmed.Store(true)
 		f.checkpoint()
 		f.reopen()
 		f.compare(rng)
 		require.NoError(t, f.ix.Close())
 		if err == nil {
-			require.Greater(t, fail, 5)
+			require.Greater(t, fail, int64(5))
 			return
 		}
 		require.ErrorIs(t, err, errDisk)
