@@ -53,6 +53,7 @@ func gathered(t *testing.T, mem *fsx.Mem, batches int, ids ...string) {
 
 // read reads one stream whole.
 func read(t *testing.T, l *oplog.Log, id string) (out []string, err error) {
+	t.Helper()
 	s := l.Stream(id)
 	err = s.Read(t.Context(), s.First(), func(r oplog.Record) error {
 		out = append(out, string(r.Data))

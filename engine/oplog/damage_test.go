@@ -410,7 +410,7 @@ func TestFailureIsOverWhenTheDiskWorks(t *testing.T) {
 
 			system.SetInject(nil)
 			for l.Err() != nil {
-				time.Sleep(time.Millisecond)
+				runtime.Gosched()
 			}
 			for id, pos := range last {
 				require.Equal(t, pos, l.Stream(id).Durable(), "what was taken is written")
@@ -552,7 +552,65 @@ func TestReplacementIsVerified(t *testing.T) {
 	})
 	require.ErrorIs(t, l.Stream("a").Append(1, 3, nil).Wait(t.Context()), oplog.ErrFailed)
 	for !errors.Is(l.Err(), oplog.ErrCorrupted) {
-		time.Sleep(time.Millisecond)
+		runtime.Gosched()
 	}
 	require.ErrorIs(t, l.Close(), oplog.ErrCorrupted)
+}
+
+// TestPowerCutDuringRepair lets a sync or write fail, and then the world end before
+// each operation by which the log gets over it.
+func TestPowerCutDuringRepair(t *testing.T) {
+	for _, kind := range []fsx.OpKind{fsx.OpSync, fsx.OpWrite} {
+		stopped := true
+		for n := int64(1); stopped; n++ {
+			stopped = stopDuringRepair(t, kind, n)
+		}
+	}
+}
+
+func stopDuringRepair(t *testing.T, kind fsx.OpKind, n int64) bool {
+	t.Helper()
+	mem := fsx.NewMem()
+	system := fsx.NewFault(mem, nil)
+	l := openRetrying(t, system)
+	fill(t, l, 3, "a", "b")
+	acked := map[string]uint64{"a": 3, "b": 3}
+	var failed, stopped atomic.Bool
+	var stop atomic.Int64
+	system.SetInject(func(op fsx.Op) error {
+		switch {
+		case stopped.Load():
+			return fsx.ErrStopped
+		case op.Kind == kind && failed.CompareAndSwap(false, true):
+			stop.Store(op.N + n)
+			if kind == fsx.OpSync {
+				if err := mem.FailSync(op.Path); err != nil {
+					return err
+				}
+			}
+			return syscall.EIO
+		case failed.Load() && op.Kind.Changes() && op.N >= stop.Load():
+			stopped.Store(true)
+			return fsx.ErrStopped
+		}
+		return nil
+	})
+	for seq := uint64(4); seq < 12 && !stopped.Load(); seq++ {
+		for _, id := range []string{"a", "b"} {
+			ticket := l.Stream(id).Append(1, seq, fmt.Appendf(nil, "%s-%d", id, seq))
+			for ticket.Refused() && !stopped.Load() {
+				runtime.Gosched()
+				ticket = l.Stream(id).Append(1, seq, fmt.Appendf(nil, "%s-%d", id, seq))
+			}
+			if ticket.Wait(t.Context()) == nil {
+				acked[id] = seq
+			}
+		}
+	}
+	was := stopped.Load()
+	stopped.Store(true)
+	_ = l.Close() // ends its goroutine
+	powerCuts(t, mem, acked, 5)
+	powerCuts(t, mem.KillClone(), acked, 1)
+	return was
 }

@@ -144,7 +144,7 @@ func (s *Stream) breaks(r record) string {
 	case recordData:
 		doubtful := s.doubtful
 		s.doubtful = false
-		if !s.durable.verified(r) && !(doubtful && r.pos.Seq == s.durable.Seq+1) {
+		if !s.durable.verified(r) && (!doubtful || r.pos.Seq != s.durable.Seq+1) {
 			return fmt.Sprintf("record %d of epoch %d doesn't follow %d by its number or chain value", r.pos.Seq, r.pos.Epoch, s.durable.Seq)
 		}
 		if r.pos.Epoch < s.durable.Epoch {

@@ -99,7 +99,10 @@ func BenchmarkStalls(b *testing.B) {
 				background.Go(func() {
 					for ctx.Err() == nil {
 						if more, err := ix.Step(ctx); err == nil && !more {
-							time.Sleep(10 * time.Millisecond)
+							select {
+							case <-ctx.Done():
+							case <-time.After(10 * time.Millisecond):
+							}
 						}
 					}
 				})

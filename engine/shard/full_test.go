@@ -2,6 +2,7 @@ package shard
 
 import (
 	"math/rand/v2"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -52,7 +53,7 @@ func TestFullDisk(t *testing.T) {
 
 	fault.SetInject(nil)
 	for log.Err() != nil {
-		time.Sleep(time.Millisecond)
+		runtime.Gosched()
 	}
 	// The operation whose ticket has failed was taken, and is durable now.
 	require.NoError(t, s.Checkpoint(t.Context()))
