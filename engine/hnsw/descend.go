@@ -38,8 +38,7 @@ func (g *Graph) descend(s *searcher, sc Scorer, level int, b beam) bool {
 	if top > 0 {
 		row = atomic.LoadUint32(&g.upRow[id])
 	}
-	s.batch[0] = row
-	d := farIfNaN(s.score(sc, 1)[0])
+	d := farIfNaN(s.scoreOne(sc, row))
 	s.seeds = append(s.seeds, Candidate{d, id})
 	for l := top; l > level; l-- {
 		g.descendLevel(s, sc, l, b)
@@ -56,11 +55,11 @@ func (g *Graph) descend(s *searcher, sc Scorer, level int, b beam) bool {
 func (g *Graph) descendLevel(s *searcher, sc Scorer, level int, b beam) {
 	p := &s.nav
 	p.reset(b.width)
-	s.nextUpper()
+	s.upSeen.reset()
 	for _, c := range s.seeds {
 		if len(p.items) < p.limit {
 			p.items = append(p.items, c)
-			s.upVisited[c.Row] = s.upEpoch
+			s.upSeen.add(c.Row)
 		}
 	}
 	farthest := p.items[len(p.items)-1].Distance
@@ -75,15 +74,15 @@ func (g *Graph) descendLevel(s *searcher, sc Scorer, level int, b beam) {
 			break
 		}
 		p.items[cur].Row |= expanded
-		n := g.gatherUpper(s, c.Row, level)
+		slots := s.upSeen.gather(g.list(c.Row, level))
 		low := len(p.items)
-		for i, d := range s.score(sc, n) {
+		for i, d := range s.score(sc, g.rowsOf(s, slots)) {
 			d = farIfNaN(d)
 			if d > farthest && !math.IsInf(float64(d), 1) {
 				farthest = d
 			}
 			if len(p.items) < p.limit || d < p.bound() {
-				low = min(low, p.insert(d, s.slots[i]))
+				low = min(low, p.insert(d, slots[i]))
 			}
 		}
 		cur = min(cur+1, low)
@@ -94,14 +93,13 @@ func (g *Graph) descendLevel(s *searcher, sc Scorer, level int, b beam) {
 	}
 }
 
-// gatherUpper puts the unseen neighbours of a slot into s.slots and their rows
-// into s.batch.
-func (g *Graph) gatherUpper(s *searcher, slot uint32, level int) int {
-	n := gather(g.list(slot, level), s.upVisited, s.upEpoch, s.slots)
-	for i, slot := range s.slots[:n] {
-		s.batch[i] = atomic.LoadUint32(&g.upRow[slot])
+// rowsOf returns the rows of slots, in s.batch.
+func (g *Graph) rowsOf(s *searcher, slots []uint32) []uint32 {
+	rows := s.batch[:len(slots)]
+	for i, slot := range slots {
+		rows[i] = atomic.LoadUint32(&g.upRow[slot])
 	}
-	return n
+	return rows
 }
 
 // searchUpper is the build's search of one upper level: like descendLevel with a

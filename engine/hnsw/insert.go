@@ -226,8 +226,7 @@ func fill(list []uint32, chosen []Candidate) {
 // the row's distance to itself.
 func (w *worker) equal(row uint32) (node uint32, ok bool) {
 	s := w.s
-	s.batch[0] = row
-	self := s.score(w.sc, 1)[0]
+	self := s.scoreOne(w.sc, row)
 	// Kernels may add up one row and four rows in different orders.
 	tolerance := 1e-5*max(self, -self) + 1e-30
 	checks := 0
@@ -332,7 +331,7 @@ func (w *worker) link(to Candidate, id uint32, level int) {
 	for i, other := range links {
 		w.s.batch[i] = w.rowOf(other, level)
 	}
-	for i, d := range w.s.score(w.sc, len(links)) {
+	for i, d := range w.s.score(w.sc, w.s.batch[:len(links)]) {
 		w.cand = append(w.cand, Candidate{farIfNaN(d), links[i]})
 	}
 	slices.SortStableFunc(w.cand, func(a, b Candidate) int {

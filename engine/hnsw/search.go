@@ -90,14 +90,14 @@ func (g *Graph) beamFor(p Params) beam {
 	return beam{width: min(max(p.Ef/12, 4), 12), slack: 0.35}
 }
 
-// seed starts an epoch and puts the seeds into the pool.
+// seed begins a walk of level 0 and puts the seeds into the pool.
 func (s *searcher) seed(p *pool, limit int) {
 	p.reset(limit)
-	s.next()
+	s.seen.reset()
 	for _, c := range s.seeds {
 		if len(p.items) < limit {
 			p.items = append(p.items, c)
-			s.visited[c.Row] = s.epoch
+			s.seen.add(c.Row)
 		}
 	}
 }
@@ -119,25 +119,26 @@ func (g *Graph) walk(s *searcher, sc Scorer, p Params) {
 		if rounds%stopEvery == 0 && p.Stop != nil && p.Stop() {
 			return
 		}
-		n := 0
-		for followed := 0; cur < len(nav.items) && n < batchFrom && followed < expandAtMost; cur++ {
+		from := len(s.seen.list)
+		for followed := 0; cur < len(nav.items) && len(s.seen.list) < from+batchFrom && followed < expandAtMost; cur++ {
 			c := &nav.items[cur]
 			if c.Row&expanded != 0 {
 				continue
 			}
-			n += gather(g.list0(c.Row), s.visited, s.epoch, s.batch[n:])
+			s.seen.gather(g.list0(c.Row))
 			c.Row |= expanded
 			followed++
 			s.hops++
 		}
-		if n == 0 {
+		rows := s.seen.list[from:]
+		if len(rows) == 0 {
 			continue
 		}
-		out := s.score(sc, n)
+		out := s.score(sc, rows)
 		for i := cur; i < min(cur+2, len(nav.items)); i++ {
 			g.prefetch(nav.items[i].Row &^ expanded)
 		}
-		cur = min(cur, nav.insertAll(out, s.batch))
+		cur = min(cur, nav.insertAll(out, rows))
 		// The lists that are read next: their misses overlap.
 		for i := cur; i < min(cur+expandAtMost, len(nav.items)); i++ {
 			if row := nav.items[i].Row; row&expanded == 0 {
@@ -211,19 +212,19 @@ func (g *Graph) walkAll(s *searcher, sc Scorer, p Params) {
 		if s.hops++; s.hops%stopEvery == 0 && p.Stop != nil && p.Stop() {
 			return
 		}
-		n := gather(g.list0(row), s.visited, s.epoch, s.batch)
+		rows := s.seen.gather(g.list0(row))
 		low := len(nav.items)
-		for i, d := range s.score(sc, n) {
+		for i, d := range s.score(sc, rows) {
 			d = farIfNaN(d)
 			bound := found.bound()
 			if d > bound || d >= bound && len(found.items) == found.limit {
 				continue
 			}
 			if len(nav.items) < nav.limit || d < nav.bound() {
-				low = min(low, nav.insert(d, s.batch[i]))
+				low = min(low, nav.insert(d, rows[i]))
 			}
-			if g.accepts(p.Accept, s.batch[i]) {
-				found.insert(d, s.batch[i])
+			if g.accepts(p.Accept, rows[i]) {
+				found.insert(d, rows[i])
 			}
 		}
 		cur = min(cur+1, low)
@@ -240,6 +241,7 @@ func (g *Graph) walkAccepted(s *searcher, sc Scorer, p Params) {
 	// Seeds may be refused: they take part in the walk, and are left out of the
 	// result by Search. They must not crowd out accepted rows.
 	s.seed(nav, p.Ef+len(s.seeds))
+	s.refused.reset()
 	for cur := 0; cur < len(nav.items); {
 		c := &nav.items[cur]
 		if c.Row&expanded != 0 {
@@ -251,29 +253,29 @@ func (g *Graph) walkAccepted(s *searcher, sc Scorer, p Params) {
 		if s.hops++; s.hops%stopEvery == 0 && p.Stop != nil && p.Stop() {
 			return
 		}
-		n := g.gatherAccepted(s, row, p.Accept)
-		if n == 0 {
+		rows := g.gatherAccepted(s, row, p.Accept)
+		if len(rows) == 0 {
 			cur++
 			continue
 		}
-		cur = min(cur+1, nav.insertAll(s.score(sc, n), s.batch))
+		cur = min(cur+1, nav.insertAll(s.score(sc, rows), rows))
 	}
 }
 
 // gatherAccepted puts into s.batch the accepted unseen rows among the links of
 // a row, and then among the links of its refused links, until there are about as
 // many as a list has.
-func (g *Graph) gatherAccepted(s *searcher, row uint32, accept func(uint32) bool) int {
+func (g *Graph) gatherAccepted(s *searcher, row uint32, accept func(uint32) bool) []uint32 {
 	n := 0
 	visit := func(id uint32) {
-		if s.visited[id] >= s.epoch {
+		if s.seen.has(id) {
 			return
 		}
+		s.seen.add(id)
 		if !g.accepts(accept, id) {
-			s.visited[id] = s.epoch + refused
+			s.refused.add(id)
 			return
 		}
-		s.visited[id] = s.epoch + seen
 		s.batch[n] = id
 		n++
 	}
@@ -285,10 +287,10 @@ func (g *Graph) gatherAccepted(s *searcher, row uint32, accept func(uint32) bool
 		if n >= g.m0 {
 			break
 		}
-		if s.visited[id] != s.epoch+refused {
+		if !s.refused.has(id) {
 			continue
 		}
-		s.visited[id] = s.epoch + bridged
+		s.refused.drop(id)
 		if i+1 < len(links) {
 			g.prefetch(links[i+1])
 		}
@@ -301,5 +303,5 @@ func (g *Graph) gatherAccepted(s *searcher, row uint32, accept func(uint32) bool
 			visit(next)
 		}
 	}
-	return n
+	return s.batch[:n]
 }

@@ -1,0 +1,56 @@
+package hnsw
+
+import (
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// A set of marks against a map: gather returns what is new once, in order, and a
+// reset leaves nothing, whether it clears single words or all.
+func TestMarks(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		bound := rapid.IntRange(1, 300).Draw(t, "bound")
+		number := rapid.Custom(func(t *rapid.T) uint32 { return uint32(rapid.IntRange(0, bound-1).Draw(t, "number")) })
+		m, want := newMarks(bound), map[uint32]bool{}
+		t.Repeat(map[string]func(*rapid.T){
+			"gather": func(t *rapid.T) {
+				links := rapid.SliceOfN(number, 0, 20).Draw(t, "links")
+				var fresh []uint32
+				for _, id := range links {
+					if !want[id] {
+						fresh = append(fresh, id)
+					}
+					want[id] = true
+				}
+				list := append(slices.Clone(links), none, 0)
+				if got := m.gather(list); !slices.Equal(got, fresh) {
+					t.Fatalf("gathered %v of %v, want %v", got, links, fresh)
+				}
+			},
+			"add": func(t *rapid.T) {
+				if id := number.Draw(t, "id"); !m.has(id) {
+					m.add(id)
+					want[id] = true
+				}
+			},
+			"drop": func(t *rapid.T) {
+				id := number.Draw(t, "id")
+				m.drop(id)
+				delete(want, id)
+			},
+			"reset": func(*rapid.T) {
+				m.reset()
+				clear(want)
+			},
+			"": func(t *rapid.T) {
+				for id := range uint32(bound) {
+					if m.has(id) != want[id] {
+						t.Fatalf("has(%d) = %v", id, m.has(id))
+					}
+				}
+			},
+		})
+	})
+}
