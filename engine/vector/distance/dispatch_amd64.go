@@ -69,9 +69,6 @@ func narrowF16C(dst *uint16, src *float32, n int)
 func widenF16C(dst *float32, src *uint16, n int)
 
 //go:noescape
-func gatherAMD64(links *uint32, n int, visited *uint16, limit int, epoch uint16, out *uint32) int
-
-//go:noescape
 func prefetchAMD64(p unsafe.Pointer, lines int)
 
 //go:noescape
@@ -96,13 +93,6 @@ func (k *Kernels) widenNative(dst []float32, src []uint16) int {
 	}
 	widenF16C(&dst[0], &src[0], n)
 	return n
-}
-
-func (k *Kernels) gatherNative(links []uint32, visited []uint16, epoch uint16, out []uint32) int {
-	if k.tier == Generic || len(links) == 0 {
-		return genericGather(links, visited, epoch, out)
-	}
-	return gatherAMD64(&links[0], len(links), unsafe.SliceData(visited), len(visited), epoch, &out[0])
 }
 
 func (k *Kernels) prefetchNative(p unsafe.Pointer, lines int) {

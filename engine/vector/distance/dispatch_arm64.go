@@ -75,10 +75,6 @@ func (k *Kernels) widenNative(dst []float32, src []uint16) int {
 	return n
 }
 
-func (k *Kernels) gatherNative(links []uint32, visited []uint16, epoch uint16, out []uint32) int {
-	return genericGather(links, visited, epoch, out)
-}
-
 func (k *Kernels) prefetchNative(p unsafe.Pointer, lines int) {
 	if k.tier == NEON {
 		prefetchNEON(p, lines)

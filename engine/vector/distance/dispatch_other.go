@@ -12,10 +12,6 @@ func (k *Kernels) narrowNative(dst []uint16, src []float32) int { return 0 }
 
 func (k *Kernels) widenNative(dst []float32, src []uint16) int { return 0 }
 
-func (k *Kernels) gatherNative(links []uint32, visited []uint16, epoch uint16, out []uint32) int {
-	return genericGather(links, visited, epoch, out)
-}
-
 func (k *Kernels) prefetchNative(unsafe.Pointer, int) {}
 
 func (k *Kernels) hadamardNative(x, signs []float32) bool { return false }

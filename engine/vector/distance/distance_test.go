@@ -493,28 +493,6 @@ func TestNormalize(t *testing.T) {
 	require.InDelta(t, math.Sqrt(0.5), huge[0], 1e-6)
 }
 
-func TestGather(t *testing.T) {
-	for _, k := range tiers(t) {
-		t.Run(k.Tier().String(), func(t *testing.T) {
-			rapid.Check(t, func(r *rapid.T) {
-				visited := make([]uint16, rapid.IntRange(0, 40).Draw(r, "rows"))
-				for i := range visited {
-					visited[i] = uint16(rapid.IntRange(0, 2).Draw(r, "stamp"))
-				}
-				links := rapid.SliceOfN(rapid.OneOf(rapid.Uint32Range(0, 45), rapid.Just(EndOfLinks)), 0, 40).Draw(r, "links")
-				wantVisited := append([]uint16(nil), visited...)
-				want, got := make([]uint32, len(links)), make([]uint32, len(links)+1)
-				got[len(links)] = 77
-				n := genericGather(links, wantVisited, 2, want)
-				require.Equal(r, n, k.Gather(links, visited, 2, got))
-				require.True(r, slices.Equal(want[:n], got[:n]))
-				require.True(r, slices.Equal(wantVisited, visited))
-				require.Equal(r, uint32(77), got[len(links)])
-			})
-		})
-	}
-}
-
 func TestPrefetchOfAnything(t *testing.T) {
 	for _, k := range tiers(t) {
 		t.Run(k.Tier().String(), func(t *testing.T) {
