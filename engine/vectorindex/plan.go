@@ -231,7 +231,7 @@ func (s *search) searchGraph(indexed uint32, live, passing int) (tail uint32, er
 		return 0, err
 	}
 	into := s.target(coded)
-	if s.match == nil && len(into.items) < min(into.k, live) {
+	if s.match == nil && len(into.items) < min(s.k, live) {
 		// Around the query nearly all is dead: collect live rows only.
 		p.Accept = accept
 		into.reset(into.k)

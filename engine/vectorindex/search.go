@@ -261,7 +261,11 @@ func (s *search) candidates() int {
 	if o := s.q.Oversampling; o >= 1 {
 		return int(min(float64(s.k)*o, float64(rows))) + s.margin
 	}
-	return min(s.codes.candidates(s.k), rows) + s.margin
+	n := s.codes.candidates(s.k)
+	if s.q.Ef > 0 { // who names a width wants its speed
+		n = min(n, max(s.q.Ef, s.k))
+	}
+	return min(n, rows) + s.margin
 }
 
 // finish rescores the candidates and makes hits of them: live documents, each
@@ -336,17 +340,40 @@ func unique(hits []vector.Hit) []vector.Hit {
 	})
 }
 
+// minSample is the number of candidates that are rescored in any case: fewer tell too
+// little about the error of codes.
+const minSample = 8
+
+// deviation is what is known about the differences between exact distances and
+// those by codes: running mean and squared deviation (Welford, 1962).
+type deviation struct {
+	n, mean, square float32
+}
+
+func (d *deviation) add(x float32) {
+	d.n++
+	delta := x - d.mean
+	d.mean += delta / d.n
+	d.square += delta * (x - d.mean)
+}
+
+// least returns a difference that hardly any candidate falls below.
+func (d *deviation) least() float32 {
+	return d.mean - 4*float32(math.Sqrt(float64(d.square/max(d.n-1, 1))))
+}
+
 // prefetched is the number of cache lines of a row that are asked for early; the
 // hardware sees the stream then.
 const prefetched = 4
 
-// rescore moves the candidates by codes to the exact ones.
+// rescore moves the candidates by codes to the exact ones, nearest first. It stops
+// where codes, whose error the first candidates have shown, leave no doubt that the
+// rest is too far.
 func (s *search) rescore() error {
 	items := s.approx.items
-	// In the order of rows: neighbours in memory are neighbours in time.
-	slices.SortFunc(items, func(a, b candidate) int { return cmp.Compare(a.row, b.row) })
-	for len(items) > 0 {
-		n := min(len(items), block)
+	slices.SortFunc(items, func(a, b candidate) int { return cmp.Compare(a.distance, b.distance) })
+	var errs deviation
+	for n := min(len(items), block, max(s.exact.k, minSample)); n > 0; n = s.doubtful(items, &errs) {
 		s.ids = s.ids[:0]
 		for _, c := range items[:n] {
 			// Rows lie far apart: all misses are under way before the first is needed.
@@ -356,6 +383,7 @@ func (s *search) rescore() error {
 		s.raw.Score(s.ids, s.out[:n])
 		s.profile.Exact += n
 		for i, row := range s.ids {
+			errs.add(s.out[i] - s.estimate(items[i].distance))
 			s.exact.offer(candidate{s.out[i], row})
 		}
 		items = items[n:]
@@ -364,6 +392,18 @@ func (s *search) rescore() error {
 		}
 	}
 	return s.raw.err
+}
+
+// doubtful returns how many of the candidates, nearest first, are rescored next: at
+// most a block of those that may yet be among the best.
+func (s *search) doubtful(items []candidate, errs *deviation) int {
+	bound, least := s.exact.bound(), errs.least()
+	n := 0
+	// What isn't a number, as with lengths near the largest float, is doubtful, too.
+	for n < min(len(items), block) && !(s.estimate(items[n].distance)+least >= bound) {
+		n++
+	}
+	return n
 }
 
 // estimate turns a distance by codes into the distance that raw vectors would

@@ -1,0 +1,72 @@
+package vectorindex
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sextantdb/sextant/engine/vector"
+)
+
+// Rescoring stops where codes leave no doubt: it compares fewer raw vectors, and
+// finds what comparing all candidates finds, on all kinds of data.
+func TestRescoringStopsEarly(t *testing.T) {
+	sets := hardSets(recallSize{rows: 4000, queries: 200, dim: 64, copies: 100})
+	for _, d := range sets {
+		t.Run(d.name, func(t *testing.T) {
+			ix := builtIndex(t, d, 1, false)
+			same, compared, candidates := 0, 0, 0
+			for _, v := range d.queries {
+				hits, p, err := ix.Search(t.Context(), Query{Vector: v, K: 10, Ef: 100})
+				require.NoError(t, err)
+				// Of a wide search at least all hits are compared.
+				all, _, err := ix.Search(t.Context(), Query{Vector: v, K: 100, Ef: 100})
+				require.NoError(t, err)
+				best := map[uint32]bool{}
+				for _, h := range all[:10] {
+					best[h.Doc] = true
+				}
+				for i, h := range hits {
+					if best[h.Doc] || h.Score == all[i].Score {
+						same++
+					}
+				}
+				compared += p.Exact
+				candidates += 25
+			}
+			t.Logf("%d of %d hits, %d of %d candidates compared", same, 10*len(d.queries), compared, candidates)
+			require.GreaterOrEqual(t, float64(same), 0.99*float64(10*len(d.queries)))
+			require.Less(t, compared, candidates)
+		})
+	}
+}
+
+// Who names a narrow search gets one, with all hits asked for, also where some of
+// what the graph holds is dead.
+func TestNarrowSearch(t *testing.T) {
+	d := hardSets(recallSize{rows: 4000, queries: 50, dim: 64, copies: 1})[0]
+	require.Equal(t, vector.Euclid, d.distance)
+	ix := builtIndex(t, d, 1, false)
+	count := func() (scored int) {
+		for _, v := range d.queries {
+			hits, p, err := ix.Search(t.Context(), Query{Vector: v, K: 10, Ef: 10})
+			require.NoError(t, err)
+			require.Len(t, hits, 10)
+			require.LessOrEqual(t, p.Exact, 10+10) // once again when dead rows took the place of live ones
+			scored += p.Scored
+		}
+		return scored
+	}
+	narrow := count()
+	wide := 0
+	for _, v := range d.queries {
+		_, p, err := ix.Search(t.Context(), Query{Vector: v, K: 10, Ef: 25})
+		require.NoError(t, err)
+		wide += p.Scored
+	}
+	require.Less(t, narrow, wide)
+	for doc := uint32(0); doc < 4000; doc += 10 {
+		ix.Delete(doc)
+	}
+	count()
+}
