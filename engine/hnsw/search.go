@@ -86,8 +86,9 @@ func (g *Graph) beamFor(p Params) beam {
 	if p.Beam > 0 {
 		return beam{p.Beam, float32(math.Inf(1))}
 	}
-	// A wide search can afford a wide beam: it stays a few per cent of the whole.
-	return beam{width: min(max(p.Ef/12, 4), 12), slack: 0.35}
+	// A wide search can afford a wide beam: it stays a few per cent of the whole. In a
+	// narrow one the same distances bring more at level 0.
+	return beam{width: min(max(p.Ef/12, 1), 12), slack: 0.35}
 }
 
 // seed begins a walk of level 0 and puts the seeds into the pool.
