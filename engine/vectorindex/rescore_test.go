@@ -1,10 +1,12 @@
 package vectorindex
 
 import (
+	"math/rand/v2"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sextantdb/sextant/engine/quantization"
 	"github.com/sextantdb/sextant/engine/vector"
 )
 
@@ -69,4 +71,26 @@ func TestNarrowSearch(t *testing.T) {
 		ix.Delete(doc)
 	}
 	count()
+}
+
+// Over codes of one bit a wider search finds more, as over any others: what the
+// walk finds is compared by raw vectors.
+func TestWiderSearchOverBitsFindsMore(t *testing.T) {
+	all := clusters(rand.New(rand.NewPCG(1, 2)), 4100, 64, 1) // one cloud: the hardest for bits
+	d := hardData{distance: vector.Euclid, rows: all[:4000], queries: all[4000:]}
+	ix := builtIndex(t, d, 1, false)
+	cfg := ix.Config()
+	cfg.Quantization = quantization.Config{Method: quantization.Binary}
+	require.NoError(t, ix.SetConfig(cfg))
+	for more := true; more; {
+		var err error
+		more, err = ix.Step(t.Context())
+		require.NoError(t, err)
+	}
+	require.Equal(t, "bits1", ix.Stats().Codec)
+	kth := truth(t, ix, d.queries, 10)
+	narrow, _ := recallOf(t, ix, d.queries, kth, Query{K: 10, Ef: 100})
+	wide, _ := recallOf(t, ix, d.queries, kth, Query{K: 10, Ef: 1000})
+	t.Logf("%.4f, wide %.4f", narrow, wide)
+	require.Greater(t, wide, narrow)
 }

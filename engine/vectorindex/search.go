@@ -262,8 +262,12 @@ func (s *search) candidates() int {
 		return int(min(float64(s.k)*o, float64(rows))) + s.margin
 	}
 	n := s.codes.candidates(s.k)
-	if s.q.Ef > 0 { // who names a width wants its speed
-		n = min(n, max(s.q.Ef, s.k))
+	switch {
+	case s.q.Ef <= 0:
+	case s.codes.goodForGraph():
+		n = min(n, max(s.q.Ef, s.k)) // who names a width wants its speed
+	default:
+		n = max(n, s.q.Ef) // or its recall, which coarse codes give by more candidates only
 	}
 	return min(n, rows) + s.margin
 }
