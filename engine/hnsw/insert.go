@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -80,11 +79,15 @@ type worker struct {
 	s  *searcher
 
 	// chosen are the neighbours of the row being inserted, for each level from 0.
-	chosen   [maxLevel + 1][]Candidate
-	sel      []Candidate // result of choose
-	left     []Candidate // the nearest that choose left out
-	selected []uint32    // its rows, for scoring
-	cand     []Candidate // candidates of link
+	chosen [maxLevel + 1][]Candidate
+	sel    []Candidate // result of choose
+	cand   []Candidate // candidates of link
+
+	// open are candidates of choose that nothing covers yet; rows and out are for
+	// scoring them.
+	open [chooseAtATime]Candidate
+	rows [chooseAtATime]uint32
+	out  [chooseAtATime]float32
 }
 
 // insert puts one row into the graph: first all searches, then all links, from
@@ -261,49 +264,72 @@ func (w *worker) keep(row uint32, level int, candidates []Candidate) {
 // m, as where lengths differ wildly and everything is near the few short ones, the
 // nearest of those left out fill the rest: with a handful of links a graph has
 // dead ends.
+//
+// Each one chosen is compared with all that are left, not each candidate with
+// those chosen: the same distances, but a few calls with many rows.
 // Candidates of upper levels are slots. The scorer's query is lost.
 func (w *worker) choose(candidates []Candidate, m, level int) []Candidate {
-	w.sel, w.selected, w.left = w.sel[:0], w.selected[:0], w.left[:0]
-	enough := m * 3 / 4
-	for _, c := range candidates {
-		if len(w.sel) == m {
-			break
+	sel := w.sel[:0]
+	for rest := candidates; len(rest) > 0 && len(sel) < m; {
+		n := min(chooseAtATime, len(rest))
+		open := w.open[:copy(w.open[:], rest[:n])]
+		rest = rest[n:]
+		for i := 0; i < len(sel) && len(open) > 0; i++ {
+			open = w.uncovered(open, sel[i], level)
 		}
-		row := w.rowOf(c.Row, level)
-		if len(w.sel) > 0 {
-			w.sc.SetRow(row)
-			if w.covered(c.Distance) {
-				if len(w.left) < enough {
-					w.left = append(w.left, c)
-				}
-				continue
+		for len(open) > 0 && len(sel) < m {
+			next := open[0]
+			sel = append(sel, next)
+			if open = open[1:]; len(sel) < m {
+				open = w.uncovered(open, next, level)
 			}
 		}
-		w.sel = append(w.sel, c)
-		w.selected = append(w.selected, row)
 	}
-	for i := 0; i < len(w.left) && len(w.sel) < enough; i++ {
-		w.sel = append(w.sel, w.left[i])
-	}
+	w.sel = fillUp(sel, candidates, m*3/4)
 	return w.sel
 }
 
-// covered tells whether a selected row is nearer to the scorer's query than d.
-// It scores a few at a time, as most often one of the first decides.
-func (w *worker) covered(d float32) bool {
-	const step = 8
-	out := w.s.out
-	for rest := w.selected; len(rest) > 0; {
-		n := min(step, len(rest))
-		w.sc.Score(rest[:n], out[:n])
-		for _, o := range out[:n] {
-			if o < d {
-				return true
-			}
-		}
-		rest = rest[n:]
+// chooseAtATime is the number of candidates that are compared together. Those
+// beyond it are often not needed any more.
+const chooseAtATime = 64
+
+// uncovered keeps those of the open candidates that a chosen one doesn't cover.
+func (w *worker) uncovered(open []Candidate, chosen Candidate, level int) []Candidate {
+	if len(open) == 0 {
+		return nil
 	}
-	return false
+	w.sc.SetRow(w.rowOf(chosen.Row, level))
+	rows, out := w.rows[:len(open)], w.out[:len(open)]
+	for i, c := range open {
+		rows[i] = w.rowOf(c.Row, level)
+	}
+	w.sc.Score(rows, out)
+	left := 0
+	for i, d := range out {
+		c := open[i]
+		open[left] = c
+		if !(d < c.Distance) {
+			left++
+		}
+	}
+	return open[:left]
+}
+
+// fillUp appends to the chosen, which are in the order of the candidates, the
+// nearest of the others until there are enough.
+func fillUp(chosen, candidates []Candidate, enough int) []Candidate {
+	taken := chosen
+	for _, c := range candidates {
+		if len(chosen) >= enough {
+			break
+		}
+		if len(taken) > 0 && taken[0].Row == c.Row {
+			taken = taken[1:]
+			continue
+		}
+		chosen = append(chosen, c)
+	}
+	return chosen
 }
 
 func (w *worker) rowOf(id uint32, level int) uint32 {
@@ -332,18 +358,20 @@ func (w *worker) link(to Candidate, id uint32, level int) {
 		w.s.batch[i] = w.rowOf(other, level)
 	}
 	for i, d := range w.s.score(w.sc, w.s.batch[:len(links)]) {
-		w.cand = append(w.cand, Candidate{farIfNaN(d), links[i]})
+		w.cand = insertSorted(w.cand, Candidate{farIfNaN(d), links[i]})
 	}
-	slices.SortStableFunc(w.cand, func(a, b Candidate) int {
-		switch {
-		case a.Distance < b.Distance:
-			return -1
-		case a.Distance > b.Distance:
-			return 1
-		}
-		return 0
-	})
 	fill(list, w.choose(w.cand, len(list), level))
+}
+
+// insertSorted inserts a candidate behind those that are not farther.
+func insertSorted(sorted []Candidate, c Candidate) []Candidate {
+	sorted = append(sorted, c)
+	i := len(sorted) - 1
+	for ; i > 0 && sorted[i-1].Distance > c.Distance; i-- {
+		sorted[i] = sorted[i-1]
+	}
+	sorted[i] = c
+	return sorted
 }
 
 func (g *Graph) listAt(owner uint32, level int) []uint32 {
