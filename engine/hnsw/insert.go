@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -83,11 +84,11 @@ type worker struct {
 	sel    []Candidate // result of choose
 	cand   []Candidate // candidates of link
 
-	// open are candidates of choose that nothing covers yet; rows and out are for
+	// open are candidates of pick that nothing covers yet; rows and out are for
 	// scoring them.
-	open [chooseAtATime]Candidate
-	rows [chooseAtATime]uint32
-	out  [chooseAtATime]float32
+	open [pickFrom]Candidate
+	rows [pickFrom]uint32
+	out  [pickFrom]float32
 }
 
 // insert puts one row into the graph: first all searches, then all links, from
@@ -258,43 +259,69 @@ func (w *worker) keep(row uint32, level int, candidates []Candidate) {
 	w.sc.SetRow(row)
 }
 
-// choose picks at most m of the candidates (nearest first): one that is nearer
-// to a chosen one than to the query is left out, since the chosen one leads
-// there (algorithm 4 of the paper). When that leaves fewer than three quarters of
-// m, as where lengths differ wildly and everything is near the few short ones, the
-// nearest of those left out fill the rest: with a handful of links a graph has
-// dead ends.
-//
-// Each one chosen is compared with all that are left, not each candidate with
-// those chosen: the same distances, but a few calls with many rows.
+// choose picks at most m of the candidates (nearest first). One that is nearer to
+// a chosen one than to the query is left out, since the chosen one leads there
+// (algorithm 4 of the paper). Where lengths differ wildly, everything is near the
+// few short ones, and the rule leaves a handful: a graph with dead ends. Then the
+// rule is relaxed: left out is what a chosen one is nearer to than half the way. At
+// last the nearest of the others fill the list up to three quarters.
 // Candidates of upper levels are slots. The scorer's query is lost.
 func (w *worker) choose(candidates []Candidate, m, level int) []Candidate {
-	sel := w.sel[:0]
-	for rest := candidates; len(rest) > 0 && len(sel) < m; {
-		n := min(chooseAtATime, len(rest))
-		open := w.open[:copy(w.open[:], rest[:n])]
-		rest = rest[n:]
-		for i := 0; i < len(sel) && len(open) > 0; i++ {
-			open = w.uncovered(open, sel[i], level)
+	w.sel = w.sel[:0]
+	w.pick(candidates, m, level, 1)
+	enough := m * 3 / 4
+	if len(w.sel) <= m/3 && len(w.sel) < len(candidates) && candidates[0].Distance > 0 {
+		w.pick(candidates, enough, level, halfWay)
+	}
+	for _, c := range candidates {
+		if len(w.sel) >= enough {
+			break
 		}
-		for len(open) > 0 && len(sel) < m {
-			next := open[0]
-			sel = append(sel, next)
-			if open = open[1:]; len(sel) < m {
-				open = w.uncovered(open, next, level)
-			}
+		if !slices.Contains(w.sel, c) {
+			w.sel = append(w.sel, c)
 		}
 	}
-	w.sel = fillUp(sel, candidates, m*3/4)
 	return w.sel
 }
 
-// chooseAtATime is the number of candidates that are compared together. Those
-// beyond it are often not needed any more.
-const chooseAtATime = 64
+const (
+	// pickFrom is the number of candidates that are compared together. Those beyond
+	// it are often not needed any more.
+	pickFrom = 64
+	// halfWay is a factor of two as distances are squared. Distances below zero (inner
+	// product) know no factors: there the rule isn't relaxed.
+	halfWay = 4
+)
+
+// pick adds to w.sel, up to m, the candidates that nothing chosen covers: that is
+// nearer to them by a factor.
+//
+// Each one chosen is compared with all that are left, not each candidate with
+// those chosen: the same distances, but a few calls with many rows.
+func (w *worker) pick(candidates []Candidate, m, level int, factor float32) {
+	before := w.sel
+	for len(candidates) > 0 && len(w.sel) < m {
+		n := min(pickFrom, len(candidates))
+		open := w.open[:copy(w.open[:], candidates[:n])]
+		candidates = candidates[n:]
+		for i := 0; i < len(w.sel) && len(open) > 0; i++ {
+			open = w.uncovered(open, w.sel[i], level, factor)
+		}
+		for len(open) > 0 && len(w.sel) < m {
+			next := open[0]
+			open = open[1:]
+			if slices.Contains(before, next) {
+				continue
+			}
+			if w.sel = append(w.sel, next); len(w.sel) < m {
+				open = w.uncovered(open, next, level, factor)
+			}
+		}
+	}
+}
 
 // uncovered keeps those of the open candidates that a chosen one doesn't cover.
-func (w *worker) uncovered(open []Candidate, chosen Candidate, level int) []Candidate {
+func (w *worker) uncovered(open []Candidate, chosen Candidate, level int, factor float32) []Candidate {
 	if len(open) == 0 {
 		return nil
 	}
@@ -308,28 +335,11 @@ func (w *worker) uncovered(open []Candidate, chosen Candidate, level int) []Cand
 	for i, d := range out {
 		c := open[i]
 		open[left] = c
-		if !(d < c.Distance) {
+		if !(d*factor < c.Distance) {
 			left++
 		}
 	}
 	return open[:left]
-}
-
-// fillUp appends to the chosen, which are in the order of the candidates, the
-// nearest of the others until there are enough.
-func fillUp(chosen, candidates []Candidate, enough int) []Candidate {
-	taken := chosen
-	for _, c := range candidates {
-		if len(chosen) >= enough {
-			break
-		}
-		if len(taken) > 0 && taken[0].Row == c.Row {
-			taken = taken[1:]
-			continue
-		}
-		chosen = append(chosen, c)
-	}
-	return chosen
 }
 
 func (w *worker) rowOf(id uint32, level int) uint32 {
