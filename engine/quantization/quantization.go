@@ -83,10 +83,21 @@ type Config struct {
 	AlwaysRAM bool
 }
 
-// bits returns the size of codes that the configuration means.
-func (c Config) bits() (Bits, error) {
+// fourBitsFrom is the dimension from which four bits are as precise as they need to
+// be: the error of a distance relative to it falls with the root of the dimension,
+// while the cost of a row, which is that of its cache lines, grows with it.
+const fourBitsFrom = 512
+
+// bits returns the size of codes that the configuration means for vectors of a
+// dimension.
+func (c Config) bits(dim int) (Bits, error) {
 	switch c.Method {
-	case Auto, Scalar:
+	case Auto:
+		if dim >= fourBitsFrom {
+			return FourBits, nil
+		}
+		return SevenBits, nil
+	case Scalar:
 		return SevenBits, nil
 	case Binary:
 		if c.Encoding == 0 {

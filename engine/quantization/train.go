@@ -44,7 +44,7 @@ const maxClipped = 1.0 / 10000
 // It returns ErrNoCodec for Manhattan, ErrConfig or ErrSample when those are not
 // valid.
 func Train(sample []float32, o Options) (*Codec, error) {
-	bits, err := o.Config.bits()
+	bits, err := o.Config.bits(o.Dim)
 	if err != nil {
 		return nil, err
 	}
