@@ -136,13 +136,10 @@ func TestFilteredRecall(t *testing.T) {
 	queries := clustered(2, 6200, 16, 40, 0.5)
 	queries.data = queries.data[6000*16:]
 	g := build(t, m, 2, Options{})
-	for _, c := range []struct {
-		walk   Walk
-		modulo uint32
-	}{{WalkAll, 2}, {WalkAll, 10}, {WalkAccepted, 5}, {WalkAccepted, 20}} {
-		accept := func(row uint32) bool { return mix(uint64(row))%uint64(c.modulo) == 0 }
-		r, zero := recall(m, g, queries, 10, Params{Ef: 100, Walk: c.walk, Accept: accept})
-		require.Greater(t, r, 0.95, "walk %d, one in %d", c.walk, c.modulo)
+	for _, modulo := range []uint64{2, 5, 10, 20} {
+		accept := func(row uint32) bool { return mix(uint64(row))%modulo == 0 }
+		r, zero := recall(m, g, queries, 10, Params{Ef: 20, Accept: accept})
+		require.Greater(t, r, 0.99, "one in %d", modulo)
 		require.Zero(t, zero)
 	}
 }
@@ -206,7 +203,7 @@ func TestInsertAndSearchTogether(t *testing.T) {
 			for j := i; ctx.Err() == nil; j++ {
 				p := Params{Ef: 20}
 				if j%2 == 0 {
-					p.Accept, p.Walk = func(row uint32) bool { return row%3 == 0 }, Walk(j/2%2)
+					p.Accept = func(row uint32) bool { return row%3 == 0 }
 				}
 				res, _ = g.Search(res[:0], m.with(m.row(uint32(j%3000))), p)
 				for k := range res {

@@ -28,17 +28,11 @@ func (m *marks) reset() {
 	m.list = m.list[:0]
 }
 
-// has tells whether a number is in the set.
-func (m *marks) has(id uint32) bool { return m.words[id/64]>>(id%64)&1 != 0 }
-
 // add puts a number that isn't in the set into it.
 func (m *marks) add(id uint32) {
 	m.words[id/64] |= 1 << (id % 64)
 	m.list = append(m.list, id)
 }
-
-// drop takes a number out again.
-func (m *marks) drop(id uint32) { m.words[id/64] &^= 1 << (id % 64) }
 
 // gather adds the links of a list to the set and returns those that are new; they
 // share the set's memory until its next reset. Each word of the list is read

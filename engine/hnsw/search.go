@@ -6,29 +6,15 @@ import (
 	"unsafe"
 )
 
-// Walk says how a filtered search goes through level 0.
-type Walk uint8
-
-const (
-	// WalkAll follows every near row and collects the accepted ones: right when
-	// many rows are accepted.
-	WalkAll Walk = iota
-	// WalkAccepted follows accepted rows only, stepping over refused ones to their
-	// neighbours: right when between about 1 % and a quarter are accepted. Below,
-	// accepted rows no longer hang together and recall breaks down.
-	WalkAccepted
-)
-
 // Params are the parameters of one search.
 type Params struct {
 	// Ef is the number of candidates that are kept, and the most that are
-	// returned, except for a few more with WalkAccepted.
+	// returned.
 	Ef int
 	// Accept tells which rows may be returned; nil accepts all. It is called at
-	// most a few times a row, from the calling goroutine.
+	// most once a row, from the calling goroutine. Refused rows are followed all the
+	// same: the walk ends when Ef accepted ones are nearer than what is left.
 	Accept func(row uint32) bool
-	// Walk says how refused rows are treated.
-	Walk Walk
 	// Beam is the width of the beam in the upper levels; 0 chooses by Ef.
 	Beam int
 	// Stop, when not nil, is asked now and then whether to give up early.
@@ -62,20 +48,14 @@ func (g *Graph) Search(dst []Candidate, sc Scorer, p Params) ([]Candidate, Stats
 		return dst, Stats{}
 	}
 	from := &s.nav
-	switch {
-	case p.Accept == nil:
+	if p.Accept == nil {
 		g.walk(s, sc, p)
-	case p.Walk == WalkAccepted:
-		g.walkAccepted(s, sc, p)
-	default:
+	} else {
 		from = &s.found
-		g.walkAll(s, sc, p)
+		g.walkFiltered(s, sc, p)
 	}
 	for _, c := range from.items {
 		c.Row &^= expanded
-		if p.Accept != nil && p.Walk == WalkAccepted && !g.accepts(p.Accept, c.Row) {
-			continue // a seed
-		}
 		dst = append(dst, c)
 	}
 	return dst, Stats{s.scored, s.hops}
@@ -120,31 +100,43 @@ func (g *Graph) walk(s *searcher, sc Scorer, p Params) {
 		if rounds%stopEvery == 0 && p.Stop != nil && p.Stop() {
 			return
 		}
-		from := len(s.seen.list)
-		for followed := 0; cur < len(nav.items) && len(s.seen.list) < from+batchFrom && followed < expandAtMost; cur++ {
-			c := &nav.items[cur]
-			if c.Row&expanded != 0 {
-				continue
-			}
-			s.seen.gather(g.list0(c.Row))
-			c.Row |= expanded
-			followed++
-			s.hops++
-		}
-		rows := s.seen.list[from:]
-		if len(rows) == 0 {
-			continue
-		}
+		var rows []uint32
+		rows, cur, _ = g.follow(s, cur, float32(math.Inf(1)))
 		out := s.score(sc, rows)
 		for i := cur; i < min(cur+2, len(nav.items)); i++ {
 			g.prefetch(nav.items[i].Row &^ expanded)
 		}
 		cur = min(cur, nav.insertAll(out, rows))
-		// The lists that are read next: their misses overlap.
-		for i := cur; i < min(cur+expandAtMost, len(nav.items)); i++ {
-			if row := nav.items[i].Row; row&expanded == 0 {
-				g.prefetch(row)
-			}
+		g.prefetchNext(s, cur)
+	}
+}
+
+// follow reads the lists of the next candidates, from position cur on, that are not
+// farther than a bound, and returns the rows that were not seen yet, the position
+// behind the last candidate, and how many candidates there were.
+func (g *Graph) follow(s *searcher, cur int, bound float32) (rows []uint32, next, followed int) {
+	nav, from := &s.nav, len(s.seen.list)
+	for ; cur < len(nav.items) && len(s.seen.list) < from+batchFrom && followed < expandAtMost; cur++ {
+		c := &nav.items[cur]
+		if c.Row&expanded != 0 {
+			continue
+		}
+		if c.Distance > bound {
+			break
+		}
+		s.seen.gather(g.list0(c.Row))
+		c.Row |= expanded
+		followed++
+		s.hops++
+	}
+	return s.seen.list[from:], cur, followed
+}
+
+// prefetchNext asks for the lists that are read next: their misses overlap.
+func (g *Graph) prefetchNext(s *searcher, cur int) {
+	for i := cur; i < min(cur+expandAtMost, len(s.nav.items)); i++ {
+		if row := s.nav.items[i].Row; row&expanded == 0 {
+			g.prefetch(row)
 		}
 	}
 }
@@ -188,9 +180,9 @@ func (g *Graph) accepts(accept func(uint32) bool, row uint32) bool {
 	return false
 }
 
-// walkAll follows every row that is nearer than the worst of the Ef accepted
+// walkFiltered follows every row that is nearer than the worst of the Ef accepted
 // ones, and collects accepted rows in s.found.
-func (g *Graph) walkAll(s *searcher, sc Scorer, p Params) {
+func (g *Graph) walkFiltered(s *searcher, sc Scorer, p Params) {
 	nav, found := &s.nav, &s.found
 	s.seed(nav, navLimit(p.Ef))
 	found.reset(p.Ef)
@@ -199,21 +191,14 @@ func (g *Graph) walkAll(s *searcher, sc Scorer, p Params) {
 			found.insert(c.Distance, c.Row)
 		}
 	}
-	for cur := 0; cur < len(nav.items); {
-		c := &nav.items[cur]
-		if c.Row&expanded != 0 {
-			cur++
-			continue
-		}
-		if c.Distance > found.bound() {
+	for cur, rounds := 0, 1; cur < len(nav.items); rounds++ {
+		if rounds%stopEvery == 0 && p.Stop != nil && p.Stop() {
 			return
 		}
-		row := c.Row
-		c.Row |= expanded
-		if s.hops++; s.hops%stopEvery == 0 && p.Stop != nil && p.Stop() {
-			return
+		rows, next, followed := g.follow(s, cur, found.bound())
+		if followed == 0 {
+			return // the nearest that is left is too far
 		}
-		rows := s.seen.gather(g.list0(row))
 		low := len(nav.items)
 		for i, d := range s.score(sc, rows) {
 			d = farIfNaN(d)
@@ -228,81 +213,10 @@ func (g *Graph) walkAll(s *searcher, sc Scorer, p Params) {
 				found.insert(d, rows[i])
 			}
 		}
-		cur = min(cur+1, low)
+		cur = min(next, low)
+		g.prefetchNext(s, cur)
 	}
 }
 
 // navLimit bounds the candidates of a filtered walk.
 func navLimit(ef int) int { return min(ef, MaxRows/navFactor)*navFactor + 1024 }
-
-// walkAccepted searches the graph of accepted rows: neighbours of a row are its
-// accepted links, and the accepted links of its refused links.
-func (g *Graph) walkAccepted(s *searcher, sc Scorer, p Params) {
-	nav := &s.nav
-	// Seeds may be refused: they take part in the walk, and are left out of the
-	// result by Search. They must not crowd out accepted rows.
-	s.seed(nav, p.Ef+len(s.seeds))
-	s.refused.reset()
-	for cur := 0; cur < len(nav.items); {
-		c := &nav.items[cur]
-		if c.Row&expanded != 0 {
-			cur++
-			continue
-		}
-		row := c.Row
-		c.Row |= expanded
-		if s.hops++; s.hops%stopEvery == 0 && p.Stop != nil && p.Stop() {
-			return
-		}
-		rows := g.gatherAccepted(s, row, p.Accept)
-		if len(rows) == 0 {
-			cur++
-			continue
-		}
-		cur = min(cur+1, nav.insertAll(s.score(sc, rows), rows))
-	}
-}
-
-// gatherAccepted puts into s.batch the accepted unseen rows among the links of
-// a row, and then among the links of its refused links, until there are about as
-// many as a list has.
-func (g *Graph) gatherAccepted(s *searcher, row uint32, accept func(uint32) bool) []uint32 {
-	n := 0
-	visit := func(id uint32) {
-		if s.seen.has(id) {
-			return
-		}
-		s.seen.add(id)
-		if !g.accepts(accept, id) {
-			s.refused.add(id)
-			return
-		}
-		s.batch[n] = id
-		n++
-	}
-	links := s.load(g.list0(row))
-	for _, id := range links {
-		visit(id)
-	}
-	for i, id := range links {
-		if n >= g.m0 {
-			break
-		}
-		if !s.refused.has(id) {
-			continue
-		}
-		s.refused.drop(id)
-		if i+1 < len(links) {
-			g.prefetch(links[i+1])
-		}
-		list := g.list0(id)
-		for j := range list {
-			next := atomic.LoadUint32(&list[j])
-			if next == none || n == len(s.batch) {
-				break
-			}
-			visit(next)
-		}
-	}
-	return s.batch[:n]
-}

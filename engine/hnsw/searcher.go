@@ -5,11 +5,10 @@ import (
 )
 
 // searcher is the memory of one search or one build worker. It is pooled: its
-// size is proportional to the graph's capacity (two bits a row).
+// size is proportional to the graph's capacity (a bit a row).
 type searcher struct {
-	seen    marks // rows that were queued, scored or refused
-	refused marks // rows that were not accepted, and whose lists were not followed
-	upSeen  marks // slots seen in an upper level
+	seen   marks // rows that were queued or scored
+	upSeen marks // slots seen in an upper level
 
 	links []uint32  // private copy of a list
 	batch []uint32  // rows to be scored
@@ -29,12 +28,11 @@ func (g *Graph) acquire() *searcher {
 	}
 	width := 2*g.m0 + batchFrom
 	return &searcher{
-		seen:    newMarks(g.opts.Capacity),
-		refused: newMarks(g.opts.Capacity),
-		upSeen:  newMarks(len(g.upRow)),
-		links:   make([]uint32, g.m0),
-		batch:   make([]uint32, width),
-		out:     make([]float32, width),
+		seen:   newMarks(g.opts.Capacity),
+		upSeen: newMarks(len(g.upRow)),
+		links:  make([]uint32, g.m0),
+		batch:  make([]uint32, width),
+		out:    make([]float32, width),
 	}
 }
 

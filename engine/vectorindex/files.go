@@ -239,10 +239,12 @@ func (ix *Index) openChunk(info segment.FileInfo, rows int, first bool) (*chunk,
 func (ix *Index) locate(v *view, rows int, dead []uint64) {
 	v.gen.count.Store(uint32(rows))
 	for row := range uint32(rows) {
+		doc := v.doc(row)
+		v.gen.keepOrder(doc, row)
 		if dead[row/64]>>(row%64)&1 != 0 {
 			v.kill(row)
 		} else {
-			v.gen.locations.set(v.doc(row), row)
+			v.gen.locations.set(doc, row)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package vectorindex
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/sextantdb/sextant/engine/hnsw"
 )
@@ -13,30 +14,31 @@ const (
 	// stopEvery is the number of blocks after which a scan asks whether the caller
 	// is still there.
 	stopEvery = 16
-	// minGraphShare is the share of passing documents below which the graph of
-	// passing rows falls apart.
-	minGraphShare = 0.01
-	// minGraphPassing is the number of passing documents below which they are
-	// islands in the graph at any share, while a scan by codes is cheap still.
-	minGraphPassing = 1000
-	// walkAllShare is the share from which following every row is as fast as
-	// stepping over refused ones.
-	walkAllShare = 0.3
+	// hopRows and hopRowsRaw are what following a candidate of a filtered walk costs,
+	// in passing documents scored one by one; measured at 128 dimensions, 300k rows.
+	hopRows    = 48
+	hopRowsRaw = 16
+	// minGraphShare is the share of passing documents below which a walk meets hardly
+	// any, and is stopped by its bounds.
+	minGraphShare = 0.005
 )
 
-// scanLimit is the number of passing documents up to which scoring them one by
-// one is faster than the graph.
-func (ix *Index) scanLimit(codes bool) int {
-	if n := ix.opts.tuning.scanLimit; n > 0 {
+// scanLimit is the number of passing documents up to which scoring them one by one
+// is faster than a walk. To find `width` of them a walk follows about width/share
+// candidates, each of which costs as much as hopRows documents.
+func (s *search) scanLimit(width, live int) int {
+	if n := s.ix.opts.tuning.scanLimit; n > 0 {
 		return n
 	}
-	// A random row costs about as much as its cache lines; a search in the graph
-	// costs a few thousand rows, and more overhead for each.
-	if !codes {
-		return 5000
+	hop := hopRows
+	if s.code == nil {
+		hop = hopRowsRaw
 	}
-	return min(max(45_000-35*ix.format.dim, 8000), 40_000)
+	return max(int(math.Sqrt(float64(hop)*float64(width)*float64(live))), minScan)
 }
+
+// minScan is the number of documents below which the choice isn't worth a thought.
+const minScan = 2000
 
 // execute runs the plan and returns the first row that it didn't look at.
 func (s *search) execute(live int) (tail uint32, err error) {
@@ -52,12 +54,12 @@ func (s *search) execute(live int) (tail uint32, err error) {
 	case q.Exact:
 		s.profile.Plan = PlanExact
 		return 0, nil // everything is tail
-	case q.Filter.Docs != nil && (passing <= s.ix.scanLimit(s.code != nil) || float64(passing) < minGraphShare*float64(live)):
+	case q.Filter.Docs != nil && (passing <= s.scanLimit(s.filteredWidth(live, passing), live) || float64(passing) < minGraphShare*float64(live)):
 		s.profile.Plan = PlanScanPassing
 		// Documents are looked up by their newest row: no tail is left.
 		return math.MaxUint32, s.scanPassing()
 	case indexed == 0 || small || s.k > live/4 ||
-		s.match != nil && (passing < minGraphPassing || float64(passing) < minGraphShare*float64(live)):
+		s.match != nil && (passing <= s.k || float64(passing) < minGraphShare*float64(live)):
 		s.profile.Plan = PlanScan
 		return 0, nil
 	}
@@ -163,7 +165,7 @@ func (s *search) scanPassing() error {
 		}
 		coded, raw = coded[:0], raw[:0]
 		for _, doc := range docs[:n] {
-			row, ok := s.v.gen.locations.get(doc)
+			row, ok := s.v.row(doc)
 			switch {
 			case !ok:
 			case row < codes:
@@ -211,18 +213,14 @@ func (s *search) offerList(rows []uint32, into *nearest, coded bool) {
 func (s *search) searchGraph(indexed uint32, live, passing int) (tail uint32, err error) {
 	v := s.v
 	coded := s.codeRows() >= indexed
-	p := hnsw.Params{Ef: s.ef(coded), Stop: func() bool { return s.ctx.Err() != nil }}
+	p := hnsw.Params{Ef: s.ef(), Stop: func() bool { return s.ctx.Err() != nil }}
 	alive := func(row uint32) bool { return row < indexed && !v.isDead(row) }
 	accept := alive
 	s.profile.Plan = PlanGraph
 	if s.match != nil {
-		accept = func(row uint32) bool { return alive(row) && s.match(v.doc(row)) }
-		p.Accept = accept
+		accept = s.accepting(indexed)
+		p.Accept, p.Ef = accept, s.filteredWidth(live, passing)
 		s.profile.Plan = PlanGraphFiltered
-		if float64(passing) < walkAllShare*float64(live) {
-			p.Walk = hnsw.WalkAccepted
-			s.profile.Plan = PlanGraphPassing
-		}
 	} else if dead := v.gen.deadRows.Load(); dead > 0 {
 		// Dead rows are dropped from the result, so it is asked for more of them.
 		p.Ef += int(float64(p.Ef) * float64(dead) / float64(live))
@@ -252,17 +250,61 @@ func (s *search) searchGraph(indexed uint32, live, passing int) (tail uint32, er
 	return 0, nil
 }
 
-// ef returns the width of the search in the graph.
-func (s *search) ef(coded bool) int {
+// denseWords bounds the passing documents of one search as plain bits: 512 KB, four
+// million documents, are filled in some tens of microseconds.
+const denseWords = 1 << 16
+
+// accepting returns the test of rows for a walk: below `indexed`, alive, passing. A
+// walk asks for many times more rows than it scores, so that the passing documents are
+// spread out as plain bits first: a look-up in a roaring bitmap is a binary search.
+func (s *search) accepting(indexed uint32) func(row uint32) bool {
+	v, docs := s.v, s.q.Filter.Docs
+	if docs == nil || docs.DenseSize() > denseWords {
+		return func(row uint32) bool { return row < indexed && !v.isDead(row) && s.match(v.doc(row)) }
+	}
+	n := int(docs.DenseSize())
+	s.passing = slices.Grow(s.passing[:0], n)[:n]
+	clear(s.passing)
+	docs.WriteDenseTo(s.passing)
+	words := s.passing
+	return func(row uint32) bool {
+		if row >= indexed {
+			return false
+		}
+		doc := v.doc(row)
+		at := int(doc / 64)
+		return at < len(words) && words[at]>>(doc%64)&1 != 0 && !v.isDead(row)
+	}
+}
+
+// ef returns the width of the search in the graph: the one that is named, or else at
+// least the usual number of candidates.
+func (s *search) ef() int {
 	ef := s.q.Ef
 	if ef <= 0 {
-		ef = s.v.graph.g.EfConstruct()
+		ef = max(s.v.graph.g.EfConstruct(), s.approx.k)
 	}
-	ef = max(ef, s.k)
-	if coded {
-		ef = max(ef, s.approx.k)
+	return max(ef, s.k+s.margin, s.demanded())
+}
+
+// filteredWidth returns how many passing candidates a walk looks for: as many as there
+// are among the `ef` nearest of all, so that it goes as far as a search without a
+// filter would, but half more than the hits that are wanted.
+func (s *search) filteredWidth(live, passing int) int {
+	if s.v.graph == nil {
+		return s.k
 	}
-	return ef
+	share := float64(passing) / float64(max(live, 1))
+	return max(s.k+s.k/2+1+s.margin, s.demanded(), int(math.Ceil(share*float64(s.ef()))))
+}
+
+// demanded returns how many candidates there must be, whatever width is named: those
+// that coarse codes need, or that the user asks to rescore.
+func (s *search) demanded() int {
+	if s.codes == nil || s.codes.goodForGraph() && s.q.Oversampling < 1 {
+		return 0
+	}
+	return s.approx.k
 }
 
 // target returns where the graph's candidates go.

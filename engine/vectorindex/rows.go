@@ -150,11 +150,30 @@ func (c *chunk) checkRange(f *format, at, n uint32) error {
 //   - R2: a document's row is live; a row is dead when its document has another
 //     row or none. A new row is published, then located, then the old one dies: a
 //     reader that finds a row dead finds its successor below a count read later.
+//   - R3: rows below inOrder were written first of all for the document of their own
+//     number, as when points are uploaded once. There, look-ups between documents and
+//     rows, most of which miss the cache, are not needed.
 type generation struct {
 	f         *format
 	count     atomic.Uint32 // published rows
+	inOrder   atomic.Uint32
 	deadRows  atomic.Int64
 	locations locations
+}
+
+// keepOrder learns the document of each row, one row after the other.
+func (g *generation) keepOrder(doc, row uint32) {
+	if doc == row && g.inOrder.Load() == row {
+		g.inOrder.Store(row + 1)
+	}
+}
+
+// row returns the row of a document; while the document is moving, that of before.
+func (v *view) row(doc uint32) (row uint32, ok bool) {
+	if doc < v.gen.inOrder.Load() && int(doc>>v.gen.f.shift) < len(v.chunks) && !v.isDead(doc) {
+		return doc, true
+	}
+	return v.gen.locations.get(doc)
 }
 
 func newGeneration(f *format) *generation { return &generation{f: f} }
@@ -171,6 +190,9 @@ func (v *view) address(row uint32) unsafe.Pointer {
 
 // doc returns the document of a row.
 func (v *view) doc(row uint32) uint32 {
+	if row < v.gen.inOrder.Load() {
+		return row
+	}
 	s := v.gen.f.shift
 	return v.chunks[row>>s].docs[row&(1<<s-1)]
 }

@@ -83,7 +83,6 @@ const (
 	PlanScanPassing   Plan = "scan_passing"   // the passing documents one by one
 	PlanGraph         Plan = "graph"          // the graph
 	PlanGraphFiltered Plan = "graph_filtered" // the graph, collecting what passes
-	PlanGraphPassing  Plan = "graph_passing"  // the graph, along what passes
 )
 
 // Profile says how a query was answered.
@@ -117,6 +116,7 @@ type search struct {
 	found   []hnsw.Candidate
 	ids     []uint32
 	out     []float32
+	passing []uint64 // bits of the documents that pass the filter, in a walk
 	profile Profile
 	stale   bool // a document's row lies beyond the view
 	moved   bool // a candidate's document got another row
@@ -262,12 +262,8 @@ func (s *search) candidates() int {
 		return int(min(float64(s.k)*o, float64(rows))) + s.margin
 	}
 	n := s.codes.candidates(s.k)
-	switch {
-	case s.q.Ef <= 0:
-	case s.codes.goodForGraph():
-		n = min(n, max(s.q.Ef, s.k)) // who names a width wants its speed
-	default:
-		n = max(n, s.q.Ef) // or its recall, which coarse codes give by more candidates only
+	if !s.codes.goodForGraph() {
+		n = max(n, s.q.Ef) // coarse codes give recall by more candidates only
 	}
 	return min(n, rows) + s.margin
 }

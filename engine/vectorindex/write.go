@@ -70,6 +70,7 @@ func (v *view) append(row, doc uint32, bytes []byte) {
 	copy(unsafe.Slice((*byte)(v.address(row)), f.stride), bytes)
 	v.chunks[row>>f.shift].docs[row&(1<<f.shift-1)] = doc
 	v.gen.count.Store(row + 1)
+	v.gen.keepOrder(doc, row)
 	v.gen.locations.set(doc, row)
 }
 
