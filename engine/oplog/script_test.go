@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/datadriven"
 	"github.com/stretchr/testify/require"
@@ -44,13 +45,19 @@ type play struct {
 	// mu guards ops, which the log's goroutine writes.
 	mu  sync.Mutex
 	ops []string
-	// marks gets a message when the log has nothing more to write.
-	marks chan struct{}
+	// marks gets a message when the log is about to write the last that it has to.
+	marks chan mark
+}
+
+// mark is a write that was begun: when it has ended, the file has this size.
+type mark struct {
+	path string
+	size int64
 }
 
 func newPlay(t *testing.T) *play {
 	t.Helper()
-	p := &play{t: t, mem: fsx.NewMem(), marks: make(chan struct{}, 1000)}
+	p := &play{t: t, mem: fsx.NewMem(), marks: make(chan mark, 1000)}
 	p.system = fsx.NewFault(p.mem, p.observe)
 	return p
 }
@@ -69,7 +76,11 @@ func (p *play) observe(op fsx.Op) error {
 	}
 	if op.Kind == fsx.OpWrite && op.Size == 36 && len(p.ops) > 0 && strings.HasPrefix(p.ops[len(p.ops)-1], "  sync ") {
 		line += " (mark)"
-		p.marks <- struct{}{}
+		st, err := p.mem.Stat(op.Path)
+		if err != nil {
+			return err
+		}
+		p.marks <- mark{op.Path, st.Size() + op.Size}
 	}
 	p.ops = append(p.ops, line)
 	return nil
@@ -116,11 +127,11 @@ func (p *play) command(t *testing.T, d *datadriven.TestData) string {
 		err = p.append(id, max(1, num("n")))
 	case "truncate":
 		if err = p.log.Stream(id).TruncateAfter(t.Context(), uint64(num("after"))); err == nil {
-			<-p.marks
+			p.idle()
 		}
 	case "drop":
 		if err = p.log.Stream(id).Drop(t.Context()); err == nil {
-			<-p.marks
+			p.idle()
 		}
 	case "release":
 		err = p.log.Stream(id).Release(uint64(num("to")))
@@ -160,6 +171,15 @@ func (p *play) open(fileSize int64) string {
 	return out.String() + p.takeOps()
 }
 
+// idle waits until the log has nothing more to write.
+func (p *play) idle() {
+	m := <-p.marks
+	require.Eventually(p.t, func() bool {
+		st, err := p.mem.Stat(m.path)
+		return err == nil && st.Size() >= m.size
+	}, 10*time.Second, 10*time.Microsecond)
+}
+
 func (p *play) append(id string, n int64) error {
 	s := p.log.Stream(id)
 	for range n {
@@ -167,7 +187,7 @@ func (p *play) append(id string, n int64) error {
 		if err := s.Append(1, seq, fmt.Appendf(nil, "%s-%d", id, seq)).Wait(p.t.Context()); err != nil {
 			return err
 		}
-		<-p.marks
+		p.idle()
 	}
 	return nil
 }
