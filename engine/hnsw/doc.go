@@ -25,6 +25,6 @@
 // The algorithm is that of Malkov and Yashunin, "Efficient and robust
 // approximate nearest neighbor search using Hierarchical Navigable Small World
 // graphs" (2016), with a linear sorted pool instead of heaps, batch scoring, and
-// an adaptive beam in the upper levels. Filtered search follows the two-hop idea
-// of ACORN (Patel et al., 2024). See DESIGN.md.
+// an adaptive beam in the upper levels. A filtered search follows refused rows, too,
+// and collects the accepted ones. See DESIGN.md.
 package hnsw

@@ -125,7 +125,7 @@ type tuning struct {
 	// codes: the answer is exact, in some tens of microseconds.
 	exactBytes int
 	// scanLimit is the number of passing documents up to which they are scored one
-	// by one; 0 chooses by the dimension.
+	// by one; 0 chooses by what a walk would cost.
 	scanLimit int
 	// capacity is the number of rows for which memory is reserved first.
 	capacity int
