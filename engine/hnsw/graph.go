@@ -33,6 +33,9 @@ type Scorer interface {
 	// Score writes the distance of each row to out: smaller is nearer. A NaN
 	// counts as infinitely far.
 	Score(rows []uint32, out []float32)
+	// Ask is called before with the same rows, so that they can be on their way from
+	// memory meanwhile.
+	Ask(rows []uint32)
 }
 
 // BuildScorer measures distances between rows. It belongs to one worker.

@@ -32,6 +32,8 @@ func (m *matrix) Score(rows []uint32, out []float32) {
 	m.k.L2IDs(m.q, unsafe.Pointer(&m.data[0]), 4*m.dim, rows, out)
 }
 
+func (m *matrix) Ask([]uint32) {}
+
 func (m *matrix) SetRow(row uint32) { m.q = m.row(row) }
 
 func (m *matrix) Equal(a, b uint32) bool { return slices.Equal(m.row(a), m.row(b)) }

@@ -330,6 +330,7 @@ func (w *worker) uncovered(open []Candidate, chosen Candidate, level int, factor
 	for i, c := range open {
 		rows[i] = w.rowOf(c.Row, level)
 	}
+	w.sc.Ask(rows)
 	w.sc.Score(rows, out)
 	left := 0
 	for i, d := range out {

@@ -84,30 +84,32 @@ func (s *searcher) seed(p *pool, limit int) {
 }
 
 // batchFrom is the number of rows that are worth scoring together, and
-// expandAtMost how many candidates may be followed at a time to get them. The
-// memory latency of a batch is paid once; that a later candidate may turn out not
-// to be needed costs less.
+// expandAtMost how many candidates may be followed at a time to get them.
 const (
-	batchFrom    = 24
-	expandAtMost = 3
+	batchFrom    = 12
+	expandAtMost = 2
 )
 
 // walk searches level 0 without a filter: the pool of candidates is the result.
+//
+// Rows lie anywhere in memory, and waiting for them would be most of a search. So
+// the rows of one batch are on their way while those of the one before are scored: a
+// candidate is followed before it is known whether those under way are nearer.
 func (g *Graph) walk(s *searcher, sc Scorer, p Params) {
 	nav := &s.nav
 	s.seed(nav, p.Ef)
-	for cur, rounds := 0, 1; cur < len(nav.items); rounds++ {
+	var asked []uint32
+	for cur, rounds := 0, 1; ; rounds++ {
 		if rounds%stopEvery == 0 && p.Stop != nil && p.Stop() {
 			return
 		}
-		var rows []uint32
-		rows, cur, _ = g.follow(s, cur, float32(math.Inf(1)))
-		out := s.score(sc, rows)
-		for i := cur; i < min(cur+2, len(nav.items)); i++ {
-			g.prefetch(nav.items[i].Row &^ expanded)
+		rows, next, followed := g.follow(s, cur, float32(math.Inf(1)))
+		if followed == 0 && len(asked) == 0 {
+			return
 		}
-		cur = min(cur, nav.insertAll(out, rows))
-		g.prefetchNext(s, cur)
+		sc.Ask(rows)
+		cur = min(next, g.insertAll(nav, next, asked, s.scoreAsked(sc, asked)))
+		asked = rows
 	}
 }
 
@@ -132,30 +134,31 @@ func (g *Graph) follow(s *searcher, cur int, bound float32) (rows []uint32, next
 	return s.seen.list[from:], cur, followed
 }
 
-// prefetchNext asks for the lists that are read next: their misses overlap.
-func (g *Graph) prefetchNext(s *searcher, cur int) {
-	for i := cur; i < min(cur+expandAtMost, len(s.nav.items)); i++ {
-		if row := s.nav.items[i].Row; row&expanded == 0 {
-			g.prefetch(row)
-		}
-	}
-}
-
 // insertAll inserts what is near enough and returns the lowest position that
-// changed.
-func (p *pool) insertAll(out []float32, rows []uint32) int {
+// changed. The lists of those that will be followed soon after position cur are asked
+// for.
+func (g *Graph) insertAll(p *pool, cur int, rows []uint32, distances []float32) int {
 	low := len(p.items)
 	bound := p.bound()
-	for i, d := range out {
-		if d < bound {
-			low = min(low, p.insert(d, rows[i]))
-			bound = p.bound()
-		} else if len(p.items) < p.limit {
-			low = min(low, p.insert(farIfNaN(d), rows[i]))
+	for i, d := range distances {
+		if !(d < bound) {
+			if len(p.items) == p.limit {
+				continue
+			}
+			d = farIfNaN(d)
 		}
+		at := p.insert(d, rows[i])
+		if at < cur+soon {
+			g.prefetch(rows[i])
+		}
+		low = min(low, at)
+		bound = p.bound()
 	}
 	return low
 }
+
+// soon is how many positions behind the current one a list is asked for.
+const soon = 3
 
 // prefetch asks for a row's level-0 list, which will be read next.
 func (g *Graph) prefetch(row uint32) {
@@ -181,7 +184,7 @@ func (g *Graph) accepts(accept func(uint32) bool, row uint32) bool {
 }
 
 // walkFiltered follows every row that is nearer than the worst of the Ef accepted
-// ones, and collects accepted rows in s.found.
+// ones, and collects accepted rows in s.found. Otherwise it is like walk.
 func (g *Graph) walkFiltered(s *searcher, sc Scorer, p Params) {
 	nav, found := &s.nav, &s.found
 	s.seed(nav, navLimit(p.Ef))
@@ -191,31 +194,43 @@ func (g *Graph) walkFiltered(s *searcher, sc Scorer, p Params) {
 			found.insert(c.Distance, c.Row)
 		}
 	}
-	for cur, rounds := 0, 1; cur < len(nav.items); rounds++ {
+	var asked []uint32
+	for cur, rounds := 0, 1; ; rounds++ {
 		if rounds%stopEvery == 0 && p.Stop != nil && p.Stop() {
 			return
 		}
 		rows, next, followed := g.follow(s, cur, found.bound())
-		if followed == 0 {
-			return // the nearest that is left is too far
+		if followed == 0 && len(asked) == 0 {
+			return // what is left is too far
 		}
-		low := len(nav.items)
-		for i, d := range s.score(sc, rows) {
-			d = farIfNaN(d)
-			bound := found.bound()
-			if d > bound || d >= bound && len(found.items) == found.limit {
-				continue
-			}
-			if len(nav.items) < nav.limit || d < nav.bound() {
-				low = min(low, nav.insert(d, rows[i]))
-			}
-			if g.accepts(p.Accept, rows[i]) {
-				found.insert(d, rows[i])
-			}
-		}
-		cur = min(next, low)
-		g.prefetchNext(s, cur)
+		sc.Ask(rows)
+		cur = min(next, g.collect(s, next, p.Accept, asked, s.scoreAsked(sc, asked)))
+		asked = rows
 	}
+}
+
+// collect is insertAll for a filtered walk.
+func (g *Graph) collect(s *searcher, cur int, accept func(uint32) bool, rows []uint32, distances []float32) int {
+	nav, found := &s.nav, &s.found
+	low := len(nav.items)
+	for i, d := range distances {
+		d = farIfNaN(d)
+		bound := found.bound()
+		if d > bound || d >= bound && len(found.items) == found.limit {
+			continue
+		}
+		if len(nav.items) < nav.limit || d < nav.bound() {
+			at := nav.insert(d, rows[i])
+			if at < cur+soon {
+				g.prefetch(rows[i])
+			}
+			low = min(low, at)
+		}
+		if g.accepts(accept, rows[i]) {
+			found.insert(d, rows[i])
+		}
+	}
+	return low
 }
 
 // navLimit bounds the candidates of a filtered walk.

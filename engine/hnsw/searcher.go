@@ -53,6 +53,12 @@ func (s *searcher) load(list []uint32) []uint32 {
 
 // score measures rows into s.out.
 func (s *searcher) score(sc Scorer, rows []uint32) []float32 {
+	sc.Ask(rows)
+	return s.scoreAsked(sc, rows)
+}
+
+// scoreAsked does the same with rows that were asked for.
+func (s *searcher) scoreAsked(sc Scorer, rows []uint32) []float32 {
 	out := s.out[:len(rows)]
 	sc.Score(rows, out)
 	s.scored += len(rows)

@@ -380,7 +380,8 @@ func TestScoreEqualsScoreRange(t *testing.T) {
 			require.Equal(t, all[201:], some[:99])
 			q.Score(nil, nil)
 			q.ScoreRange(7, nil)
-			q.Prefetch(3)
+			q.Ask(ids)
+			q.Ask(nil)
 		}
 		q.Prepare(d.queries[0])
 		check()

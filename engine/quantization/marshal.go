@@ -56,7 +56,7 @@ func Unmarshal(b []byte, k *distance.Kernels) (*Codec, error) {
 		return nil, fmt.Errorf("read codec of version %d: %w", v, ErrCorrupted)
 	}
 	c := &Codec{
-		kernels: k,
+		kernels: k.Asked(),
 		kind:    Kind(b[6]), metric: metric(b[7]), planes: int(b[8]),
 		dim: int(le.Uint32(b[12:])), seed: le.Uint64(b[16:]),
 		step: math.Float32frombits(le.Uint32(b[24:])),

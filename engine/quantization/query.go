@@ -141,8 +141,8 @@ func (q *Query) signed() []int8 {
 	return unsafe.Slice((*int8)(unsafe.Pointer(unsafe.SliceData(q.own))), len(q.own))
 }
 
-// Score writes the distance of each row to out. It has the form that a graph asks
-// of its scorer.
+// Score writes the distance of each row to out. Whoever has rows that lie anywhere
+// calls Ask before. Both have the form that a graph wants of its scorer.
 func (q *Query) Score(ids []uint32, out []float32) {
 	out = out[:len(ids)]
 	c := q.codec
@@ -194,10 +194,10 @@ func (q *Query) ScoreRange(first uint32, out []float32) {
 	}
 }
 
-// Prefetch asks for the code of a row that will be scored soon.
-func (q *Query) Prefetch(id uint32) {
+// Ask starts to load the codes of rows that are scored soon. Score doesn't do that.
+func (q *Query) Ask(ids []uint32) {
 	size := q.codec.RowSize()
-	q.codec.kernels.Prefetch(unsafe.Add(q.rows.Codes, int(id)*size), min((size+63)/64, 4))
+	q.codec.kernels.Ask(q.rows.Codes, size, size, ids)
 }
 
 // quantizeSigned writes w as integers −top … top and returns what one is worth.

@@ -51,7 +51,7 @@ func Train(sample []float32, o Options) (*Codec, error) {
 	if o.Dim <= 0 || len(sample) == 0 || len(sample)%o.Dim != 0 {
 		return nil, fmt.Errorf("train codec on %d numbers of dimension %d: %w", len(sample), o.Dim, ErrSample)
 	}
-	c := &Codec{kernels: o.Kernels, dim: o.Dim, seed: o.Seed, planes: o.Config.QueryEncoding.planes()}
+	c := &Codec{kernels: o.Kernels.Asked(), dim: o.Dim, seed: o.Seed, planes: o.Config.QueryEncoding.planes()}
 	switch o.Distance {
 	case vector.Euclid:
 		c.metric = metricL2

@@ -193,7 +193,7 @@ func (s *search) offerList(rows []uint32, into *nearest, coded bool) {
 	}
 	out := s.out[:len(rows)]
 	if coded {
-		s.code.Score(rows, out)
+		s.scoreList(rows, out)
 		s.profile.Scored += len(rows)
 	} else {
 		s.raw.Score(rows, out)
@@ -205,6 +205,22 @@ func (s *search) offerList(rows []uint32, into *nearest, coded bool) {
 			into.offer(candidate{d, rows[i]})
 			bound = into.bound()
 		}
+	}
+}
+
+// scoreList measures rows by their codes, each piece of which is under way while the
+// one before is scored.
+func (s *search) scoreList(rows []uint32, out []float32) {
+	const piece = 32
+	next := rows[:min(piece, len(rows))]
+	s.code.Ask(next)
+	for len(rows) > 0 {
+		now := next
+		rows = rows[len(now):]
+		next = rows[:min(piece, len(rows))]
+		s.code.Ask(next)
+		s.code.Score(now, out[:len(now)])
+		out = out[len(now):]
 	}
 }
 

@@ -119,7 +119,7 @@ type search struct {
 	passing []uint64 // bits of the documents that pass the filter, in a walk
 	profile Profile
 	stale   bool // a document's row lies beyond the view
-	moved   bool // a candidate's document got another row
+	moved   bool // a candidate's document may have another row
 	lost    int  // candidates that were given up: deleted, or a document's second
 	margin  int  // how many more candidates than k are kept, to make up for lost ones
 }
@@ -310,11 +310,14 @@ func (s *search) finish() ([]vector.Hit, error) {
 // scored by that.
 func (s *search) hit(c candidate) (vector.Hit, bool) {
 	doc := s.v.doc(c.row)
-	row, ok := s.v.gen.locations.get(doc)
+	row, ok := s.v.row(doc)
 	if !ok {
 		s.lost++
 		return vector.Hit{}, false
 	}
+	// What was written again lies behind the rows in order: only there the old row and the
+	// new one may both have been found.
+	s.moved = s.moved || c.row >= s.v.gen.inOrder.Load()
 	if row != c.row {
 		s.moved = true
 		if row >= s.v.rows() {
@@ -332,6 +335,15 @@ func (s *search) hit(c candidate) (vector.Hit, bool) {
 // unique removes the second hit of a document: its old and its new row may both
 // have been found.
 func unique(hits []vector.Hit) []vector.Hit {
+	if len(hits) <= fewHits {
+		kept := hits[:0]
+		for _, h := range hits {
+			if !slices.ContainsFunc(kept, func(k vector.Hit) bool { return k.Doc == h.Doc }) {
+				kept = append(kept, h)
+			}
+		}
+		return kept
+	}
 	seen := make(map[uint32]struct{}, len(hits))
 	return slices.DeleteFunc(hits, func(h vector.Hit) bool {
 		_, again := seen[h.Doc]
@@ -339,6 +351,9 @@ func unique(hits []vector.Hit) []vector.Hit {
 		return again
 	})
 }
+
+// fewHits is the number of hits up to which comparing each with all is faster than a map.
+const fewHits = 32
 
 // minSample is the number of candidates that are rescored in any case: fewer tell too
 // little about the error of codes.
@@ -362,10 +377,6 @@ func (d *deviation) least() float32 {
 	return d.mean - 4*float32(math.Sqrt(float64(d.square/max(d.n-1, 1))))
 }
 
-// prefetched is the number of cache lines of a row that are asked for early; the
-// hardware sees the stream then.
-const prefetched = 4
-
 // rescore moves the candidates by codes to the exact ones, nearest first. It stops
 // where codes, whose error the first candidates have shown, leave no doubt that the
 // rest is too far.
@@ -376,10 +387,9 @@ func (s *search) rescore() error {
 	for n := min(len(items), block, max(s.exact.k, minSample)); n > 0; n = s.doubtful(items, &errs) {
 		s.ids = s.ids[:0]
 		for _, c := range items[:n] {
-			// Rows lie far apart: all misses are under way before the first is needed.
-			s.ix.kernels.Prefetch(s.v.address(c.row), prefetched)
 			s.ids = append(s.ids, c.row)
 		}
+		s.raw.Ask(s.ids)
 		s.raw.Score(s.ids, s.out[:n])
 		s.profile.Exact += n
 		for i, row := range s.ids {

@@ -72,6 +72,9 @@ func widenF16C(dst *float32, src *uint16, n int)
 func prefetchAMD64(p unsafe.Pointer, lines int)
 
 //go:noescape
+func prefetchRowsAMD64(base unsafe.Pointer, stride int, ids *uint32, count, lines int)
+
+//go:noescape
 func hadamardAVX2(x, signs *float32, n int)
 
 //go:noescape
@@ -98,6 +101,12 @@ func (k *Kernels) widenNative(dst []float32, src []uint16) int {
 func (k *Kernels) prefetchNative(p unsafe.Pointer, lines int) {
 	if k.tier != Generic {
 		prefetchAMD64(p, lines)
+	}
+}
+
+func (k *Kernels) prefetchRowsNative(base unsafe.Pointer, stride int, ids []uint32, lines int) {
+	if k.tier != Generic {
+		prefetchRowsAMD64(base, stride, &ids[0], len(ids), lines)
 	}
 }
 

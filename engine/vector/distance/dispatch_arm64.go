@@ -55,6 +55,9 @@ func widenNEON(dst *float32, src *uint16, n int)
 func prefetchNEON(p unsafe.Pointer, lines int)
 
 //go:noescape
+func prefetchRowsNEON(base unsafe.Pointer, stride int, ids *uint32, count, lines int)
+
+//go:noescape
 func butterfliesNEON(a, b *float32, n int)
 
 func (k *Kernels) narrowNative(dst []uint16, src []float32) int {
@@ -78,6 +81,12 @@ func (k *Kernels) widenNative(dst []float32, src []uint16) int {
 func (k *Kernels) prefetchNative(p unsafe.Pointer, lines int) {
 	if k.tier == NEON {
 		prefetchNEON(p, lines)
+	}
+}
+
+func (k *Kernels) prefetchRowsNative(base unsafe.Pointer, stride int, ids []uint32, lines int) {
+	if k.tier == NEON {
+		prefetchRowsNEON(base, stride, &ids[0], len(ids), lines)
 	}
 }
 

@@ -14,4 +14,6 @@ func (k *Kernels) widenNative(dst []float32, src []uint16) int { return 0 }
 
 func (k *Kernels) prefetchNative(unsafe.Pointer, int) {}
 
+func (k *Kernels) prefetchRowsNative(unsafe.Pointer, int, []uint32, int) {}
+
 func (k *Kernels) hadamardNative(x, signs []float32) bool { return false }

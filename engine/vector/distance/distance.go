@@ -96,6 +96,8 @@ const maxLines = 4
 // from any goroutine.
 type Kernels struct {
 	tier Tier
+	// asked says that callers ask for rows themselves; see Asked.
+	asked bool
 	// sequence is 0, 1, 2…: ranges of rows are scored as this list of row
 	// numbers relative to the first row, so ranges need no kernels of their own.
 	sequence [chunk]uint32
@@ -189,17 +191,25 @@ func (k *Kernels) list(o op, b batch, ids []uint32, out []float32) {
 	if b.rowBytes >= longRow {
 		size = longChunk
 	}
-	lines := max(1, min((b.rowBytes+63)/64, maxLines))
+	lines := linesOf(b.rowBytes)
 	ask := ids[:min(2*size, len(ids))]
+	if k.asked {
+		ask = nil
+	}
 	for len(ids) > 0 {
 		n := min(len(ids), size)
 		a := b.args(ids[:n], out[:n])
 		a.ask, a.asked, a.lines = unsafe.Pointer(unsafe.SliceData(ask)), len(ask), lines
 		k.run(o, &a)
 		ids, out = ids[n:], out[n:]
-		ask = ids[min(size, len(ids)):min(2*size, len(ids))]
+		if !k.asked {
+			ask = ids[min(size, len(ids)):min(2*size, len(ids))]
+		}
 	}
 }
+
+// linesOf returns the number of cache lines of a row that are prefetched.
+func linesOf(rowBytes int) int { return max(1, min((rowBytes+63)/64, maxLines)) }
 
 // span calls the kernel for the rows first, first+1, …, one for each element of
 // out. The hardware prefetches sequential reads by itself.

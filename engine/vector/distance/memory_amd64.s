@@ -61,3 +61,29 @@ line:
 
 end:
 	RET
+
+// func prefetchRowsAMD64(base unsafe.Pointer, stride int, ids *uint32, count, lines int)
+//
+// count and lines are at least 1.
+TEXT ·prefetchRowsAMD64(SB), NOSPLIT, $0-40
+	MOVQ base+0(FP), DI
+	MOVQ stride+8(FP), R12
+	MOVQ ids+16(FP), SI
+	MOVQ count+24(FP), DX
+	MOVQ lines+32(FP), CX
+
+row:
+	MOVL  (SI), AX
+	IMULQ R12, AX
+	ADDQ  DI, AX
+	MOVQ  CX, BX
+
+rowLine:
+	PREFETCHT0 (AX)
+	ADDQ       $64, AX
+	DECQ       BX
+	JNZ        rowLine
+	ADDQ       $4, SI
+	DECQ       DX
+	JNZ        row
+	RET

@@ -69,3 +69,27 @@ pairs:
 	SUBS   $8, R2
 	BGT    pairs
 	RET
+
+// func prefetchRowsNEON(base unsafe.Pointer, stride int, ids *uint32, count, lines int)
+//
+// count and lines are at least 1.
+TEXT ·prefetchRowsNEON(SB), NOSPLIT, $0-40
+	MOVD base+0(FP), R0
+	MOVD stride+8(FP), R1
+	MOVD ids+16(FP), R2
+	MOVD count+24(FP), R3
+	MOVD lines+32(FP), R4
+
+row:
+	MOVWU.P 4(R2), R5
+	MADD    R1, R0, R5, R5
+	MOVD    R4, R6
+
+rowLine:
+	PRFM (R5), PLDL1KEEP
+	ADD  $64, R5
+	SUBS $1, R6
+	BNE  rowLine
+	SUBS $1, R3
+	BNE  row
+	RET
