@@ -41,7 +41,11 @@ func (g *Graph) descend(s *searcher, sc Scorer, level int, b beam) bool {
 	d := farIfNaN(s.scoreOne(sc, row))
 	s.seeds = append(s.seeds, Candidate{d, id})
 	for l := top; l > level; l-- {
-		g.descendLevel(s, sc, l, b)
+		if b.width == 1 {
+			g.greedy(s, sc, l)
+		} else {
+			g.descendLevel(s, sc, l, b)
+		}
 	}
 	if level == 0 && top > 0 {
 		for i := range s.seeds {
@@ -49,6 +53,23 @@ func (g *Graph) descend(s *searcher, sc Scorer, level int, b beam) bool {
 		}
 	}
 	return true
+}
+
+// greedy moves the one seed (a slot) to the nearest of its neighbours in an upper
+// level until none is nearer: descendLevel with a width of 1.
+func (g *Graph) greedy(s *searcher, sc Scorer, level int) {
+	nearest := &s.seeds[0]
+	s.upSeen.reset()
+	s.upSeen.add(nearest.Row)
+	for at := none; at != nearest.Row; {
+		at = nearest.Row
+		slots := s.upSeen.gather(g.list(at, level))
+		for i, d := range s.score(sc, g.rowsOf(s, slots)) {
+			if d < nearest.Distance {
+				*nearest = Candidate{d, slots[i]}
+			}
+		}
+	}
 }
 
 // descendLevel improves s.seeds (slots) within one upper level by a beam search.

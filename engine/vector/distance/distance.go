@@ -187,24 +187,28 @@ func (b *batch) args(ids []uint32, out []float32) args {
 // the rows of the next.
 func (k *Kernels) list(o op, b batch, ids []uint32, out []float32) {
 	out = out[:len(ids)]
+	if k.asked {
+		for len(ids) > 0 {
+			n := min(len(ids), chunk)
+			a := b.args(ids[:n], out[:n])
+			k.run(o, &a)
+			ids, out = ids[n:], out[n:]
+		}
+		return
+	}
 	size := chunk
 	if b.rowBytes >= longRow {
 		size = longChunk
 	}
 	lines := linesOf(b.rowBytes)
 	ask := ids[:min(2*size, len(ids))]
-	if k.asked {
-		ask = nil
-	}
 	for len(ids) > 0 {
 		n := min(len(ids), size)
 		a := b.args(ids[:n], out[:n])
 		a.ask, a.asked, a.lines = unsafe.Pointer(unsafe.SliceData(ask)), len(ask), lines
 		k.run(o, &a)
 		ids, out = ids[n:], out[n:]
-		if !k.asked {
-			ask = ids[min(size, len(ids)):min(2*size, len(ids))]
-		}
+		ask = ids[min(size, len(ids)):min(2*size, len(ids))]
 	}
 }
 

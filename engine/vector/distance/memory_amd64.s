@@ -72,6 +72,9 @@ TEXT ·prefetchRowsAMD64(SB), NOSPLIT, $0-40
 	MOVQ count+24(FP), DX
 	MOVQ lines+32(FP), CX
 
+	CMPQ  CX, $2
+	JE    two
+
 row:
 	MOVL  (SI), AX
 	IMULQ R12, AX
@@ -86,4 +89,14 @@ rowLine:
 	ADDQ       $4, SI
 	DECQ       DX
 	JNZ        row
+	RET
+
+two:
+	MOVL       (SI), AX
+	IMULQ      R12, AX
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 64(DI)(AX*1)
+	ADDQ       $4, SI
+	DECQ       DX
+	JNZ        two
 	RET
