@@ -16,7 +16,7 @@ const (
 	stopEvery = 16
 	// hopRows and hopRowsRaw are what following a candidate of a filtered walk costs,
 	// in passing documents scored one by one; measured at 128 dimensions, 300k rows.
-	hopRows    = 48
+	hopRows    = 32
 	hopRowsRaw = 16
 	// minGraphShare is the share of passing documents below which a walk meets hardly
 	// any, and is stopped by its bounds.
@@ -305,14 +305,20 @@ func (s *search) ef() int {
 
 // filteredWidth returns how many passing candidates a walk looks for: as many as there
 // are among the `ef` nearest of all, so that it goes as far as a search without a
-// filter would, but half more than the hits that are wanted.
+// filter would, but a few more than the hits that are wanted. The fewer pass, the farther
+// the last of them is from the others, and the more likely to be missed.
 func (s *search) filteredWidth(live, passing int) int {
 	if s.v.graph == nil {
 		return s.k
 	}
-	share := float64(passing) / float64(max(live, 1))
-	return max(s.k+s.k/2+1+s.margin, s.demanded(), int(math.Ceil(share*float64(s.ef()))))
+	share := float64(max(passing, 1)) / float64(max(live, 1))
+	more := int(math.Ceil(min(spareHits/share, float64(s.k))))
+	return max(s.k+more+s.margin, s.demanded(), int(math.Ceil(share*float64(s.ef()))))
 }
+
+// spareHits is how many more passing candidates than hits a filtered walk looks for,
+// times the share of passing documents: 3 where a tenth passes.
+const spareHits = 0.3
 
 // demanded returns how many candidates there must be, whatever width is named: those
 // that coarse codes need, or that the user asks to rescore.
