@@ -20,6 +20,7 @@
 package docstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,6 +47,8 @@ type Options struct {
 	Files []segment.FileInfo
 	// Damaged is told when a payload can't be read; nil ignores it.
 	Damaged func(error)
+	// Numbers is how many document numbers there are; 0 is all 2³². For tests.
+	Numbers uint64
 }
 
 // part is a set of rows: growing or sealed.
@@ -76,6 +79,7 @@ type Store struct {
 	columns columns
 	pins    *pins
 	next    uint64 // next document number; the applier's
+	numbers uint64 // how many there are
 
 	parts atomic.Pointer[parts]
 	// mu guards the ids of the active part.
@@ -88,7 +92,7 @@ type Store struct {
 
 // Open opens a store.
 func Open(o Options) (*Store, error) {
-	s := &Store{dir: o.Dir, damaged: o.Damaged, pins: newPins()}
+	s := &Store{dir: o.Dir, damaged: o.Damaged, pins: newPins(), numbers: cmp.Or(o.Numbers, math.MaxUint32+1)}
 	if s.damaged == nil {
 		s.damaged = func(error) {}
 	}
@@ -203,7 +207,7 @@ func (s *Store) Retire(f func()) { s.pins.retire(f) }
 
 // Insert makes a new live document. The ID must not belong to a live one.
 func (s *Store) Insert(id point.ID, version uint64, o payload.Object) (uint32, error) {
-	if s.next > math.MaxUint32 {
+	if s.Room() == 0 {
 		return 0, ErrFull
 	}
 	doc := uint32(s.next)
@@ -349,6 +353,10 @@ func (s *Store) Len() int { return int(s.columns.count.Load()) }
 
 // Next returns the next document number. Only the applier may call it.
 func (s *Store) Next() uint64 { return s.next }
+
+// Room returns how many documents can still be inserted. Only the applier may call
+// it.
+func (s *Store) Room() uint64 { return s.numbers - min(s.next, s.numbers) }
 
 // Parts returns the number of parts that a lookup visits.
 func (s *Store) Parts() int {

@@ -5,6 +5,7 @@ import (
 
 	pb "github.com/qdrant/go-client/qdrant"
 
+	"github.com/sextantdb/sextant/engine/docstore"
 	"github.com/sextantdb/sextant/engine/filter"
 	"github.com/sextantdb/sextant/engine/payload"
 	"github.com/sextantdb/sextant/engine/point"
@@ -104,10 +105,9 @@ func (a *applier) condition(f *pb.Filter) (func(doc uint32) bool, error) {
 	return p.Match, nil
 }
 
-// upsert goes over the points twice: first it checks all of them, then it
-// changes. What fails in the second pass is this replica, not the operation; only
-// a shard without free document numbers refuses there, at the same point on every
-// replica.
+// upsert goes over the points twice: first it checks all of them, and that there
+// are document numbers for the new ones, then it changes. What fails in the second
+// pass is this replica, not the operation.
 func (a *applier) upsert(m *pb.UpsertPoints) error {
 	points, payloads := make([]pointVectors, len(m.GetPoints())), make([]payload.Object, len(m.GetPoints()))
 	for i, p := range m.GetPoints() {
@@ -122,6 +122,9 @@ func (a *applier) upsert(m *pb.UpsertPoints) error {
 	passes, err := a.condition(m.GetUpdateFilter())
 	if err != nil {
 		return err
+	}
+	if m.GetUpdateMode() != pb.UpdateMode_UpdateOnly && !a.roomFor(points) {
+		return apierror.New(apierror.StorageFull, "%w", docstore.ErrFull)
 	}
 	for i, p := range points {
 		doc, exists := a.s.docs.LookupPinned(p.id)
@@ -144,12 +147,28 @@ func (a *applier) upsert(m *pb.UpsertPoints) error {
 	return nil
 }
 
+// roomFor tells whether the points that don't exist get document numbers. They are
+// only counted when it may come to that.
+func (a *applier) roomFor(points []pointVectors) bool {
+	room := a.s.docs.Room()
+	if uint64(len(points)) <= room {
+		return true
+	}
+	fresh := map[point.ID]bool{}
+	for _, p := range points {
+		if _, exists := a.s.docs.LookupPinned(p.id); !exists {
+			fresh[p.id] = true
+		}
+	}
+	return uint64(len(fresh)) <= room
+}
+
 // insert makes a document with a payload. Its vectors come last: only with them
 // can a search find it.
 func (a *applier) insert(id point.ID, o payload.Object) (uint32, error) {
 	doc, err := a.s.docs.Insert(id, a.seq, o)
 	if err != nil {
-		return 0, apierror.New(apierror.StorageFull, "%w", err)
+		return 0, err
 	}
 	for _, f := range a.st.fields {
 		f.index.Update(doc, nil, o)

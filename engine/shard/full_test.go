@@ -61,3 +61,32 @@ func TestFullDisk(t *testing.T) {
 	cut = openNode(t, mem.CrashClone(rand.New(rand.NewPCG(2, 2))), Options{Manual: true})
 	require.EqualValues(t, 3, cut.shard.Info().Points)
 }
+
+// TestDocumentNumbersUsedUp: an upsert that needs more document numbers than there
+// are left is refused as a whole, the same again after a restart; one that needs
+// none is applied.
+func TestDocumentNumbersUsedUp(t *testing.T) {
+	mem := fsx.NewMem()
+	o := Options{Config: singleVector(2, pb.Distance_Dot), Manual: true, docNumbers: 3}
+	n := openNode(t, mem, o)
+	refused := func(op Op) {
+		t.Helper()
+		err := n.apply(op)
+		require.Equal(t, apierror.StorageFull, apierror.KindOf(err), "%v", err)
+	}
+	require.NoError(t, n.apply(upsertOf(t, numbered(1, dense(1, 1)), numbered(2, dense(1, 1)))))
+	refused(upsertOf(t, numbered(3, dense(1, 1)), numbered(4, dense(1, 1))))
+	require.EqualValues(t, 2, n.shard.Info().Points, "nothing of a refused operation is applied")
+	// One new point, twice.
+	require.NoError(t, n.apply(upsertOf(t, numbered(1, dense(1, 1)), numbered(3, dense(1, 1)), numbered(3, dense(2, 2)))))
+	refused(upsertOf(t, numbered(1, dense(7, 7)), numbered(4, dense(1, 1))))
+	require.NoError(t, n.apply(upsertOf(t, numbered(2, dense(1, 1)), numbered(2, dense(1, 1)))))
+	update, mode := upsertOf(t, numbered(1, dense(1, 1)), numbered(4, dense(1, 1))), pb.UpdateMode_UpdateOnly
+	update.Msg.(*pb.UpsertPoints).UpdateMode = &mode
+	require.NoError(t, n.apply(update))
+
+	again := openNode(t, mem.KillClone(), o)
+	require.NoError(t, again.shard.Err())
+	require.EqualValues(t, 3, again.shard.Info().Points)
+	require.Equal(t, n.shard.Info().Seq, again.shard.Info().Seq)
+}

@@ -71,6 +71,9 @@ type Options struct {
 	// Manual leaves optimizing and checkpoints to calls of Optimize and
 	// Checkpoint. For tests, and tools that must not write.
 	Manual bool
+
+	// docNumbers is for tests: how many document numbers there are.
+	docNumbers uint64
 }
 
 func (o *Options) setDefaults() {

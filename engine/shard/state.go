@@ -134,7 +134,7 @@ func (s *Shard) openComponents(m *segment.Manifest) error {
 		return err
 	}
 	if s.docs, err = docstore.Open(docstore.Options{
-		Dir: s.dir, Files: m.Files[docsName], Damaged: s.quarantine,
+		Dir: s.dir, Files: m.Files[docsName], Damaged: s.quarantine, Numbers: s.o.docNumbers,
 	}); err != nil {
 		return err
 	}
@@ -371,8 +371,9 @@ func (s *Shard) deleteIndex(st *state, name string) {
 // setConfig replaces the configuration: vector names that it doesn't have any
 // more are dropped, new ones begin empty, others are told their new settings.
 // What rows look like can't be changed, because rows are never written anew. That
-// is checked before anything is opened, so a refusal changes nothing.
-func (s *Shard) setConfig(st *state, c *pb.CollectionConfig) error {
+// is checked before anything is opened, so a refusal changes nothing, and what a
+// failure leaves open is closed.
+func (s *Shard) setConfig(st *state, c *pb.CollectionConfig) (err error) {
 	schema, err := NewSchema(c)
 	if err != nil {
 		return err
@@ -392,6 +393,11 @@ func (s *Shard) setConfig(st *state, c *pb.CollectionConfig) error {
 			delete(next.sparse, name)
 		}
 	}
+	defer func() {
+		if err != nil {
+			s.retireVectors(next, st)
+		}
+	}()
 	if err := s.openVectors(next, nil); err != nil {
 		return err
 	}
@@ -408,8 +414,8 @@ func (s *Shard) setConfig(st *state, c *pb.CollectionConfig) error {
 	return nil
 }
 
-// retireVectors closes the indexes that next doesn't have any more, as soon as
-// nobody can be reading them. Their files die with the next checkpoint.
+// retireVectors closes the indexes of st that next doesn't have, as soon as nobody
+// can be reading them. Their files die with the next checkpoint.
 func (s *Shard) retireVectors(st, next *state) {
 	for name, x := range st.dense {
 		if next.dense[name] == nil {
