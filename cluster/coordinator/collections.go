@@ -112,8 +112,8 @@ func (s *Collections) Delete(ctx context.Context, req *pb.DeleteCollection) (*pb
 	return done(start), nil
 }
 
-// removeData removes what a deleted collection has on disk. It is repeated at
-// the next start when it fails. The caller holds changing.
+// removeData removes what a deleted collection has on disk. What can't be removed
+// now is at the next start. The caller holds changing.
 func (c *Coordinator) removeData(ctx context.Context, name, incarnation string, col *collection) error {
 	// A request that can't wait any longer must not leave half of it behind.
 	ctx = context.WithoutCancel(ctx)
@@ -127,10 +127,14 @@ func (c *Coordinator) removeData(ctx context.Context, name, incarnation string, 
 	if err := c.opts.FS.RemoveAll(path.Join(dir, incarnation)); err != nil {
 		return fmt.Errorf("remove data of %s: %w", name, err)
 	}
+	later := false
 	for _, id := range c.log.Streams() {
 		if path.Dir(id) == incarnation {
-			if err := c.log.Stream(id).Drop(ctx); errors.Is(err, oplog.ErrFull) {
-				return apierror.New(apierror.StorageFull, "drop log of %s: %w", id, err)
+			if err := c.log.Stream(id).Drop(ctx); errors.Is(err, oplog.ErrFailed) {
+				// It was taken, and is written when the log can write. Should the node stop
+				// before, the next start does it: the topology still says so.
+				c.opts.Logger.WarnContext(ctx, "the log of a deleted collection is dropped later", "stream", id, "error", err)
+				later = true
 			} else if err != nil {
 				return fmt.Errorf("drop log of %s: %w", id, err)
 			}
@@ -140,6 +144,9 @@ func (c *Coordinator) removeData(ctx context.Context, name, incarnation string, 
 		if err := c.opts.FS.Remove(dir); err != nil {
 			return fmt.Errorf("remove directory of %s: %w", name, err)
 		}
+	}
+	if later {
+		return nil
 	}
 	_, err := c.change(topology.ForgetDropped{Incarnation: incarnation})
 	return err

@@ -108,6 +108,7 @@ func Open(ctx context.Context, o Options) (*Coordinator, error) {
 	if c.state, err = c.loadTopology(); err != nil {
 		return nil, err
 	}
+	c.store.KeepReserve()
 	if c.log, err = oplog.Open(oplog.Options{FS: o.FS, Dir: path.Join(o.StoragePath, "oplog")}); err != nil {
 		return nil, fmt.Errorf("open operation log: %w", err)
 	}
@@ -306,7 +307,11 @@ func (c *Coordinator) change(cmd topology.Command) (changed bool, err error) {
 	if changed, err = next.Apply(cmd); err != nil || !changed {
 		return changed, err
 	}
-	if err := c.store.Save(next); fsx.IsFull(err) {
+	save := c.store.Save
+	if _, ok := cmd.(topology.DeleteCollection); ok {
+		save = c.store.SaveDeletion
+	}
+	if err := save(next); fsx.IsFull(err) {
 		return false, apierror.New(apierror.StorageFull, "the disk is full: save topology: %w", err)
 	} else if err != nil {
 		return false, fmt.Errorf("save topology: %w", err)

@@ -25,7 +25,8 @@ const storeHeader = "sextant-topology 1 %08x\n"
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Store keeps a State in one file, replaced atomically at each Save
-// (docs/format/topology.md).
+// (docs/format/topology.md), and beside it a reserve: a file of no meaning on whose
+// blocks a deletion can be recorded when the disk has no other.
 type Store struct {
 	// FS is the file system.
 	FS fsx.FS
@@ -49,13 +50,30 @@ type storedCollection struct {
 
 // Save makes s durable.
 func (st Store) Save(s *State) error {
-	body, err := marshal(s)
+	content, err := marshal(s)
 	if err != nil {
 		return fmt.Errorf("encode topology: %w", err)
 	}
-	header := fmt.Sprintf(storeHeader, crc32.Checksum(body, castagnoli))
-	if err := fsx.WriteAtomic(st.FS, st.Path, append([]byte(header), body...)); err != nil {
+	if err := fsx.WriteAtomic(st.FS, st.Path, content); err != nil {
 		return fmt.Errorf("save topology: %w", err)
+	}
+	st.keepReserve(len(content))
+	return nil
+}
+
+// SaveDeletion is Save for a change that makes room on the disk: when that is full
+// it writes over the reserve and puts it in the file's place.
+func (st Store) SaveDeletion(s *State) error {
+	err := st.Save(s)
+	if !fsx.IsFull(err) {
+		return err
+	}
+	content, encodeErr := marshal(s)
+	if encodeErr != nil {
+		return fmt.Errorf("encode topology: %w", encodeErr)
+	}
+	if reserveErr := st.useReserve(content); reserveErr != nil {
+		return fmt.Errorf("%w; and in the reserve: %w", err, reserveErr)
 	}
 	return nil
 }
@@ -76,6 +94,7 @@ func (st Store) Load() (s *State, found bool, err error) {
 	return s, true, nil
 }
 
+// marshal returns the file's content.
 func marshal(s *State) ([]byte, error) {
 	out := storedState{Aliases: s.aliases, Dropped: s.dropped}
 	for _, c := range s.Collections() {
@@ -94,7 +113,12 @@ func marshal(s *State) ([]byte, error) {
 		}
 		out.Collections = append(out.Collections, sc)
 	}
-	return json.MarshalIndent(out, "", " ")
+	body, err := json.MarshalIndent(out, "", " ")
+	if err != nil {
+		return nil, err
+	}
+	header := fmt.Sprintf(storeHeader, crc32.Checksum(body, castagnoli))
+	return append([]byte(header), body...), nil
 }
 
 func unmarshal(raw []byte) (*State, error) {

@@ -370,7 +370,7 @@ func TestFailureIsOverWhenTheDiskWorks(t *testing.T) {
 			mem := fsx.NewMem()
 			system := fsx.NewFault(mem, nil)
 			l := openRetrying(t, system)
-			fill(t, l, 2, "a", "b")
+			fill(t, l, 2, "doomed", "a", "b")
 			system.SetInject(func(op fsx.Op) error {
 				if op.Kind != fault.kind {
 					return nil
@@ -395,7 +395,7 @@ func TestFailureIsOverWhenTheDiskWorks(t *testing.T) {
 			require.False(t, failed.Refused())
 			last := map[string]oplog.Position{"a": l.Stream("a").Last(), "b": l.Stream("b").Last()}
 			for _, err := range []error{
-				failed.Err(), l.Err(), l.Stream("b").TruncateAfter(t.Context(), 1), l.Stream("b").Drop(t.Context()),
+				failed.Err(), l.Err(), l.Stream("b").TruncateAfter(t.Context(), 1), l.Stream("doomed").Drop(t.Context()),
 				l.Stream("new").Append(1, 1, nil).Err(),
 			} {
 				require.ErrorIs(t, err, oplog.ErrFailed)
@@ -416,6 +416,7 @@ func TestFailureIsOverWhenTheDiskWorks(t *testing.T) {
 				require.Equal(t, pos, l.Stream(id).Durable(), "what was taken is written")
 				acked[id] = pos.Seq
 			}
+			require.NotContains(t, l.Streams(), "doomed", "a drop is taken, because it makes room")
 			powerCuts(t, mem, acked, 10)
 			fill(t, l, 30, "a", "b", "new")
 			want, err := contents(t, l)

@@ -2,6 +2,7 @@ package oplog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/cespare/xxhash/v2"
@@ -249,18 +250,38 @@ func (s *Stream) Release(seq uint64) error {
 
 // Drop durably forgets the stream and everything in it. Log.Stream then gives a
 // new one for the same id. When it fails because of ctx or of the disk, the
-// stream may be dropped all the same.
+// stream may be dropped all the same: a log that can't write at the moment takes
+// the drop nevertheless, because it is what makes room.
 func (s *Stream) Drop(ctx context.Context) error {
 	err := s.control(ctx, func() (record, bool, error) {
 		if s.dropped {
 			return record{}, false, nil
 		}
-		s.dropped = true
-		delete(s.log.streams, s.id)
-		return record{kind: recordDrop}, s.bound, nil
+		return record{kind: recordDrop}, s.forget(), nil
 	})
+	if errors.Is(err, ErrFailed) {
+		s.dropLater()
+	}
 	if err != nil {
 		return fmt.Errorf("drop stream %q: %w", s.id, err)
 	}
 	return s.log.trim()
+}
+
+// dropLater queues the drop behind what the log has taken and couldn't write.
+func (s *Stream) dropLater() {
+	l := s.log
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err == nil && !l.closing && !s.dropped && s.forget() {
+		s.queue(recordDrop, Position{}, nil)
+	}
+}
+
+// forget takes the stream's id away, and tells whether the log must hear of it. mu
+// is held.
+func (s *Stream) forget() bool {
+	s.dropped = true
+	delete(s.log.streams, s.id)
+	return s.bound
 }

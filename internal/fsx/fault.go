@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"sync/atomic"
+	"syscall"
 )
 
 // ErrStopped is what every operation gives after the moment of a simulated crash.
@@ -56,6 +57,8 @@ type Op struct {
 	NewPath string
 	// Size is the number of bytes of a write or read, the length of a truncation.
 	Size int64
+	// Overwrites says that a write stays inside its file, which a full disk allows.
+	Overwrites bool
 	// N counts the changing operations from 1; for another operation it is the
 	// number of the last changing one.
 	N int64
@@ -116,6 +119,15 @@ func StopAt(n int64) func(Op) error {
 		}
 		return nil
 	}
+}
+
+// NoSpace is an injector that is a disk full to the last block: no file can be made
+// or become longer.
+func NoSpace(op Op) error {
+	if op.Kind == OpCreate || op.Kind == OpWrite && !op.Overwrites {
+		return syscall.ENOSPC
+	}
+	return nil
 }
 
 func (f *Fault) before(op Op) error {
@@ -232,14 +244,14 @@ func (f *faultFile) ReadAt(p []byte, off int64) (int, error) {
 	return f.under.ReadAt(p, off)
 }
 
-func (f *faultFile) Write(p []byte) (int, error) { return f.write(p, f.under.Write) }
+func (f *faultFile) Write(p []byte) (int, error) { return f.write(p, false, f.under.Write) }
 
 func (f *faultFile) WriteAt(p []byte, off int64) (int, error) {
-	return f.write(p, func(p []byte) (int, error) { return f.under.WriteAt(p, off) })
+	return f.write(p, true, func(p []byte) (int, error) { return f.under.WriteAt(p, off) })
 }
 
-func (f *faultFile) write(p []byte, write func([]byte) (int, error)) (int, error) {
-	err := f.fault.before(Op{Kind: OpWrite, Path: f.name, Size: int64(len(p))})
+func (f *faultFile) write(p []byte, overwrites bool, write func([]byte) (int, error)) (int, error) {
+	err := f.fault.before(Op{Kind: OpWrite, Path: f.name, Size: int64(len(p)), Overwrites: overwrites})
 	if short, ok := errors.AsType[*ShortWrite](err); ok {
 		n, werr := write(p[:min(short.N, len(p))])
 		return n, errors.Join(err, werr)
