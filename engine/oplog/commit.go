@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 
 	"github.com/sextantdb/sextant/internal/fsx"
 )
@@ -189,6 +190,8 @@ func (t *tail) commit(q *queue) error {
 	if err := t.makeRoom(int64(len(q.buf))); err != nil {
 		return err
 	}
+	// Room for the directory of few streams, in a buffer that later queues use again.
+	q.buf = slices.Grow(q.buf, int(min(q.count, 64))*recordHeadSize+directoryTail)
 	off := t.size
 	if err := t.put(batchRecords, q.buf, q.count, true); err != nil {
 		return err
@@ -202,11 +205,14 @@ func (t *tail) commit(q *queue) error {
 
 // put writes one batch, whose header's place in b is filled here.
 func (t *tail) put(kind batchKind, b []byte, count uint32, sync bool) error {
-	body := b[batchHeaderSize:]
-	h := batchHeader{
-		kind: kind, number: t.next, bodyLen: uint32(len(body)), bodySum: checksum(body), prevSum: t.prevSum, count: count,
-	}
 	at := t.file.place(t.size)
+	h := batchHeader{
+		kind: kind, number: t.next, bodySum: checksum(b[batchHeaderSize:]), prevSum: t.prevSum, count: count,
+	}
+	if kind.hasDirectory() {
+		b = appendDirectory(b, at)
+	}
+	h.bodyLen = uint32(len(b) - batchHeaderSize)
 	sum := h.put(b, at)
 	if kind == batchSeal {
 		b = append(b, encodeTrailer(at)...)

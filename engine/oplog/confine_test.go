@@ -108,43 +108,91 @@ func openSecond(t *testing.T, mem *fsx.Mem) *oplog.Log {
 	return l
 }
 
-// TestNoFlippedByteIsServed flips each byte of a file with batches of several
-// streams: either the log doesn't open, or each stream is complete or says that it
-// is corrupted, and some of the former were spared.
+// TestNoFlippedByteIsServed flips each byte of the newest file, with batches of
+// several streams and all kinds of records: the log opens, each stream is complete or
+// says that it is corrupted, and of a batch only one is. Opening again tells the same.
 func TestNoFlippedByteIsServed(t *testing.T) {
 	mem := fsx.NewMem()
-	gathered(t, mem, 3, "one", "two")
-	l := openLog(t, mem.KillClone(), 0)
+	gathered(t, mem, 2, "one", "two", "gone")
+	l := openLog(t, mem, 1<<20)
+	require.NoError(t, l.Stream("one").TruncateAfter(t.Context(), 3))
+	require.NoError(t, l.Stream("gone").Drop(t.Context()))
+	require.NoError(t, l.Close())
+	gathered(t, mem, 2, "one", "two", "three")
+	l = openLog(t, mem.KillClone(), 0)
 	want, err := contents(t, l)
 	require.NoError(t, err)
+	require.Len(t, want, 4)
 	require.NoError(t, l.Close())
 	name := logFiles(t, mem)[0]
 	st, err := mem.Stat(name)
 	require.NoError(t, err)
-	spared := 0
+	hurt := 0
 	for off := range st.Size() {
 		damaged := mem.KillClone()
 		require.NoError(t, fsx.FlipBits(damaged, name, off, 1<<(off%8)))
-		l, err := oplog.Open(oplog.Options{FS: damaged, Dir: "/log"})
+		var first map[string]string
+		for range 2 {
+			failures := corrupted(t, damaged, want, off)
+			require.LessOrEqual(t, len(failures), 1, "byte %d", off)
+			if first == nil {
+				first = failures
+			}
+			require.Equal(t, first, failures, "byte %d", off)
+		}
+		hurt += len(first)
+	}
+	require.Greater(t, hurt, 500, "damaged records are found")
+	require.Less(t, hurt, int(st.Size()), "damage of headers and directories hurts nobody")
+}
+
+// corrupted opens a log with a damaged byte and returns the streams that can't be
+// read whole. All others have what is wanted.
+func corrupted(t *testing.T, damaged *fsx.Mem, want map[string][]string, off int64) map[string]string {
+	t.Helper()
+	l, err := oplog.Open(oplog.Options{FS: damaged, Dir: "/log"})
+	require.NoError(t, err, "byte %d", off)
+	defer func() { require.NoError(t, l.Close()) }()
+	require.Len(t, l.Streams(), len(want), "byte %d", off)
+	out := map[string]string{}
+	for id, records := range want {
+		require.Contains(t, l.Streams(), id, "byte %d", off)
+		got, err := read(t, l, id)
 		if err != nil {
 			require.ErrorIs(t, err, oplog.ErrCorrupted, "byte %d", off)
+			out[id] = err.Error()
 			continue
 		}
-		corrupted := 0
-		require.Len(t, l.Streams(), len(want))
-		for id, records := range want {
-			got, err := read(t, l, id)
-			if err != nil {
-				require.ErrorIs(t, err, oplog.ErrCorrupted, "byte %d", off)
-				corrupted++
-				continue
-			}
-			require.Len(t, got, len(records), "byte %d, stream %s", off, id)
-		}
-		if corrupted == 1 {
-			spared++
-		}
-		require.NoError(t, l.Close())
+		require.Len(t, got, len(records), "byte %d, stream %s", off, id)
 	}
-	require.Positive(t, spared)
+	return out
+}
+
+// TestDamageOfHeaderAndRecords: a damaged batch of which the header is damaged too is
+// known by its directory.
+func TestDamageOfHeaderAndRecords(t *testing.T) {
+	mem := fsx.NewMem()
+	gathered(t, mem, 3, "one", "two", "three")
+	name := logFiles(t, mem)[0]
+	content, err := fsx.ReadFile(mem, name)
+	require.NoError(t, err)
+	record := bytes.Index(content, []byte("two-3-"))
+	header := bytes.LastIndex(content[:record], []byte("SXBT"))
+	for off := range 36 {
+		damaged := mem.KillClone()
+		require.NoError(t, fsx.FlipBits(damaged, name, int64(header+off), 0xff))
+		require.NoError(t, fsx.FlipBits(damaged, name, int64(record), 0xff))
+		for range 2 {
+			l := openLog(t, damaged, 0)
+			for _, id := range []string{"one", "three", "plug"} {
+				_, err := read(t, l, id)
+				require.NoError(t, err, "byte %d, stream %s", off, id)
+			}
+			got, err := read(t, l, "two")
+			require.ErrorIs(t, err, oplog.ErrCorrupted)
+			require.Len(t, got, 2)
+			fill(t, l, 2, "one", "two")
+			require.NoError(t, l.Close())
+		}
+	}
 }

@@ -111,7 +111,7 @@ func TestEveryFlippedBitIsFound(t *testing.T) {
 // a prefix; an older file cut anywhere is damage.
 func TestEveryCut(t *testing.T) {
 	mem := fsx.NewMem()
-	l := openLog(t, mem, 700)
+	l := openLog(t, mem, 1000)
 	fill(t, l, 9, "one")
 	want, err := contents(t, l)
 	require.NoError(t, err)
@@ -188,8 +188,10 @@ func TestNewerVersion(t *testing.T) {
 	name := logFiles(t, mem)[0]
 	content, err := fsx.ReadFile(mem, name)
 	require.NoError(t, err)
-	content[8] = 2
-	binary.LittleEndian.PutUint32(content[60:], crc32.Checksum(content[:60], crc32.MakeTable(crc32.Castagnoli)))
+	for _, header := range [][]byte{content[:64], content[64:128]} {
+		header[8] = 3
+		binary.LittleEndian.PutUint32(header[60:], crc32.Checksum(header[:60], crc32.MakeTable(crc32.Castagnoli)))
+	}
 	require.NoError(t, fsx.WriteAtomic(mem, name, content))
 	_, err = oplog.Open(oplog.Options{FS: mem, Dir: "/log"})
 	require.ErrorIs(t, err, oplog.ErrNewer)
@@ -221,17 +223,15 @@ func TestCrashAtEveryOperation(t *testing.T) {
 // batch behind it. That is no damage, and the mark is written again.
 func TestLostMarkIsMended(t *testing.T) {
 	// The first record is as long as it takes for its mark to end a disk sector.
-	const sector, markSize, firstData = 512, 36, 273
+	const sector, markSize, firstData = 512, 36, 126
 	mem, marked := fsx.NewMem(), make(chan struct{})
 	var crashes []*fsx.Mem
-	small, seen := 0, false
+	seen := false
 	system := fsx.NewFault(mem, func(op fsx.Op) error {
 		switch {
 		case op.Kind == fsx.OpWrite && op.Size == markSize && !seen:
-			if small++; small == 2 { // the first one is the empty snapshot
-				seen = true
-				close(marked)
-			}
+			seen = true
+			close(marked)
 		case op.Kind == fsx.OpSync && seen && crashes == nil:
 			for seed := range uint64(60) {
 				crashes = append(crashes, mem.CrashClone(rand.New(rand.NewPCG(seed, 6))))

@@ -14,7 +14,7 @@
 //	    synced. So at most one batch and its mark are ever unsynced, and a sound
 //	    batch behind an unsound one proves damage.
 //	L3  In a batch the records of a stream are: bind, truncation or drop, if any,
-//	    then data without gap.
+//	    then data without gap, then perhaps a drop.
 //	L4  Only the newest file is without seal; a file's header and snapshot are
 //	    synced, and its name, before its first record.
 //	L5  Files go from the oldest on, each removal synced before the next.
@@ -23,5 +23,6 @@
 //	L7  A record that was taken is written sooner or later, in its place, also when
 //	    its ticket has failed: a later record of its stream is never without it.
 //	L8  A damaged record is never given to a reader, nor forgotten: its stream can't
-//	    be read across it. Other streams can, or the log doesn't open.
+//	    be read across it. Other streams can; when it isn't certain which
+//	    streams are hurt, the log doesn't open.
 package oplog

@@ -31,39 +31,45 @@ func (f *logFile) corrupted(off int64, why string) error {
 // tail, or damage. The reader of batches can't tell, its caller must.
 var errNoBatch = errors.New("no batch")
 
-// batch is one batch read from a file; body is valid until the next one is read.
+// batch is one batch read from a file, valid until the next one is read.
 type batch struct {
 	batchHeader
-	off  int64
+	off int64
+	// body is the body without directory, size its length with it.
 	body []byte
-	// healed says that the batch is a mark that isn't sound in the file.
-	healed bool
+	size int64
+	// directory is nil when the batch has none, or none that is sound.
+	directory []byte
+	// healed is the header as it was written, when it isn't what the file has.
+	healed []byte
 }
 
 // end is the offset after the batch.
-func (b *batch) end() int64 { return b.off + batchHeaderSize + int64(len(b.body)) }
+func (b *batch) end() int64 { return b.off + batchHeaderSize + b.size }
 
 // batchReader reads the batches of a file in order. Nothing that it returns is
 // unverified: header and body have sound checksums, and each batch is the one
 // that was written after the one before.
 type batchReader struct {
 	file *logFile
+	at   io.ReaderAt
 	src  *bufio.Reader
 	// off is where the next batch begins, end the length of the file.
 	off, end int64
 	// prev is the batch before; nil at the start, when any batch will do.
 	prev *batchHeader
 	cur  batch
+	buf  []byte
 	why  string
-	// bad is the header of the batch that is next, when it is sound and belongs there
-	// but its body, in cur.body, isn't what was written.
-	bad *batchHeader
+	// bad is the batch that is next, when it is known where it ends, but it isn't what
+	// was written.
+	bad *batch
 }
 
 func newBatchReader(f *logFile, src io.ReaderAt, off, end int64) *batchReader {
 	section := io.NewSectionReader(src, off, end-off)
 	size := int(min(readBuffer, max(end-off, 2*batchHeaderSize)))
-	return &batchReader{file: f, src: bufio.NewReaderSize(section, size), off: off, end: end}
+	return &batchReader{file: f, at: src, src: bufio.NewReaderSize(section, size), off: off, end: end}
 }
 
 // next returns the next batch, io.EOF exactly at the end, errNoBatch (with the
@@ -82,38 +88,65 @@ func (r *batchReader) next() (*batch, error) {
 	h, ok := decodeBatchHeader(head[:], r.file.place(r.off))
 	switch {
 	case !ok:
-		if mark, ok := r.lostMark(); ok {
-			return mark, nil
-		}
-		return r.none("not a batch header")
+		return r.unsound()
 	case r.prev != nil && (h.number != r.prev.number+1 || h.prevSum != r.prev.sum):
 		return r.none("batch doesn't follow the one before")
 	case int64(h.bodyLen) > r.end-r.off-batchHeaderSize:
 		return r.none("batch is cut off")
 	}
-	if cap(r.cur.body) < int(h.bodyLen) {
-		r.cur.body = make([]byte, h.bodyLen)
+	if cap(r.buf) < int(h.bodyLen) {
+		r.buf = make([]byte, h.bodyLen)
 	}
-	r.cur.body = r.cur.body[:h.bodyLen]
-	if _, err := io.ReadFull(r.src, r.cur.body); err != nil {
+	body := r.buf[:h.bodyLen]
+	if _, err := io.ReadFull(r.src, body); err != nil {
 		return nil, err
 	}
-	if checksum(r.cur.body) != h.bodySum {
-		r.bad = &h
+	b := &batch{batchHeader: h, off: r.off, body: body, size: int64(len(body))}
+	if h.kind.hasDirectory() {
+		var whole bool
+		if b.body, b.directory, whole = cutDirectory(body, r.file.place(r.off)); !whole {
+			// Then the header's count says where the records end.
+			if b.body, ok = firstRecords(body, h.count); !ok {
+				b.body = body
+			}
+		}
+	}
+	if checksum(b.body) != h.bodySum {
+		r.bad = b
 		return r.none("batch checksum")
 	}
-	return r.accept(h, false), nil
+	return r.accept(b), nil
 }
 
-// damaged returns the batch at which next has failed, and goes behind it, if its
-// header is sound. Its body must be looked at with suspicion.
+// unsound is next for bytes that aren't a batch header.
+func (r *batchReader) unsound() (*batch, error) {
+	if mark, ok := r.lostMark(); ok {
+		return r.accept(mark), nil
+	}
+	b, healed, err := r.lostHeader()
+	if err != nil {
+		return nil, err
+	}
+	if b != nil {
+		if _, err := r.src.Discard(int(b.size)); err != nil {
+			return nil, err
+		}
+		if healed {
+			return r.accept(b), nil
+		}
+		r.bad = b
+	}
+	return r.none("not a batch header")
+}
+
+// damaged returns the batch at which next has failed, and goes behind it, if it is
+// known where it ends. Its body must be looked at with suspicion.
 func (r *batchReader) damaged() (b *batch, ok bool) {
 	if r.bad == nil {
 		return nil, false
 	}
-	h := *r.bad
-	r.bad = nil
-	return r.accept(h, false), true
+	b, r.bad = r.bad, nil
+	return r.accept(b), true
 }
 
 // followed tells whether a sound batch continues the one at which next has failed:
@@ -126,12 +159,12 @@ func (r *batchReader) followed() bool {
 	if err != nil {
 		return false
 	}
-	h, ok := decodeBatchHeader(b, r.file.place(r.off+batchHeaderSize+int64(r.bad.bodyLen)))
+	h, ok := decodeBatchHeader(b, r.file.place(r.bad.end()))
 	return ok && h.number == r.bad.number+1 && h.prevSum == r.bad.sum
 }
 
-func (r *batchReader) accept(h batchHeader, healed bool) *batch {
-	r.cur.batchHeader, r.cur.off, r.cur.healed = h, r.off, healed
+func (r *batchReader) accept(b *batch) *batch {
+	r.cur = *b
 	r.off = r.cur.end()
 	r.prev = &r.cur.batchHeader
 	return &r.cur
@@ -153,8 +186,7 @@ func (r *batchReader) lostMark() (*batch, bool) {
 	if !ok || behind.number != mark.number+1 || behind.prevSum != mark.sum {
 		return nil, false
 	}
-	r.cur.body = r.cur.body[:0]
-	return r.accept(mark, true), true
+	return &batch{batchHeader: mark, off: r.off, healed: head}, true
 }
 
 // markAfter returns the mark that follows a batch, as bytes and decoded.
@@ -170,26 +202,26 @@ func (r *batchReader) none(why string) (*batch, error) {
 	return nil, errNoBatch
 }
 
-// batchBeyond looks for the header of any batch of this file after an offset.
-func batchBeyond(f *logFile, src io.ReaderAt, off, end int64) (bool, error) {
+// nextBatch looks for the first header of a batch of this file after an offset.
+func nextBatch(f *logFile, src io.ReaderAt, off, end int64) (h batchHeader, at int64, found bool, err error) {
 	const overlap = batchHeaderSize - 1
 	buf := make([]byte, readBuffer)
 	for at := off + 1; at+batchHeaderSize <= end; at += readBuffer - overlap {
 		n, err := src.ReadAt(buf[:min(readBuffer, end-at)], at)
 		if err != nil && !errors.Is(err, io.EOF) {
-			return false, err
+			return h, 0, false, err
 		}
 		for i := range max(0, n-overlap) {
 			if buf[i] != batchMagic&0xff {
 				continue
 			}
-			if _, ok := decodeBatchHeader(buf[i:n], f.place(at+int64(i))); ok {
-				return true, nil
+			if h, ok := decodeBatchHeader(buf[i:n], f.place(at+int64(i))); ok {
+				return h, at + int64(i), true, nil
 			}
 		}
 		if n < readBuffer {
 			break
 		}
 	}
-	return false, nil
+	return h, 0, false, nil
 }

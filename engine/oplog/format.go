@@ -12,10 +12,12 @@ import (
 
 // The format; docs/format/oplog.md has the table of bytes.
 const (
-	formatVersion = 1
+	formatVersion = 2
 
-	fileMagic      = "SXTOPLG\n"
-	fileHeaderSize = 64
+	fileMagic = "SXTOPLG\n"
+	// fileHeaderSize is the length of the two copies of a file's header.
+	fileHeaderSize = 2 * headerCopySize
+	headerCopySize = 64
 	fileSuffix     = ".log"
 
 	batchMagic      = 0x54425853 // "SXBT"
@@ -24,9 +26,12 @@ const (
 	trailerMagic    = "OPLG"
 	trailerSize     = 16
 
+	// directoryTail ends a directory: its length and checksum.
+	directoryTail = 8
+
 	// emptyFileSize is a file header with a snapshot of no streams: the length of
 	// the first file of a log when its creation is complete.
-	emptyFileSize = fileHeaderSize + batchHeaderSize
+	emptyFileSize = fileHeaderSize + batchHeaderSize + directoryTail
 
 	// MaxRecord is the length of the largest record.
 	MaxRecord = 1 << 30
@@ -65,6 +70,9 @@ const (
 	// recordState, in snapshots alone, has a stream's position, and in its payload
 	// up to where it was released, and the id.
 	recordState
+	// recordLast, in directories alone, has the position of the last data record
+	// that the batch has of the stream.
+	recordLast
 )
 
 func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
@@ -98,7 +106,7 @@ type fileHeader struct {
 
 func (h fileHeader) encode() []byte {
 	le := binary.LittleEndian
-	b := make([]byte, fileHeaderSize, fileHeaderSize+batchHeaderSize+1024)
+	b := make([]byte, headerCopySize, fileHeaderSize)
 	copy(b, fileMagic)
 	le.PutUint16(b[8:], formatVersion)
 	le.PutUint64(b[16:], h.logID)
@@ -107,15 +115,25 @@ func (h fileHeader) encode() []byte {
 	le.PutUint32(b[40:], h.prevSum)
 	le.PutUint32(b[44:], h.nextStream)
 	le.PutUint32(b[60:], checksum(b[:60]))
-	return b
+	return append(b, b...)
 }
 
-// decodeFileHeader reads the first bytes of a file; an unsound header is a
-// *CorruptedError.
+// decodeFileHeader reads the first bytes of a file: the first copy of the header, or
+// when that is unsound the second. An unsound header is a *CorruptedError.
 func decodeFileHeader(b []byte, name string) (fileHeader, error) {
+	h, err := decodeHeaderCopy(b, name)
+	if err != nil && len(b) >= fileHeaderSize {
+		if second, err := decodeHeaderCopy(b[headerCopySize:], name); err == nil {
+			return second, nil
+		}
+	}
+	return h, err
+}
+
+func decodeHeaderCopy(b []byte, name string) (fileHeader, error) {
 	le := binary.LittleEndian
 	bad := func(why string) (fileHeader, error) { return fileHeader{}, &CorruptedError{File: name, Why: why} }
-	if len(b) < fileHeaderSize {
+	if len(b) < headerCopySize {
 		return bad("file header is cut off")
 	}
 	if string(b[:8]) != fileMagic {
@@ -124,7 +142,9 @@ func decodeFileHeader(b []byte, name string) (fileHeader, error) {
 	if checksum(b[:60]) != le.Uint32(b[60:]) {
 		return bad("file header checksum")
 	}
-	if v := le.Uint16(b[8:]); v != formatVersion {
+	if v := le.Uint16(b[8:]); v < formatVersion {
+		return fileHeader{}, fmt.Errorf("open log file %s: version %d was never released and can't be read", name, v)
+	} else if v > formatVersion {
 		return fileHeader{}, fmt.Errorf("open log file %s: %w: version %d, newest known is %d", name, ErrNewer, v, formatVersion)
 	}
 	return fileHeader{
@@ -154,7 +174,8 @@ func (p place) sum(head []byte) uint32 {
 type batchHeader struct {
 	kind   batchKind
 	number uint64
-	// bodyLen and bodySum are length and checksum of the body.
+	// bodyLen is the length of the body, bodySum the checksum of its records, or of
+	// all of it where there is no directory.
 	bodyLen, bodySum uint32
 	// prevSum is the header checksum of the batch before.
 	prevSum uint32
@@ -229,7 +250,7 @@ func decodeRecord(b []byte) (r record, rest []byte, ok bool) {
 		pos:  Position{Epoch: le.Uint64(b[9:]), Seq: le.Uint64(b[17:]), Chain: le.Uint64(b[25:])},
 		data: b[recordHeadSize:end:end],
 	}
-	return r, b[end:], r.kind >= recordData && r.kind <= recordState
+	return r, b[end:], r.kind >= recordData && r.kind <= recordLast
 }
 
 // encodeTrailer returns the last bytes of a sealed file, which say where its seal

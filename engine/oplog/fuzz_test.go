@@ -96,14 +96,15 @@ func FuzzLogRecord(f *testing.F) {
 // as docs/format/oplog.md has them, as far as the lengths lead.
 func mendChecksums(b []byte) {
 	le, table := binary.LittleEndian, crc32.MakeTable(crc32.Castagnoli)
-	if len(b) < 64 {
+	if len(b) < 128 {
 		return
 	}
-	copy(b, "SXTOPLG\n\x01\x00")
+	copy(b, "SXTOPLG\n\x02\x00")
 	le.PutUint64(b[24:], 1)
 	le.PutUint32(b[60:], crc32.Checksum(b[:60], table))
+	copy(b[64:128], b[:64])
 	prev, number := le.Uint32(b[40:]), le.Uint64(b[32:])
-	for off := 64; len(b)-off >= 36; {
+	for off := 128; len(b)-off >= 36; {
 		h := b[off:]
 		n := int(le.Uint32(h[16:]))
 		if n > len(h)-36 {
@@ -111,12 +112,20 @@ func mendChecksums(b []byte) {
 		}
 		le.PutUint32(h, 0x54425853)
 		le.PutUint64(h[8:], number)
-		le.PutUint32(h[20:], crc32.Checksum(h[36:36+n], table))
 		le.PutUint32(h[24:], prev)
 		var at [24]byte
 		copy(at[:8], b[16:24])
 		le.PutUint64(at[8:], 1)
 		le.PutUint64(at[16:], uint64(off))
+		records := h[36 : 36+n]
+		if kind := le.Uint32(h[4:]); (kind == 1 || kind == 2) && n >= 8 {
+			if d := int(le.Uint32(records[n-8:])); d >= 8 && d <= n {
+				sum := crc32.Update(crc32.Checksum(at[:], table), table, records[n-d:n-4])
+				le.PutUint32(records[n-4:], sum)
+				records = records[:n-d]
+			}
+		}
+		le.PutUint32(h[20:], crc32.Checksum(records, table))
 		prev = crc32.Update(crc32.Checksum(at[:], table), table, h[:32])
 		le.PutUint32(h[32:], prev)
 		off += 36 + n

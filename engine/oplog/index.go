@@ -134,7 +134,7 @@ func (x *index) one(s *Stream, f *logFile, off int64, r record, size int) {
 		if s.log.streams[s.id] == s {
 			delete(s.log.streams, s.id)
 		}
-	case recordState:
+	case recordState, recordLast:
 	}
 }
 
@@ -142,9 +142,7 @@ func (x *index) one(s *Stream, f *logFile, off int64, r record, size int) {
 func (s *Stream) breaks(r record) string {
 	switch r.kind {
 	case recordData:
-		doubtful := s.doubtful
-		s.doubtful = false
-		if !s.durable.verified(r) && (!doubtful || r.pos.Seq != s.durable.Seq+1) {
+		if !s.durable.verified(r) {
 			return fmt.Sprintf("record %d of epoch %d doesn't follow %d by its number or chain value", r.pos.Seq, r.pos.Epoch, s.durable.Seq)
 		}
 		if r.pos.Epoch < s.durable.Epoch {
@@ -155,8 +153,8 @@ func (s *Stream) breaks(r record) string {
 			return "truncation above the last record"
 		}
 	case recordBind, recordDrop:
-	case recordState:
-		return "state record outside a snapshot"
+	case recordState, recordLast:
+		return "record that is for snapshots or directories"
 	}
 	return ""
 }
@@ -198,15 +196,15 @@ func (x *index) snapshot(b []byte) (body []byte, count uint32) {
 }
 
 // restore is the other direction: it makes the streams of a snapshot.
-func (x *index) restore(f *logFile, b *batch, newStream func(id string) *Stream) error {
-	for body := b.body; len(body) > 0; {
+func (x *index) restore(f *logFile, off int64, body []byte, newStream func(id string) *Stream) error {
+	for len(body) > 0 {
 		r, rest, ok := decodeRecord(body)
 		if !ok || r.kind != recordState || len(r.data) < 8 || r.stream >= x.durableNext || x.byNumber[r.stream] != nil {
-			return f.corrupted(b.off, "snapshot doesn't decode")
+			return f.corrupted(off, "snapshot doesn't decode")
 		}
 		s := newStream(string(r.data[8:]))
 		if s == nil {
-			return f.corrupted(b.off, fmt.Sprintf("stream %q is in a snapshot twice", r.data[8:]))
+			return f.corrupted(off, fmt.Sprintf("stream %q is in a snapshot twice", r.data[8:]))
 		}
 		s.number, s.bound, s.known, s.durable = r.stream, true, true, r.pos
 		s.released = binary.LittleEndian.Uint64(r.data)

@@ -105,8 +105,8 @@ type queue struct {
 
 // Open opens or makes a log, cuts a torn tail, and begins to accept records. It
 // needs no free space. It fails with ErrCorrupted when anything but the tail is
-// damaged, unless it is certain which records are: then Read of their streams does. It
-// fails with fsx.ErrLocked when another process has it open.
+// damaged, unless it is certain which streams that concerns: then Read of those does.
+// It fails with fsx.ErrLocked when another process has it open.
 func Open(o Options) (*Log, error) {
 	o, err := o.withDefaults()
 	if err != nil {

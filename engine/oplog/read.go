@@ -75,8 +75,8 @@ type reading struct {
 	// next is the record that must come next.
 	next uint64
 	fn   func(Record) error
-	// prev is the position of the record before; its chain value is checked
-	// once it is known.
+	// prev is the position of the last record of the stream that was met, needed or
+	// not; the chain value of what follows it is checked.
 	prev *Position
 	// damage is the first damaged batch that was met; nil when none was. It matters
 	// when a record is missing.
@@ -128,44 +128,48 @@ func (r *reading) missing(e *pinned, off int64, why string) error {
 	return e.file.corrupted(off, why)
 }
 
-// damaged goes over a damaged batch, if it can be framed. Those of its records that
-// prove to be the next of the stream are given to fn. What else there was of the
+// damaged goes over a damaged batch, if it is known where it ends. Those of its records
+// that prove to be the next of the stream are taken. What else there was of the
 // stream will be missed later; other streams may be all that is damaged.
+//
+// The lengths of records can't be trusted, so one is looked for at every byte.
 func (r *reading) damaged(e *pinned, batches *batchReader) error {
-	damage := e.file.corrupted(batches.off, batches.why)
 	if r.damage == nil {
-		r.damage = damage
+		r.damage = e.file.corrupted(batches.off, batches.why)
 	}
 	b, framed := batches.damaged()
 	if !framed {
-		return damage
+		return r.damage
 	}
-	for body := b.body; len(body) > 0 && r.next <= e.last; {
-		rec, rest, ok := decodeRecord(body)
-		if !ok {
-			return nil
-		}
-		body = rest
-		if rec.kind != recordData || rec.stream != r.stream || r.prev == nil || !r.prev.verified(rec) {
+	for at := 0; at < len(b.body) && r.next <= e.last; {
+		rec, rest, ok := decodeRecord(b.body[at:])
+		if !ok || !r.mine(rec) || r.prev == nil || rec.pos.Seq != r.prev.Seq+1 || !r.prev.verified(rec) {
+			at++
 			continue
 		}
-		if err := r.give(rec); err != nil {
+		if err := r.take(rec); err != nil {
 			return err
 		}
+		at = len(b.body) - len(rest)
 	}
 	return nil
 }
 
-// give gives the next record to fn.
-func (r *reading) give(rec record) error {
-	if err := r.fn(Record{Position: rec.pos, Data: rec.data}); err != nil {
-		return err
+func (r *reading) mine(rec record) bool { return rec.kind == recordData && rec.stream == r.stream }
+
+// take gives a record to fn, if it is needed.
+func (r *reading) take(rec record) error {
+	if rec.pos.Seq >= r.next {
+		if err := r.fn(Record{Position: rec.pos, Data: rec.data}); err != nil {
+			return err
+		}
+		r.next++
 	}
-	r.prev, r.next = &rec.pos, r.next+1
+	r.prev = &rec.pos
 	return nil
 }
 
-// batch gives the records that a batch has of the extent to fn.
+// batch takes the records that a batch has of the extent.
 func (r *reading) batch(e *pinned, b *batch) error {
 	for body := b.body; len(body) > 0 && r.next <= e.last; {
 		rec, rest, ok := decodeRecord(body)
@@ -173,16 +177,18 @@ func (r *reading) batch(e *pinned, b *batch) error {
 			return e.file.corrupted(b.off, "record in a sound batch doesn't decode")
 		}
 		body = rest
-		if rec.kind != recordData || rec.stream != r.stream || rec.pos.Seq < r.next {
+		// What isn't needed is still what the next one follows; but before the extent
+		// there may be records that were cut.
+		if !r.mine(rec) || rec.pos.Seq < e.first {
 			continue
 		}
-		if rec.pos.Seq != r.next {
+		if rec.pos.Seq > r.next {
 			return r.missing(e, b.off, fmt.Sprintf("record %d instead of %d", rec.pos.Seq, r.next))
 		}
-		if r.prev != nil && !r.prev.verified(rec) {
+		if r.prev != nil && r.prev.Seq+1 == rec.pos.Seq && !r.prev.verified(rec) {
 			return e.file.corrupted(b.off, fmt.Sprintf("chain value of record %d", rec.pos.Seq))
 		}
-		if err := r.give(rec); err != nil {
+		if err := r.take(rec); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package oplog
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -68,12 +69,13 @@ func (l *Log) listFiles() ([]*logFile, error) {
 }
 
 // openLog is a log file open for reading. headErr says what is wrong with its
-// header, nil when head is sound.
+// header, nil when head is sound; oneCopy that only one copy of it is.
 type openLog struct {
 	fsx.File
 	size    int64
 	head    fileHeader
 	headErr error
+	oneCopy bool
 }
 
 // open opens a file for reading and reads its header.
@@ -89,6 +91,7 @@ func (l *Log) open(f *logFile) (*openLog, error) {
 			err = nil
 		}
 		o.head, o.headErr = decodeFileHeader(b, f.path)
+		o.oneCopy = o.headErr == nil && !bytes.Equal(b, o.head.encode())
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open log: %w", err), src.Close())
@@ -142,12 +145,9 @@ func (l *Log) unfinished(files []*logFile, src *openLog) (bool, error) {
 	switch {
 	case !errors.Is(damage, ErrCorrupted):
 		return false, damage
-	case len(files) == 1 && newest.number > 1:
-		// The files before it were removed, so it was complete once.
-		return false, damage
 	case len(files) == 1 && src.headErr != nil:
 		// The log's id isn't known, but the length that a creation comes to is.
-		if src.size > emptyFileSize {
+		if newest.number > 1 || src.size > emptyFileSize {
 			return false, damage
 		}
 		return true, nil
@@ -164,14 +164,16 @@ func (l *Log) unfinished(files []*logFile, src *openLog) (bool, error) {
 		newest.logID = older.head.logID
 		from-- // a sound snapshot behind a bad header is no torn write either
 	}
-	found, err := batchBeyond(newest, src, from, src.size)
+	_, _, found, err := nextBatch(newest, src, from, src.size)
 	if err != nil {
 		return false, fmt.Errorf("read log: %w", err)
 	}
-	if found {
+	if !found && len(files) == 1 && newest.number > 1 {
+		// The files before it were removed, so it was complete once.
 		return false, damage
 	}
-	return true, nil
+	// Reading will tell what of a file that was complete is damaged.
+	return !found, nil
 }
 
 // checkHead makes sure that a file continues the one before, of which link is the
@@ -232,6 +234,9 @@ func (l *Log) scanNewest(f *logFile, link *batchHeader, extents map[uint32][]ext
 		return err
 	}
 	s := scan{log: l, file: f, src: src, healed: map[int64][]byte{}}
+	if src.oneCopy {
+		s.healed[0] = src.head.encode()
+	}
 	err = f.checkHead(src, link)
 	if err == nil {
 		err = s.all(src.head, src.size, extents)
@@ -253,42 +258,41 @@ type scan struct {
 	// batches counts the sound batches, sealed says that the last one is a seal.
 	batches int
 	sealed  bool
-	// healed has the marks that must be written again, by offset.
+	// healed has the headers that must be written again, by offset.
 	healed map[int64][]byte
 }
 
 func (s *scan) all(h fileHeader, size int64, extents map[uint32][]extent) error {
 	r := newBatchReader(s.file, s.src, fileHeaderSize, size)
+	r.prev = &batchHeader{number: h.firstBatch - 1, sum: h.prevSum}
 	x := &s.log.index
 	x.nextStream, x.durableNext = h.nextStream, h.nextStream
 	for {
 		b, err := r.next()
-		if errors.Is(err, io.EOF) {
+		damaged := false
+		switch {
+		case errors.Is(err, io.EOF):
 			return nil
-		}
-		if errors.Is(err, errNoBatch) {
-			b, err := s.confined(r)
-			if err != nil {
-				return err
-			}
-			if b == nil {
+		case errors.Is(err, errNoBatch):
+			if b, damaged = confined(r); !damaged {
 				return s.damageUnlessTorn(r.off, size, r.why)
 			}
-			s.sound(b)
-			continue
-		}
-		if err != nil {
+		case err != nil:
 			return fmt.Errorf("read log: %w", err)
 		}
 		switch {
 		case (s.batches == 0) != (b.kind == batchSnapshot):
 			err = s.file.corrupted(b.off, "snapshot isn't the first batch, or not the only one")
-		case b.kind == batchSnapshot && (b.number != h.firstBatch || b.prevSum != h.prevSum):
-			err = s.file.corrupted(b.off, "snapshot of another file")
 		case b.kind == batchSnapshot:
-			if err = x.restore(s.file, b, s.log.newStream); err == nil {
+			body := b.body
+			if damaged {
+				body = b.directory // a copy
+			}
+			if err = x.restore(s.file, b.off, body, s.log.newStream); err == nil {
 				err = x.adopt(s.file, extents)
 			}
+		case damaged:
+			err = x.applyDirectory(s.file, b, s.log.newStream)
 		case b.kind == batchRecords:
 			err = x.apply(s.file, b.off, b.body, true, s.log.newStream)
 		case b.kind == batchSeal:
@@ -301,21 +305,19 @@ func (s *scan) all(h fileHeader, size int64, extents map[uint32][]extent) error 
 	}
 }
 
-// confined takes a damaged batch into the index when it is certain whose records
-// suffered: those streams can't be read across it, the others don't notice. It
-// returns nil when nothing is certain, and an error when the log is damaged as a
-// whole.
-func (s *scan) confined(r *batchReader) (*batch, error) {
-	if s.batches == 0 || !r.followed() || r.bad.kind != batchRecords || !s.log.index.confinable(r.cur.body, r.bad.count) {
-		return nil, nil
+// confined returns a damaged batch of which it is certain that it was synced once, and
+// what it means for the streams: those that suffered can't be read across it, the
+// others don't notice.
+func confined(r *batchReader) (*batch, bool) {
+	if !r.followed() || r.bad.directory == nil {
+		return nil, false
 	}
-	b, _ := r.damaged()
-	return b, s.log.index.applyDamaged(s.file, b.off, b.body)
+	return r.damaged()
 }
 
 func (s *scan) sound(b *batch) {
-	if b.healed {
-		s.healed[b.off], _ = markAfter(s.last, s.file.place(b.off))
+	if b.healed != nil {
+		s.healed[b.off] = b.healed
 	}
 	s.last, s.lastOff, s.end = b.batchHeader, b.off, b.end()
 	s.batches++
@@ -326,7 +328,7 @@ func (s *scan) sound(b *batch) {
 // So when any batch lies beyond, this was synced once, and is damaged now;
 // otherwise it is a write that was never acknowledged.
 func (s *scan) damageUnlessTorn(off, size int64, why string) error {
-	found, err := batchBeyond(s.file, s.src, off, size)
+	_, _, found, err := nextBatch(s.file, s.src, off, size)
 	if err != nil {
 		return fmt.Errorf("read log: %w", err)
 	}
@@ -402,7 +404,7 @@ func (l *Log) continueAfter(s *scan, size int64) (err error) {
 	return nil
 }
 
-// rewrite writes the last batch and all healed marks.
+// rewrite writes the last batch and all healed headers.
 func (s *scan) rewrite(w fsx.File) error {
 	from := s.lastOff
 	if s.batches == 1 {
@@ -415,8 +417,8 @@ func (s *scan) rewrite(w fsx.File) error {
 	if _, err := w.WriteAt(b, from); err != nil {
 		return fmt.Errorf("write log: %w", err)
 	}
-	for off, mark := range s.healed {
-		if _, err := w.WriteAt(mark, off); err != nil {
+	for off, head := range s.healed {
+		if _, err := w.WriteAt(head, off); err != nil {
 			return fmt.Errorf("write log: %w", err)
 		}
 	}

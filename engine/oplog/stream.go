@@ -47,9 +47,6 @@ type Stream struct {
 	// that the next record begins a new one.
 	extents []extent
 	cut     bool
-	// doubtful says, while Open scans, that the record at durable is damaged, and
-	// with it perhaps its chain value.
-	doubtful bool
 	// released is up to where records aren't needed.
 	released uint64
 	dropped  bool
