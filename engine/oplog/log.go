@@ -197,7 +197,7 @@ func (l *Log) Holders() []Holder {
 	var out []Holder
 	bytes := l.size()
 	for _, s := range l.index.byNumber {
-		if last, holds := s.lastIn(l.files[0]); holds && last > s.released {
+		if last, holds := s.holds(); holds {
 			out = append(out, Holder{Stream: s.id, Seq: last, Bytes: bytes})
 		}
 	}
@@ -253,7 +253,7 @@ func (l *Log) removable() *logFile {
 	}
 	f := l.files[0]
 	for _, s := range l.index.byNumber {
-		if last, holds := s.lastIn(f); holds && last > s.released {
+		if _, holds := s.holds(); holds {
 			return nil
 		}
 	}

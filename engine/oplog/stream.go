@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"path"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -164,15 +166,24 @@ func (s *Stream) base() Position {
 	return s.durable
 }
 
-// lastIn returns the last record that a file holds of the stream.
-func (s *Stream) lastIn(f *logFile) (last uint64, holds bool) {
+// Holds says whether the log could be shorter if the stream were released.
+func (s *Stream) Holds() bool {
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	_, holds := s.holds()
+	return holds && len(s.log.files) > 1
+}
+
+// holds tells whether the log's oldest file has unreleased records of the stream, and
+// which is the last. mu is held.
+func (s *Stream) holds() (last uint64, holds bool) {
 	for _, e := range s.extents {
-		if e.file != f {
+		if e.file != s.log.files[0] {
 			break
 		}
-		last, holds = e.last, true
+		last = e.last
 	}
-	return last, holds
+	return last, last > s.released
 }
 
 // control waits until nothing of the stream is on its way, and then queues a
@@ -243,6 +254,27 @@ func (s *Stream) Release(seq uint64) error {
 		return ErrClosed
 	}
 	return l.trim()
+}
+
+// Keep makes links to the log files that have records of the stream in a directory
+// of the same disk. They outlive the log's own names.
+func (s *Stream) Keep(dir string) error {
+	extents, err := s.pin(s.First())
+	if err != nil {
+		return fmt.Errorf("keep log files of stream %q: %w", s.id, err)
+	}
+	defer s.unpin(extents)
+	system := s.log.opts.FS
+	if err := system.MkdirAll(dir); err != nil {
+		return fmt.Errorf("keep log files of stream %q: %w", s.id, err)
+	}
+	for _, e := range extents {
+		to := path.Join(dir, path.Base(e.file.path))
+		if err := system.Link(e.file.path, to); err != nil && !errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("keep log files of stream %q: %w", s.id, err)
+		}
+	}
+	return system.SyncDir(dir)
 }
 
 // Drop durably forgets the stream and everything in it. Log.Stream then gives a

@@ -63,9 +63,10 @@ func (s *Shard) optimizeLoop(ctx context.Context) {
 			quiet = false
 			continue
 		}
-		// The files of a shard in quarantine are left as they are.
-		if s.Err() != nil {
-			return
+		// The files of a shard in quarantine are left as they are, but the log has to go
+		// on without it.
+		if s.Err() != nil && s.o.Log.Holds() {
+			s.fail(ctx, s.setLogAside(ctx))
 		}
 		idle.Reset(s.o.CheckpointIdle)
 		wake := s.optimizer.wake
@@ -227,7 +228,7 @@ func (s *Shard) checkpoint(ctx context.Context) (err error) {
 	for _, name := range f.names {
 		err = errors.Join(err, f.parts[name].Commit())
 	}
-	return errors.Join(err, s.dir.RemoveDead(), s.o.Log.Release(f.manifest.Seq))
+	return errors.Join(err, s.dir.RemoveDead(), s.dropAside(), s.o.Log.Release(f.manifest.Seq))
 }
 
 // frozen is the state of a shard between two operations.

@@ -128,6 +128,7 @@ type Shard struct {
 	filters filterCache
 
 	optimizer optimizer
+	aside     bool               // a log was set aside; belongs to Open, then to checkpoints
 	workers   sync.WaitGroup     // the optimizer
 	stop      context.CancelFunc // stops it
 	// use counts reads, so that Close waits for them.
@@ -189,6 +190,9 @@ func (s *Shard) recover(ctx context.Context) error {
 	}
 	s.applied.Store(m.Seq)
 	s.optimizer.seq, s.optimizer.files = m.Seq, allFiles(m)
+	if s.aside, err = s.hasAside(); err != nil {
+		return err
+	}
 	last := s.o.Log.Last().Seq
 	if last > m.Seq {
 		if err := s.replay(ctx, m.Seq+1); err != nil {
@@ -229,7 +233,7 @@ func (s *Shard) manifest() (*segment.Manifest, error) {
 // isn't the next is damage, even where every checksum is right.
 func (s *Shard) replay(ctx context.Context, from uint64) error {
 	want := from
-	return s.o.Log.Read(ctx, from, func(r oplog.Record) error {
+	return s.readLog(ctx, from, func(r oplog.Record) error {
 		if r.Seq != want {
 			return fmt.Errorf("operation %d where %d should be: %w", r.Seq, want, oplog.ErrCorrupted)
 		}

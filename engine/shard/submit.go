@@ -105,6 +105,9 @@ func (s *Shard) enqueue(t *Ticket, data []byte) error {
 	if s.closed {
 		return errClosed
 	}
+	if err := s.Err(); err != nil {
+		return err // also here: see setLogAside
+	}
 	// An append that is refused leaves the sequence to the next operation.
 	t.seq = s.nextSeq
 	t.log = s.o.Log.Append(s.o.Epoch, t.seq, data)
