@@ -44,6 +44,9 @@ type Options struct {
 	Defaults topology.Defaults
 	// SearchTimeout bounds a read that names no timeout; 0 is 60 s.
 	SearchTimeout time.Duration
+	// MaxAnswerBytes bounds the payload and vectors of one answer, which is built in
+	// memory; 0 is 256 MiB.
+	MaxAnswerBytes int64
 	// MaxCollections bounds the number of collections; 0 is no bound.
 	MaxCollections int
 	// Budget is the processor time for background work; nil is unlimited.
@@ -93,6 +96,9 @@ type replica struct {
 func Open(ctx context.Context, o Options) (*Coordinator, error) {
 	if o.SearchTimeout <= 0 {
 		o.SearchTimeout = time.Minute
+	}
+	if o.MaxAnswerBytes <= 0 {
+		o.MaxAnswerBytes = 256 << 20
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

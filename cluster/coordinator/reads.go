@@ -44,7 +44,7 @@ func (s *Points) read(ctx context.Context, req readRequest) (context.Context, co
 	if t := req.GetTimeout(); t > 0 {
 		limit = time.Duration(min(t, 1<<31)) * time.Second
 	}
-	ctx, cancel := timelimit.Within(ctx, limit)
+	ctx, cancel := timelimit.Within(shard.WithAllowance(ctx, s.c.opts.MaxAnswerBytes), limit)
 	return ctx, cancel, &execution{c: s.c, col: col, shards: shards}, nil
 }
 
@@ -211,6 +211,9 @@ func (s *Points) query(ctx context.Context, req *pb.QueryPoints) ([]*pb.ScoredPo
 	if err := x.fill(ctx, hits); err != nil {
 		return nil, timely(err)
 	}
+	if err := shard.SpendPoints(ctx, len(hits)); err != nil {
+		return nil, err
+	}
 	x.publicScores(n, hits)
 	return scoredPoints(hits), nil
 }
@@ -245,6 +248,7 @@ func (s *Points) batch(ctx context.Context, collection string, timeout uint64, q
 		return nil, err
 	}
 	results := make([]*pb.BatchResult, len(queries))
+	ctx = shard.WithAllowance(ctx, s.c.opts.MaxAnswerBytes) // one for all
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(maxParallel)
 	for i, q := range queries {

@@ -129,16 +129,17 @@ func (st *state) vectorOf(name string, doc uint32) (*pb.VectorOutput, error) {
 }
 
 // record makes the answer for a document.
-func (s *Shard) record(st *state, p projection, e docstore.Entry) (*pb.RetrievedPoint, error) {
+func (s *Shard) record(st *state, p projection, e docstore.Entry, a *allowance) (*pb.RetrievedPoint, error) {
 	vectors, err := s.vectorsOf(st, p, e.Doc)
 	if err != nil {
 		return nil, err
 	}
 	r := &pb.RetrievedPoint{Id: e.ID.Proto(), Vectors: vectors}
-	if o := s.payloadOf(p, e.Doc); o != nil {
+	o := s.payloadOf(p, e.Doc)
+	if o != nil {
 		payload.Attach(r, o)
 	}
-	return r, nil
+	return r, a.spend(pointBytes + vectorBytes(vectors) + int64(len(o)))
 }
 
 // checkLimit refuses a page without points.

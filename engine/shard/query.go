@@ -169,6 +169,7 @@ func (s *Shard) fill(ctx context.Context, st *state, hits []query.Scored, p *pb.
 	if err != nil || !proj.payload && len(proj.vectors) == 0 {
 		return err
 	}
+	spare := allowanceOf(ctx)
 	for i := range hits {
 		if i%checkEvery == checkEvery-1 && ctx.Err() != nil {
 			return ctx.Err()
@@ -180,6 +181,9 @@ func (s *Shard) fill(ctx context.Context, st *state, hits []query.Scored, p *pb.
 		}
 		h.Payload = s.payloadOf(proj, doc)
 		if h.Vectors, err = s.vectorsOf(st, proj, doc); err != nil {
+			return err
+		}
+		if err := spare.spend(vectorBytes(h.Vectors) + int64(len(h.Payload))); err != nil {
 			return err
 		}
 	}

@@ -25,13 +25,14 @@ func (s *Shard) Retrieve(ctx context.Context, ids []point.ID, p *pb.WithPayloadS
 	if err != nil {
 		return nil, err
 	}
+	spare := allowanceOf(ctx)
 	var out []*pb.RetrievedPoint
 	for i, id := range ids {
 		if i%checkEvery == checkEvery-1 && ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
 		if doc, ok := s.docs.LookupPinned(id); ok {
-			r, err := s.record(st, proj, docstore.Entry{ID: id, Doc: doc})
+			r, err := s.record(st, proj, docstore.Entry{ID: id, Doc: doc}, spare)
 			if err != nil {
 				return nil, s.damage(err)
 			}
@@ -109,6 +110,7 @@ func (s *Shard) scrollByID(ctx context.Context, st *state, offset *pb.PointId, r
 	if err != nil {
 		return Page{}, err
 	}
+	spare := allowanceOf(ctx)
 	var page Page
 	if len(entries) > limit {
 		page.Next, entries = &entries[limit].ID, entries[:limit]
@@ -117,7 +119,7 @@ func (s *Shard) scrollByID(ctx context.Context, st *state, offset *pb.PointId, r
 		if i%checkEvery == checkEvery-1 && ctx.Err() != nil {
 			return Page{}, ctx.Err()
 		}
-		rec, err := s.record(st, proj, e)
+		rec, err := s.record(st, proj, e, spare)
 		if err != nil {
 			return Page{}, s.damage(err)
 		}
@@ -132,9 +134,10 @@ func (s *Shard) scrollOrdered(ctx context.Context, st *state, o *pb.OrderBy, r r
 	if err != nil {
 		return Page{}, err
 	}
+	spare := allowanceOf(ctx)
 	var page Page
 	for _, h := range hits {
-		rec, err := s.record(st, proj, h.entry)
+		rec, err := s.record(st, proj, h.entry, spare)
 		if err != nil {
 			return Page{}, s.damage(err)
 		}

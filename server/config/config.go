@@ -161,6 +161,7 @@ type Service struct {
 	MetricsPort                *int    `cfg:"metrics_port"`
 	ProfilingAddress           *string `cfg:"profiling_address"` // nil = no profiling
 	MaxRequestSizeMB           int     `cfg:"max_request_size_mb"`
+	MaxResponseSizeMB          int     `cfg:"max_response_size_mb"`
 	MaxGRPCRequestSizeMB       *int    `cfg:"max_grpc_request_size_mb"` // nil = unbounded
 	MaxWorkers                 int     `cfg:"max_workers"`
 	HTTPKeepAliveTimeoutSec    *int    `cfg:"http_keep_alive_timeout_sec"`

@@ -33,6 +33,7 @@ func (c *Config) validateService(d *decoder) {
 	s := &c.Service
 	between(d, "service.http_port", s.HTTPPort, 0, 65535)
 	between(d, "service.max_request_size_mb", s.MaxRequestSizeMB, 1, 1<<20)
+	between(d, "service.max_response_size_mb", s.MaxResponseSizeMB, 1, 1<<20)
 	between(d, "service.max_workers", s.MaxWorkers, 0, 1<<16)
 	between(d, "service.shutdown_grace_period_sec", s.ShutdownGracePeriodSeconds, 0, 1<<20)
 	optional(d, "service.grpc_port", s.GRPCPort, 0, 65535)

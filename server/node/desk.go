@@ -20,7 +20,7 @@ func openDesk(ctx context.Context, o Options) (*Desk, error) {
 	s := &o.Config.Storage
 	options := coordinator.Options{
 		FS: o.FS, StoragePath: s.Path, Defaults: collectionDefaults(s), Budget: newBudget(&s.Performance),
-		Logger: observe.Component(o.Logger, "coordinator"),
+		Logger: observe.Component(o.Logger, "coordinator"), MaxAnswerBytes: int64(o.Config.Service.MaxResponseSizeMB) << 20,
 	}
 	if t := s.Performance.SearchTimeoutSec; t != nil {
 		options.SearchTimeout = time.Duration(*t) * time.Second
