@@ -21,6 +21,7 @@ import (
 
 	"github.com/sextantdb/sextant/bench/dataset"
 	"github.com/sextantdb/sextant/bench/load"
+	"github.com/sextantdb/sextant/internal/nodeprocess"
 )
 
 // Options are the plan of a run.
@@ -127,7 +128,7 @@ func (r *run) prepare(ctx context.Context) error {
 
 // within opens the data in this process for a while.
 func (r *run) within(ctx context.Context, use func(*inside) error) error {
-	db, err := openInside(ctx, filepath.Join(r.Dir, storage))
+	db, err := openInside(ctx, filepath.Join(r.Dir, nodeprocess.Storage))
 	if err != nil {
 		return err
 	}
@@ -149,12 +150,15 @@ func (r *run) inside(ctx context.Context) error {
 
 // doors starts a node and measures its doors.
 func (r *run) doors(ctx context.Context, binary int) (err error) {
-	n, err := start(ctx, r.Binaries[binary], r.Dir, r.Env)
+	n, err := nodeprocess.New(ctx, nodeprocess.Options{Binary: r.Binaries[binary], Dir: r.Dir, Env: r.Env})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, n.stop()) }()
-	grpc, err := load.NewGRPC(host, n.grpc, n.url(), "")
+	if err := n.Start(ctx); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, n.Stop()) }()
+	grpc, err := load.NewGRPC(nodeprocess.Host, n.GRPC, n.URL(""), "")
 	if err != nil {
 		return err
 	}
@@ -165,7 +169,7 @@ func (r *run) doors(ctx context.Context, binary int) (err error) {
 	if !r.REST {
 		return nil
 	}
-	rest := load.NewREST(n.url(), "")
+	rest := load.NewREST(n.URL(""), "")
 	return errors.Join(r.measure(ctx, "REST", binary, rest, r.Clients), rest.Close())
 }
 

@@ -1,0 +1,204 @@
+// Package nodeprocess runs a node as a process of its own: it finds free ports,
+// starts the binary with its data in a directory, waits until it answers, and ends
+// it, gently or at once. It can be started again on the same ports and data.
+//
+// Callers: internal/testbed for tests, cmd/sextant/doors for measurements.
+package nodeprocess
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	// Host is where the node listens.
+	Host = "127.0.0.1"
+	// Storage is the directory of the data, below Options.Dir.
+	Storage = "storage"
+
+	// patience is how long a node may take to start, poll how often it is asked.
+	patience = time.Minute
+	poll     = 10 * time.Millisecond
+)
+
+// Options says what is run.
+type Options struct {
+	// Binary is the sextant binary.
+	Binary string
+	// Dir is the working directory; the data is below, in Storage.
+	Dir string
+	// Env is added to the environment.
+	Env []string
+}
+
+// Process is a node, running or not. Its methods are for one goroutine at a time,
+// except Output.
+type Process struct {
+	// HTTP and GRPC are its ports, which stay the same over restarts.
+	HTTP, GRPC int
+
+	binary, dir string
+	env         []string
+	cmd         *exec.Cmd  // nil while it isn't running
+	ended       chan error // gets what Wait returned
+	output      buffer
+}
+
+// buffer collects what a process prints while others read it.
+type buffer struct {
+	mu    sync.Mutex
+	bytes []byte // guarded by mu
+}
+
+// Write implements io.Writer.
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.bytes = append(b.bytes, p...)
+	return len(p), nil
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return string(b.bytes)
+}
+
+// New finds free ports for a node, and doesn't start it.
+func New(ctx context.Context, o Options) (*Process, error) {
+	binary, err := filepath.Abs(o.Binary)
+	if err != nil {
+		return nil, fmt.Errorf("find the binary: %w", err)
+	}
+	p := &Process{binary: binary, dir: o.Dir, env: o.Env}
+	if p.HTTP, err = FreePort(ctx); err != nil {
+		return nil, err
+	}
+	if p.GRPC, err = FreePort(ctx); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// Command returns the command that runs the node, not started. It is killed when ctx
+// ends.
+func (p *Process) Command(ctx context.Context) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, p.binary)
+	cmd.Dir = p.dir
+	cmd.Env = append(os.Environ(),
+		"QDRANT__SERVICE__HOST="+Host,
+		"QDRANT__SERVICE__HTTP_PORT="+strconv.Itoa(p.HTTP),
+		"QDRANT__SERVICE__GRPC_PORT="+strconv.Itoa(p.GRPC),
+		"QDRANT__STORAGE__STORAGE_PATH="+Storage,
+	)
+	cmd.Env = append(cmd.Env, p.env...)
+	cmd.Stdout, cmd.Stderr = &p.output, &p.output
+	return cmd
+}
+
+// Start starts the process and waits until it is ready. A process that doesn't get
+// ready is ended, and the error has what it printed. When ctx ends later, the process
+// is killed.
+func (p *Process) Start(ctx context.Context) error {
+	if p.cmd != nil {
+		return errors.New("the node is running")
+	}
+	cmd := p.Command(ctx)
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start the node: %w", err)
+	}
+	p.cmd, p.ended = cmd, make(chan error, 1)
+	go func() { p.ended <- cmd.Wait() }()
+	if err := p.untilReady(ctx); err != nil {
+		_ = p.Kill() // the first failure says more
+		return fmt.Errorf("%w\n%s", err, p.Output())
+	}
+	return nil
+}
+
+// untilReady asks until the node answers.
+func (p *Process) untilReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	tick := time.NewTicker(poll)
+	defer tick.Stop()
+	for !p.ready(ctx) {
+		select {
+		case <-tick.C:
+		case err := <-p.ended:
+			p.ended <- err
+			return errors.New("the node ended before it was ready")
+		case <-ctx.Done():
+			return fmt.Errorf("the node does not get ready: %w", ctx.Err())
+		}
+	}
+	return nil
+}
+
+func (p *Process) ready(ctx context.Context) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.URL("/readyz"), nil)
+	if err != nil {
+		return false
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false
+	}
+	return resp.Body.Close() == nil && resp.StatusCode == http.StatusOK
+}
+
+// Stop asks the process to stop and waits until it has. When it fails, its output is
+// part of the error.
+func (p *Process) Stop() error {
+	if p.cmd == nil {
+		return errors.New("the node is not running")
+	}
+	// Fails only when the process has ended, and then Wait says why.
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	p.cmd = nil
+	if err := <-p.ended; err != nil {
+		return fmt.Errorf("the node failed: %w\n%s", err, p.Output())
+	}
+	return nil
+}
+
+// Kill ends the process at once, as kill -9 does. A node that isn't running is left
+// alone.
+func (p *Process) Kill() error {
+	if p.cmd == nil {
+		return nil
+	}
+	err := p.cmd.Process.Kill()
+	p.cmd = nil
+	_ = <-p.ended // the signal that we sent
+	if err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("kill the node: %w", err)
+	}
+	return nil
+}
+
+// Output returns what the node has printed so far.
+func (p *Process) Output() string { return p.output.String() }
+
+// URL returns the address of a REST path.
+func (p *Process) URL(path string) string { return fmt.Sprintf("http://%s:%d%s", Host, p.HTTP, path) }
+
+// FreePort returns a port on which nothing listens.
+func FreePort(ctx context.Context) (int, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(Host, "0"))
+	if err != nil {
+		return 0, fmt.Errorf("find a free port: %w", err)
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	return port, l.Close()
+}
