@@ -180,7 +180,7 @@ func (p *Process) Kill() error {
 	}
 	err := p.cmd.Process.Kill()
 	p.cmd = nil
-	_ = <-p.ended // the signal that we sent
+	<-p.ended //nolint:errcheck // the signal that we sent
 	if err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("kill the node: %w", err)
 	}
