@@ -386,6 +386,22 @@ func (s *Store) EachLive(f func(doc uint32) bool) {
 	}
 }
 
+// Sample calls f for at most n live documents, spread evenly over all numbers, and
+// without a rhythm that the documents may have too.
+func (s *Store) Sample(n int, f func(doc uint32)) {
+	const golden = 0x9e3779b9 // 2³² divided by the golden ratio
+	p := s.columns.chunks.Load()
+	if p == nil {
+		return
+	}
+	total := uint64(len(*p)) * chunkDocs
+	for i := range uint32(n) {
+		if doc := uint32(uint64(i*golden) * total >> 32); s.columns.isLive(doc) {
+			f(doc)
+		}
+	}
+}
+
 // LiveBitmap returns the set of live documents. It belongs to the caller.
 func (s *Store) LiveBitmap() *roaring.Bitmap {
 	var n uint64

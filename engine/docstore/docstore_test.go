@@ -333,3 +333,33 @@ func TestFlippedBytes(t *testing.T) {
 func isDamage(err error) bool {
 	return errors.Is(err, segment.ErrCorrupted) || errors.Is(err, segment.ErrForeign) || errors.Is(err, segment.ErrNewer)
 }
+
+// TestSample: a sample is spread over the documents, whatever rhythm they have.
+func TestSample(t *testing.T) {
+	s, err := Open(Options{})
+	require.NoError(t, err)
+	s.Sample(10, func(uint32) { t.Fatal("there is none") })
+	const n = 50_000
+	for id := range uint64(n) {
+		_, err := s.Insert(point.Num(id), 1, payload.Object{})
+		require.NoError(t, err)
+	}
+	for rhythm := uint32(1); rhythm < 1000; rhythm *= 2 {
+		seen, found := 0, map[uint32]int{}
+		s.Sample(128, func(doc uint32) {
+			seen++
+			require.Less(t, doc, uint32(n))
+			found[doc%rhythm]++
+		})
+		require.Greater(t, seen, 110)
+		for _, times := range found {
+			require.LessOrEqual(t, times, 2*seen/int(rhythm)+4)
+		}
+	}
+	for id := range uint32(n) {
+		if id%2 == 0 {
+			s.Delete(id)
+		}
+	}
+	s.Sample(128, func(doc uint32) { require.EqualValues(t, 1, doc%2, "only live ones") })
+}

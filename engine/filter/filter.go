@@ -47,6 +47,8 @@ type Source interface {
 type Program struct {
 	src  Source
 	root node // nil lets everything pass
+	// conditions is how many there are.
+	conditions int
 }
 
 // Validate checks a filter without evaluating it.
@@ -67,11 +69,15 @@ func Compile(f *pb.Filter, src Source) (*Program, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.conditions = c.conditions
 	if all, ok := root.(and); !ok || len(all) > 0 {
 		p.root = root
 	}
 	return p, nil
 }
+
+// Conditions returns how many conditions there are, by which a Match takes its time.
+func (p *Program) Conditions() int { return p.conditions }
 
 // All reports whether every document passes, whatever is in it.
 func (p *Program) All() bool { return p.root == nil }

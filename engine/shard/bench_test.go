@@ -3,12 +3,14 @@ package shard
 import (
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	pb "github.com/qdrant/go-client/qdrant"
 	"github.com/stretchr/testify/require"
 
 	"github.com/sextantdb/sextant/engine/oplog"
 	"github.com/sextantdb/sextant/internal/fsx"
+	"github.com/sextantdb/sextant/internal/timelimit"
 )
 
 const benchDim = 128
@@ -93,4 +95,59 @@ func BenchmarkQuery(b *testing.B) {
 			}
 		}
 	})
+}
+
+// BenchmarkUnindexedFilter searches the graph of 100,000 points with a filter on a
+// field without index, of which each candidate's payload is read, and for comparison
+// without filter, and with an index on the field.
+func BenchmarkUnindexedFilter(b *testing.B) {
+	s := benchShard(b)
+	rng := rand.New(rand.NewPCG(1, 1))
+	const n = 100_000
+	for i := 0; i < n; i += 1000 {
+		points := make([]*pb.PointStruct, 1000)
+		for j := range points {
+			p := numbered(i+j, dense(benchVector(rng)...))
+			p.Payload["tenth"], p.Payload["half"] = pb.NewValueInt(rng.Int64N(10)), pb.NewValueInt(rng.Int64N(2))
+			p.Payload["title"] = pb.NewValueString("a payload has more than the field that is asked for")
+			points[j] = p
+		}
+		t, err := s.Submit(b.Context(), upsertOf(b, points...))
+		require.NoError(b, err)
+		require.NoError(b, t.Applied(b.Context()))
+	}
+	require.NoError(b, s.Optimize(b.Context()))
+	require.NoError(b, s.Checkpoint(b.Context()))
+	queries := make([][]float32, 256)
+	for i := range queries {
+		queries[i] = benchVector(rng)
+	}
+	search := func(field string) func(b *testing.B) {
+		return func(b *testing.B) {
+			for i := 0; b.Loop(); i++ {
+				q := nearest(queries[i%len(queries)]...)
+				if field != "" {
+					q.Filter = &pb.Filter{Must: []*pb.Condition{pb.NewMatchInt(field, 1)}}
+				}
+				ctx, cancel := timelimit.Within(b.Context(), time.Minute) // as the front desk does
+				_, err := s.Query(ctx, q)
+				cancel()
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+	}
+	b.Run("none", search(""))
+	b.Run("tenth", search("tenth"))
+	b.Run("half", search("half"))
+	for _, field := range []string{"tenth", "half"} {
+		t, err := s.Submit(b.Context(), CreateIndex(&pb.CreateFieldIndexCollection{
+			FieldName: field, FieldType: pb.FieldType_FieldTypeInteger.Enum(),
+		}))
+		require.NoError(b, err)
+		require.NoError(b, t.Applied(b.Context()))
+	}
+	b.Run("indexed tenth", search("tenth"))
+	b.Run("indexed half", search("half"))
 }

@@ -2,6 +2,7 @@ package shard
 
 import (
 	"context"
+	"sync/atomic"
 
 	"github.com/RoaringBitmap/roaring/v2"
 	pb "github.com/qdrant/go-client/qdrant"
@@ -47,8 +48,7 @@ func (s *Shard) restrict(ctx context.Context, st *state, f *pb.Filter) (restrict
 		return restriction{}, err
 	}
 	if !p.CanBitmap() {
-		_, expected, _ := p.Estimate()
-		return restriction{match: while(ctx, p.Match), estimate: expected}, nil
+		return restriction{match: while(ctx, p), estimate: s.sampled(p)}, nil
 	}
 	docs, err := p.Bitmap(ctx)
 	if err != nil {
@@ -61,12 +61,51 @@ func (s *Shard) restrict(ctx context.Context, st *state, f *pb.Filter) (restrict
 	return restrictTo(docs), nil
 }
 
-// while is match until ctx ends; then nothing passes any more. A filter of many
+// sampled returns how many documents are expected to pass a filter of which the
+// indexes don't know enough: so many as of a sample. A walk that expects half of the
+// documents where a tenth passes looks for five times as many as it needs.
+func (s *Shard) sampled(p *filter.Program) int {
+	const (
+		docs = 128
+		work = 16 * docs // conditions to look at
+	)
+	least, expected, most := p.Estimate()
+	live := s.docs.Len()
+	n := min(docs, work/max(p.Conditions(), 1))
+	if n < docs/4 || live < 32*docs {
+		return expected // it isn't worth it
+	}
+	seen, passed := 0, 0
+	s.docs.Sample(n, func(doc uint32) {
+		seen++
+		if p.Match(doc) {
+			passed++
+		}
+	})
+	if seen == 0 {
+		return expected
+	}
+	// None of the sample isn't none of all.
+	share := max(float64(passed), 0.5) / float64(seen)
+	return min(max(int(share*float64(live)), least), most)
+}
+
+// while is p's Match until ctx ends; then nothing passes any more. A filter of many
 // conditions takes milliseconds for one document, and what calls it looks at its
 // context every so many documents only. Whoever uses the result must look again at
 // the end: too few documents may have passed.
-func while(ctx context.Context, match func(uint32) bool) func(uint32) bool {
-	return func(doc uint32) bool { return ctx.Err() == nil && match(doc) }
+func while(ctx context.Context, p *filter.Program) func(uint32) bool {
+	every := uint32(16) // a clock is read, which costs as much as a condition or two
+	if p.Conditions() > 256 {
+		every = 1
+	}
+	var ended atomic.Bool
+	return func(doc uint32) bool {
+		if doc%every == 0 && !ended.Load() && ctx.Err() != nil {
+			ended.Store(true)
+		}
+		return !ended.Load() && p.Match(doc)
+	}
 }
 
 func restrictTo(docs *roaring.Bitmap) restriction {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -294,7 +295,8 @@ func TestFiltersEndWithTheirContext(t *testing.T) {
 		points = append(points, numbered(i, dense(1, 2)))
 	}
 	require.NoError(t, n.apply(upsertOf(t, points...)))
-	slow := &pb.Filter{Must: []*pb.Condition{pb.NewRange("n", &pb.Range{Gte: new(0.0)})}}
+	quick := &pb.Filter{Must: []*pb.Condition{pb.NewRange("n", &pb.Range{Gte: new(0.0)})}}
+	slow := &pb.Filter{Must: slices.Repeat(quick.GetMust(), 257)} // asked for each document
 	f := func(name string, read func(context.Context) error) {
 		for _, asked := range []int64{0, 20, 1500, 4990} {
 			ctx := &ending{Context: t.Context()}
@@ -316,6 +318,13 @@ func TestFiltersEndWithTheirContext(t *testing.T) {
 		_, err := n.shard.Scroll(ctx, &pb.ScrollPoints{Filter: slow, Limit: new(uint32(5000))})
 		return err
 	})
+	// A quick one is asked less often, but ends all the same.
+	for _, asked := range []int64{0, 20} {
+		ctx := &ending{Context: t.Context()}
+		ctx.left.Store(asked)
+		_, err := n.shard.Count(ctx, quick, true)
+		require.ErrorIs(t, err, context.Canceled)
+	}
 	f("count", func(ctx context.Context) error {
 		_, err := n.shard.Count(ctx, slow, true)
 		return err
@@ -715,5 +724,31 @@ func TestFilteredSearchFindsTheRare(t *testing.T) {
 		for _, below := range []float64{3, 40, 400, 2000} {
 			require.GreaterOrEqual(t, recall(below), 0.95, "%v of %d, indexed %v", below, points, indexed)
 		}
+	}
+}
+
+// TestUnindexedFilterIsSampled: how many documents pass a filter that no index knows is
+// told by a sample, because a search is planned by it.
+func TestUnindexedFilterIsSampled(t *testing.T) {
+	n := openNode(t, fsx.NewMem(), Options{Config: singleVector(2, pb.Distance_Dot)})
+	var points []*pb.PointStruct
+	for i := range 10_000 {
+		p := numbered(i, dense(1, 2))
+		p.Payload["tenth"] = pb.NewValueInt(int64(i % 10))
+		points = append(points, p)
+	}
+	require.NoError(t, n.apply(upsertOf(t, points...)))
+	leave, err := n.shard.enterRead()
+	require.NoError(t, err)
+	defer leave()
+	for want, f := range map[int]*pb.Filter{
+		1000:   {Must: []*pb.Condition{pb.NewMatchInt("tenth", 1)}},
+		9000:   {Must: []*pb.Condition{pb.NewRange("tenth", &pb.Range{Gte: new(1.0)})}},
+		10_000: {MustNot: []*pb.Condition{pb.NewMatchInt("tenth", 11)}},
+		1:      {Must: []*pb.Condition{pb.NewMatchInt("n", 7)}},
+	} {
+		r, err := n.shard.restrict(t.Context(), n.shard.state.Load(), f)
+		require.NoError(t, err)
+		require.InDelta(t, want, r.estimate, 500)
 	}
 }
