@@ -124,6 +124,7 @@ func BenchmarkUnindexedFilter(b *testing.B) {
 	}
 	search := func(field string) func(b *testing.B) {
 		return func(b *testing.B) {
+			b.Helper()
 			for i := 0; b.Loop(); i++ {
 				q := nearest(queries[i%len(queries)]...)
 				if field != "" {
