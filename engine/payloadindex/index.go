@@ -24,7 +24,8 @@ type Config struct {
 	Kind Kind
 	// Tokenizer is needed for FullText and unused for other kinds.
 	Tokenizer Tokenizer
-	// GrowingDocs bounds the documents of the growing layer; 0 is 16,384.
+	// GrowingDocs bounds the documents of the growing layer, and their keys; 0 is
+	// 16,384.
 	GrowingDocs int
 }
 
@@ -51,6 +52,7 @@ type Index struct {
 	mutate     sync.Mutex
 	generation uint64 // of the newest image
 	frozen     int    // layers of state that a checkpoint is writing
+	merging    int    // where the run ends that Step is merging; 0 when it isn't
 	closed     bool
 }
 
@@ -183,15 +185,16 @@ func (ix *Index) put(doc uint32, r row) {
 	ix.mu.Lock()
 	growing.put(doc, r)
 	ix.mu.Unlock()
-	if len(growing.rows) >= ix.cfg.GrowingDocs || growing.bytes >= maxGrowingBytes {
+	// An image takes its time by entry, not by document.
+	if max(len(growing.rows), growing.tree.Len()) >= ix.cfg.GrowingDocs || growing.bytes >= maxGrowingBytes {
 		ix.spill()
 	}
 }
 
 // spill puts a new growing layer on top. What lies in memory below it is merged by
 // Step, in the background, because that takes hundreds of milliseconds when there
-// is much of it. When Step falls behind, the mutator makes the images; when nobody
-// calls Step, it merges too.
+// is much of it. When Step falls behind, the mutator makes the images; when it falls
+// far behind, or nobody calls it, the mutator merges too, the two smallest.
 func (ix *Index) spill() {
 	full := layer(ix.state.growing)
 	if ix.inMemory() >= maxLayers {
@@ -199,13 +202,31 @@ func (ix *Index) spill() {
 	}
 	// Nothing can fail: no file is dropped, here and below.
 	_ = ix.swap(append(slices.Clone(ix.state.layers), full), newMem())
-	for ix.inMemory() >= 2*maxLayers {
-		from, to := ix.mergeable()
-		if from == to {
+	// Twice at most: one layer more, two less; a backlog isn't worked off in one update.
+	for range 2 {
+		if ix.inMemory() < 2*maxLayers {
 			return
 		}
-		_ = ix.replace(from, to, ix.merge(ix.state.layers[from:to], from == 0))
+		at, ok := ix.smallestPair()
+		if !ok {
+			return
+		}
+		_ = ix.replace(at, at+2, ix.merge(ix.state.layers[at:at+2], at == 0))
 	}
+}
+
+// smallestPair returns the first of the two neighbours in memory that are smallest
+// together: as Step is behind with newer layers, these are small, and merging them
+// takes the mutator little time. It leaves alone what Step is merging, and what lies
+// below, whose places Step counts on.
+func (ix *Index) smallestPair() (at int, ok bool) {
+	least := 0
+	for i := max(ix.frozen, ix.onDisk(), ix.merging); i+1 < len(ix.state.layers); i++ {
+		if size := ix.state.layers[i].size() + ix.state.layers[i+1].size(); !ok || size < least {
+			at, least, ok = i, size, true
+		}
+	}
+	return at, ok
 }
 
 // inMemory returns how many layers there are that Step may merge.
@@ -224,7 +245,7 @@ func (ix *Index) onDisk() (n int) {
 
 // maxLayers is from how many layers in memory on the mutator does some of the work of
 // Step, and from twice as many on all of it.
-const maxLayers = 16
+const maxLayers = 32
 
 // Pending says whether Step has something to do.
 func (ix *Index) Pending() bool {
@@ -252,6 +273,7 @@ func (ix *Index) mergeOne() (n int, more bool, err error) {
 	ix.mutate.Lock()
 	from, to := ix.mergeable()
 	layers := ix.state.layers
+	ix.merging = to
 	ix.mutate.Unlock()
 	if from == to {
 		return 0, false, nil
@@ -260,6 +282,7 @@ func (ix *Index) mergeOne() (n int, more bool, err error) {
 	merged := ix.merge(layers[from:to], from == 0)
 	ix.mutate.Lock()
 	defer ix.mutate.Unlock()
+	ix.merging = 0
 	now := ix.state.layers
 	if ix.frozen > from || len(now) < to || !slices.Equal(now[from:to], layers[from:to]) {
 		return 0, true, nil // a checkpoint, or the mutator, was faster
@@ -280,8 +303,8 @@ func (ix *Index) mergeable() (from, to int) {
 	const likes = 4
 	layers, first := ix.state.layers, max(ix.frozen, ix.onDisk())
 	for i := first; i < len(layers); i++ {
-		if _, ok := layers[i].(*mem); ok {
-			return i, i + 1
+		if n := leadingMems(layers[i:]); n > 0 {
+			return i, i + min(n, likes)
 		}
 		n := i + 1 - first
 		if n >= likes && sizeClass(layers[i+1-likes]) <= sizeClass(layers[i]) {
@@ -289,6 +312,17 @@ func (ix *Index) mergeable() (from, to int) {
 		}
 	}
 	return 0, 0
+}
+
+// leadingMems returns how many layers at the beginning were spilled.
+func leadingMems(layers []layer) (n int) {
+	for n < len(layers) {
+		if _, ok := layers[n].(*mem); !ok {
+			break
+		}
+		n++
+	}
+	return n
 }
 
 // replace puts one image in the place of a run of layers. The caller holds mutate.

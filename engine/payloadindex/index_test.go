@@ -622,3 +622,28 @@ func TestStepBesideEverything(t *testing.T) {
 	a, _ = f.ix.Query(NewIntegers(3))
 	require.EqualValues(t, n/10, a.Sure.GetCardinality())
 }
+
+// TestMutatorMergesLittle: when nobody calls Step, an update makes a small image and
+// merges a small part of what lies in memory, also where documents have many values.
+func TestMutatorMergesLittle(t *testing.T) {
+	const docs, values, growing = 20_000, 4, 64
+	ix, err := Open(Options{Config: config(t, Integer, growing)})
+	require.NoError(t, err)
+	known := map[layer]bool{}
+	for doc := range uint32(docs) {
+		ix.Update(doc, nil, object(t, `{"f":[%d,%d,%d,%d]}`, doc, doc+1, doc+2, doc+3))
+		all := int(doc) * values
+		for _, l := range ix.state.layers {
+			if m, ok := l.(*image); ok && !known[l] {
+				require.LessOrEqual(t, len(m.docs), max(all/8, 2*growing), "document %d", doc)
+			}
+			if m, ok := l.(*mem); ok {
+				require.LessOrEqual(t, m.tree.Len(), growing)
+			}
+			known[l] = true
+		}
+		require.LessOrEqual(t, len(ix.state.layers), 2*maxLayers)
+	}
+	require.Equal(t, docs, ix.Len())
+	require.NoError(t, ix.Close())
+}
