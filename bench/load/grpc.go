@@ -31,10 +31,13 @@ type GRPC struct {
 	apiKey string
 }
 
-// NewGRPC connects to a server. rest is its REST address ("" when there is none),
-// from which only the memory is read.
-func NewGRPC(host string, port int, rest, apiKey string) (*GRPC, error) {
-	client, err := pb.NewClient(&pb.Config{Host: host, Port: port, APIKey: apiKey, SkipCompatibilityCheck: true})
+// NewGRPC connects to a server over a number of connections, which take turns; 0
+// is the client's own number. rest is the server's REST address ("" when there is
+// none), from which only memory and processor time are read.
+func NewGRPC(host string, port, connections int, rest, apiKey string) (*GRPC, error) {
+	client, err := pb.NewClient(&pb.Config{
+		Host: host, Port: port, APIKey: apiKey, PoolSize: uint(connections), SkipCompatibilityCheck: true,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s:%d: %w", host, port, err)
 	}

@@ -162,5 +162,5 @@ func (f *benchFlags) target() (load.Target, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--grpc: %w", err)
 	}
-	return load.NewGRPC(host, port, f.rest, f.apiKey)
+	return load.NewGRPC(host, port, 0, f.rest, f.apiKey)
 }

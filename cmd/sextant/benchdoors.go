@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -40,7 +41,8 @@ time of a query. Only processor time of the node counts, not that of its callers
 	flags.StringSliceVar(&f.Binaries, "binary", nil, "nodes to measure, this program when empty")
 	flags.StringSliceVar(&f.Env, "env", nil, "NAME=value for the environment of the nodes")
 	flags.IntSliceVar(&f.Efs, "ef", []int{0, 64}, "hnsw_ef values; 0 leaves it out of the request")
-	flags.IntVar(&f.Clients, "clients", 2, "clients with one request under way each")
+	flags.IntVar(&f.Clients, "clients", 2, "clients, each with a connection of its own")
+	flags.IntSliceVar(&f.Depths, "depth", []int{1, 4, 16}, "gRPC requests that each client has under way")
 	flags.IntVar(&f.Rounds, "rounds", 3, "repetitions, of which the medians count")
 	flags.Float64Var(&f.Seconds, "seconds", 3, "least time of one measurement")
 	flags.BoolVar(&f.REST, "rest", true, "measure the REST door, too")
@@ -49,8 +51,8 @@ time of a query. Only processor time of the node counts, not that of its callers
 }
 
 func (f *doorsFlags) run(cmd *cobra.Command) (err error) {
-	if f.rows < 1 || f.asks < 1 || f.dim < 1 || f.Clients < 1 || f.Rounds < 1 {
-		return errors.New("--rows, --asks, --dim, --clients and --rounds must be at least 1")
+	if min(f.rows, f.asks, f.dim, f.Clients, f.Rounds) < 1 || len(f.Depths) == 0 || slices.Min(f.Depths) < 1 {
+		return errors.New("--rows, --asks, --dim, --clients, --depth and --rounds must be at least 1")
 	}
 	if f.Dir == "" {
 		if f.Dir, err = os.MkdirTemp("", "sextant-doors-"); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -147,7 +148,7 @@ func TestBenchDoors(t *testing.T) {
 	dir := t.TempDir()
 	bench := func(args ...string) ([]byte, error) {
 		return program(t, dir, append([]string{
-			"bench", "doors", "--dir", dir, "--dim", "8", "--asks", "5", "--rounds", "1", "--seconds", "0.1", "--ef", "0", "--json",
+			"bench", "doors", "--dir", dir, "--dim", "8", "--asks", "5", "--rounds", "1", "--seconds", "0.1", "--ef", "0", "--depth", "1,4", "--json",
 		}, args...)...).Output()
 	}
 	for range 2 {
@@ -157,14 +158,18 @@ func TestBenchDoors(t *testing.T) {
 		require.NoError(t, json.Unmarshal(out, &rows))
 		var ways []string
 		for _, r := range rows {
-			ways = append(ways, r.Way)
+			ways = append(ways, fmt.Sprintf("%s %d×%d", r.Way, r.Clients, r.Depth))
 			require.InDelta(t, 1, r.Recall, 1e-9, r.Way)
 			require.Positive(t, r.QPS, r.Way)
 		}
-		require.Equal(t, []string{"in process", "in process", "gRPC", "REST"}, ways)
+		require.Equal(t, []string{"in process 1×1", "in process 2×1", "gRPC 2×1", "gRPC 2×4", "REST 2×1"}, ways)
 	}
 	_, err := bench("--rows", "200")
 	var exit *exec.ExitError
 	require.ErrorAs(t, err, &exit)
 	require.Contains(t, string(exit.Stderr), "holds 300 points instead of 200")
+
+	_, err = bench("--rows", "300", "--depth", "0")
+	require.ErrorAs(t, err, &exit)
+	require.Contains(t, string(exit.Stderr), "--depth and --rounds must be at least 1")
 }

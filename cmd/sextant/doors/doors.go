@@ -34,8 +34,12 @@ type Options struct {
 	Env []string
 	// Efs are the values of hnsw_ef; 0 leaves it to the server.
 	Efs []int
-	// Clients have one request under way each.
+	// Clients ask at the same time, each over a connection of its own.
 	Clients int
+	// Depths are how many requests each client has under way: with 1 it waits for
+	// an answer before it asks again, with more the hops between threads come in
+	// batches.
+	Depths []int
 	// Rounds repeat everything; the medians count.
 	Rounds int
 	// Seconds is the least time of one measurement.
@@ -53,8 +57,9 @@ type Row struct {
 	Way    string
 	Binary int
 	Ef     int
-	// Clients asked at the same time.
+	// Clients asked at the same time, with Depth requests under way each.
 	Clients int
+	Depth   int
 	Recall  float64
 	QPS     float64
 	// CPU is the processor time of a query in µs, without the callers'.
@@ -70,6 +75,7 @@ type way struct {
 	binary  int
 	ef      int
 	clients int
+	depth   int
 }
 
 // run collects the measurements.
@@ -140,7 +146,7 @@ func (r *run) within(ctx context.Context, use func(*inside) error) error {
 func (r *run) inside(ctx context.Context) error {
 	return r.within(ctx, func(db *inside) error {
 		for _, clients := range slices.Compact([]int{1, r.Clients}) {
-			if err := r.measure(ctx, "in process", 0, db, clients); err != nil {
+			if err := r.measure(ctx, "in process", 0, db, clients, 1); err != nil {
 				return err
 			}
 		}
@@ -158,36 +164,38 @@ func (r *run) doors(ctx context.Context, binary int) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, n.Stop()) }()
-	grpc, err := load.NewGRPC(nodeprocess.Host, n.GRPC, n.URL(""), "")
+	grpc, err := load.NewGRPC(nodeprocess.Host, n.GRPC, r.Clients, n.URL(""), "")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, grpc.Close()) }()
-	if err := r.measure(ctx, "gRPC", binary, grpc, r.Clients); err != nil {
-		return err
+	for _, depth := range r.Depths {
+		if err := r.measure(ctx, "gRPC", binary, grpc, r.Clients, depth); err != nil {
+			return err
+		}
 	}
 	if !r.REST {
 		return nil
 	}
 	rest := load.NewREST(n.URL(""), "")
-	return errors.Join(r.measure(ctx, "REST", binary, rest, r.Clients), rest.Close())
+	return errors.Join(r.measure(ctx, "REST", binary, rest, r.Clients, 1), rest.Close())
 }
 
 // measure asks all queries by one way at each ef.
-func (r *run) measure(ctx context.Context, name string, binary int, target load.Target, clients int) error {
+func (r *run) measure(ctx context.Context, name string, binary int, target load.Target, clients, depth int) error {
 	report, err := load.Run(ctx, target, r.set, load.Options{
-		K: neighbours, Efs: r.Efs, Parallel: []int{clients}, MinSeconds: r.Seconds, SkipUpload: true,
+		K: neighbours, Efs: r.Efs, Parallel: []int{clients * depth}, MinSeconds: r.Seconds, SkipUpload: true,
 	})
 	if err != nil {
 		return err
 	}
 	for _, s := range report.Searches {
-		w := way{name: name, binary: binary, ef: s.Ef, clients: clients}
+		w := way{name: name, binary: binary, ef: s.Ef, clients: clients, depth: depth}
 		if r.found[w] == nil {
 			r.order = append(r.order, w)
 		}
 		r.found[w] = append(r.found[w], s)
-		r.Progress("%s %d, ef %d, %d clients: %.1f µs, %.0f QPS", name, binary, s.Ef, clients, s.CPU*1000, s.QPS)
+		r.Progress("%s %d, ef %d, %d × %d requests: %.1f µs, %.0f QPS", name, binary, s.Ef, clients, depth, s.CPU*1000, s.QPS)
 	}
 	return nil
 }
@@ -196,10 +204,10 @@ func (r *run) measure(ctx context.Context, name string, binary int, target load.
 func (r *run) rows() []Row {
 	rows := make([]Row, 0, len(r.order))
 	for _, w := range r.order {
-		base := median(r.found[way{name: "in process", ef: w.ef, clients: 1}], func(s load.Search) float64 { return s.CPU })
+		base := median(r.found[way{name: "in process", ef: w.ef, clients: 1, depth: 1}], func(s load.Search) float64 { return s.CPU })
 		cpu := median(r.found[w], func(s load.Search) float64 { return s.CPU })
 		rows = append(rows, Row{
-			Way: w.name, Binary: w.binary, Ef: w.ef, Clients: w.clients,
+			Way: w.name, Binary: w.binary, Ef: w.ef, Clients: w.clients, Depth: w.depth,
 			Recall: median(r.found[w], func(s load.Search) float64 { return s.Recall }),
 			QPS:    median(r.found[w], func(s load.Search) float64 { return s.QPS }),
 			CPU:    cpu * 1000, Share: ratio(base, cpu),
@@ -235,7 +243,7 @@ func median(list []load.Search, of func(load.Search) float64) float64 {
 func Table(out io.Writer, rows []Row, binaries []string) {
 	w := table.NewWriter()
 	w.SetOutputMirror(out)
-	w.AppendHeader(table.Row{"ef", "way", "clients", "recall", "QPS", "CPU µs a query", "QPS per core / in process"})
+	w.AppendHeader(table.Row{"ef", "way", "clients", "requests each", "recall", "QPS", "CPU µs a query", "QPS per core / in process"})
 	for _, r := range rows {
 		name := r.Way
 		if len(binaries) > 1 && r.Way != "in process" {
@@ -246,7 +254,7 @@ func Table(out io.Writer, rows []Row, binaries []string) {
 			ef = strconv.Itoa(r.Ef)
 		}
 		w.AppendRow(table.Row{
-			ef, name, r.Clients, fmt.Sprintf("%.4f", r.Recall), fmt.Sprintf("%.0f", r.QPS), fmt.Sprintf("%.1f", r.CPU),
+			ef, name, r.Clients, r.Depth, fmt.Sprintf("%.4f", r.Recall), fmt.Sprintf("%.0f", r.QPS), fmt.Sprintf("%.1f", r.CPU),
 			fmt.Sprintf("%.0f %%", r.Share*100),
 		})
 	}
