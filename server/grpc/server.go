@@ -30,6 +30,7 @@ import (
 	reflectionv1alpha "google.golang.org/grpc/reflection/grpc_reflection_v1alpha"
 
 	"github.com/sextantdb/sextant/server/auth"
+	"github.com/sextantdb/sextant/server/grpc/rawconn"
 )
 
 // Title is how the server names itself; clients compare it.
@@ -88,6 +89,13 @@ const (
 	ioBuffer     = 64 << 10
 )
 
+// A connection that has been silent for pingAfter is asked for a sign of life; it
+// is closed when that, or anything else, stays unanswered for pingTimeout.
+const (
+	pingAfter   = 2 * time.Minute
+	pingTimeout = 20 * time.Second
+)
+
 // New makes the door; nothing is listened on before Serve.
 func New(o Options) *Server {
 	if o.Logger == nil {
@@ -118,7 +126,7 @@ func New(o Options) *Server {
 		grpc.ReadBufferSize(ioBuffer),
 		grpc.WriteBufferSize(ioBuffer),
 		grpc.MaxConcurrentStreams(1<<14),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 2 * time.Minute, Timeout: 20 * time.Second}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	)
 	s.register()
@@ -157,7 +165,7 @@ func (s services) GetServiceInfo() map[string]grpc.ServiceInfo { return s }
 
 // Serve answers calls on l until Shutdown. It returns nil after Shutdown.
 func (s *Server) Serve(l net.Listener) error {
-	if err := s.server.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+	if err := s.server.Serve(rawconn.Listen(l, pingTimeout)); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 		return err
 	}
 	return nil
