@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"strconv"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
@@ -19,18 +18,13 @@ import (
 // the limit is only there to keep garbage from taking what they need.
 const heapShare = 0.8
 
-// gcPercent is how much may be allocated, in percent of what is live, before the
-// collector runs. The live heap is small (data lies outside it), so collecting
-// twice as often as by default hardly costs, and what is resident counts.
-const gcPercent = 50
-
 // TuneProcess fits the Go runtime to the machine: the heap's soft limit to the
 // container's memory, the number of processors to $QDRANT_NUM_CPUS, and the
 // collector to a small heap, unless $GOGC says otherwise. It changes the whole
 // process, hence only a command calls it.
 func TuneProcess(log *slog.Logger) {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
+		paceCollector()
 	}
 	limit, err := memlimit.Set(memlimit.WithRatio(heapShare), memlimit.WithProvider(memlimit.FromCgroup))
 	switch {
