@@ -57,7 +57,7 @@ type Options struct {
 	// most a message can have.
 	MaxRequestBytes int
 	// Workers is how many goroutines wait for calls; calls beyond them get one
-	// of their own. 0 is four for each CPU.
+	// of their own, whose stack has to grow first. 0 is 32 for each CPU.
 	Workers int
 	// ReadTimeout ends reads that carry no timeout of their own; 0 is 60 s.
 	ReadTimeout time.Duration
@@ -105,7 +105,7 @@ func New(o Options) *Server {
 		o.MaxRequestBytes = math.MaxInt32
 	}
 	if o.Workers <= 0 {
-		o.Workers = 4 * runtime.GOMAXPROCS(0)
+		o.Workers = 32 * runtime.GOMAXPROCS(0)
 	}
 	if o.ReadTimeout <= 0 {
 		o.ReadTimeout = 60 * time.Second
