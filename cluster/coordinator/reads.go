@@ -220,11 +220,16 @@ func (s *Points) query(ctx context.Context, req *pb.QueryPoints) ([]*pb.ScoredPo
 
 // scoredPoints renders hits. One allocation holds all messages of an answer.
 func scoredPoints(hits []query.Scored) []*pb.ScoredPoint {
-	block := make([]pb.ScoredPoint, len(hits))
+	block := make([]struct {
+		point  pb.ScoredPoint
+		id     pb.PointId
+		number pb.PointId_Num
+	}, len(hits))
 	out := make([]*pb.ScoredPoint, len(hits))
 	for i, h := range hits {
-		p := &block[i]
-		p.Id, p.Score, p.Version, p.OrderValue, p.Vectors = h.ID.Proto(), h.Score, h.Version, h.Order, h.Vectors
+		p := &block[i].point
+		h.ID.PutProto(&block[i].id, &block[i].number)
+		p.Id, p.Score, p.Version, p.OrderValue, p.Vectors = &block[i].id, h.Score, h.Version, h.Order, h.Vectors
 		if h.Payload != nil {
 			payload.Attach(p, h.Payload)
 		}

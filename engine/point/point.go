@@ -67,10 +67,20 @@ func (id ID) String() string {
 
 // Proto returns the message form.
 func (id ID) Proto() *pb.PointId {
+	p := &pb.PointId{}
+	id.PutProto(p, &pb.PointId_Num{})
+	return p
+}
+
+// PutProto writes the message form to p. num is the memory for a number, so that
+// a caller with many IDs allocates nothing for each.
+func (id ID) PutProto(p *pb.PointId, num *pb.PointId_Num) {
 	if id.isUUID {
-		return &pb.PointId{PointIdOptions: &pb.PointId_Uuid{Uuid: id.String()}}
+		p.PointIdOptions = &pb.PointId_Uuid{Uuid: id.String()}
+		return
 	}
-	return &pb.PointId{PointIdOptions: &pb.PointId_Num{Num: id.lo}}
+	num.Num = id.lo
+	p.PointIdOptions = num
 }
 
 // FromProto reads the message form; every textual form of a UUID is accepted.
