@@ -108,6 +108,7 @@ func (g *Graph) walk(s *searcher, sc Scorer, p Params) {
 			return
 		}
 		sc.Ask(rows)
+		g.prefetchNext(nav, next)
 		cur = min(next, g.insertAll(nav, next, asked, s.scoreAsked(sc, asked)))
 		asked = rows
 	}
@@ -132,6 +133,16 @@ func (g *Graph) follow(s *searcher, cur int, bound float32) (rows []uint32, next
 		s.hops++
 	}
 	return s.seen.list[from:], cur, followed
+}
+
+// prefetchNext asks for the lists of the candidates that come next, unless nearer ones
+// are found meanwhile.
+func (g *Graph) prefetchNext(nav *pool, cur int) {
+	for _, c := range nav.items[cur:min(cur+soon, len(nav.items))] {
+		if c.Row&expanded == 0 {
+			g.prefetch(c.Row)
+		}
+	}
 }
 
 // insertAll inserts what is near enough and returns the lowest position that
@@ -204,6 +215,7 @@ func (g *Graph) walkFiltered(s *searcher, sc Scorer, p Params) {
 			return // what is left is too far
 		}
 		sc.Ask(rows)
+		g.prefetchNext(nav, next)
 		cur = min(next, g.collect(s, next, p.Accept, asked, s.scoreAsked(sc, asked)))
 		asked = rows
 	}
