@@ -29,7 +29,7 @@ type Stats struct {
 	Hops int
 }
 
-// stopEvery is the number of batches between two questions whether to stop.
+// stopEvery is the number of lists between two questions whether to stop.
 const stopEvery = 128
 
 // navFactor bounds the candidates of a filtered walk by a multiple of Ef, which
@@ -83,17 +83,10 @@ func (s *searcher) seed(p *pool, limit int) {
 	}
 }
 
-// batchFrom is the number of rows that are worth scoring together, and
-// expandAtMost how many candidates may be followed at a time to get them.
-const (
-	batchFrom    = 12
-	expandAtMost = 2
-)
-
 // walk searches level 0 without a filter: the pool of candidates is the result.
 //
 // Rows lie anywhere in memory, and waiting for them would be most of a search. So
-// the rows of one batch are on their way while those of the one before are scored: a
+// the rows of one list are on their way while those of the one before are scored: a
 // candidate is followed before it is known whether those under way are nearer.
 func (g *Graph) walk(s *searcher, sc Scorer, p Params) {
 	nav := &s.nav
@@ -104,7 +97,7 @@ func (g *Graph) walk(s *searcher, sc Scorer, p Params) {
 			return
 		}
 		rows, next, followed := g.follow(s, cur, float32(math.Inf(1)))
-		if followed == 0 && len(asked) == 0 {
+		if !followed && len(asked) == 0 {
 			return
 		}
 		sc.Ask(rows)
@@ -114,25 +107,22 @@ func (g *Graph) walk(s *searcher, sc Scorer, p Params) {
 	}
 }
 
-// follow reads the lists of the next candidates, from position cur on, that are not
-// farther than a bound, and returns the rows that were not seen yet, the position
-// behind the last candidate, and how many candidates there were.
-func (g *Graph) follow(s *searcher, cur int, bound float32) (rows []uint32, next, followed int) {
-	nav, from := &s.nav, len(s.seen.list)
-	for ; cur < len(nav.items) && len(s.seen.list) < from+batchFrom && followed < expandAtMost; cur++ {
-		c := &nav.items[cur]
-		if c.Row&expanded != 0 {
-			continue
-		}
-		if c.Distance > bound {
-			break
-		}
-		s.seen.gather(g.list0(c.Row))
-		c.Row |= expanded
-		followed++
-		s.hops++
+// follow reads the list of the next candidate, from position cur on, unless that is
+// farther than a bound. It returns the rows that were not seen yet, and the position
+// behind the candidate.
+func (g *Graph) follow(s *searcher, cur int, bound float32) (rows []uint32, next int, followed bool) {
+	items := s.nav.items
+	for cur < len(items) && items[cur].Row&expanded != 0 {
+		cur++
 	}
-	return s.seen.list[from:], cur, followed
+	if cur == len(items) || items[cur].Distance > bound {
+		return nil, cur, false
+	}
+	c := &items[cur]
+	rows = s.seen.gather(g.list0(c.Row))
+	c.Row |= expanded
+	s.hops++
+	return rows, cur + 1, true
 }
 
 // prefetchNext asks for the lists of the candidates that come next, unless nearer ones
@@ -211,7 +201,7 @@ func (g *Graph) walkFiltered(s *searcher, sc Scorer, p Params) {
 			return
 		}
 		rows, next, followed := g.follow(s, cur, found.bound())
-		if followed == 0 && len(asked) == 0 {
+		if !followed && len(asked) == 0 {
 			return // what is left is too far
 		}
 		sc.Ask(rows)

@@ -26,13 +26,12 @@ func (g *Graph) acquire() *searcher {
 	if s, ok := g.searchers.Get().(*searcher); ok {
 		return s
 	}
-	width := 2*g.m0 + batchFrom
 	return &searcher{
 		seen:   newMarks(g.opts.Capacity),
 		upSeen: newMarks(len(g.upRow)),
 		links:  make([]uint32, g.m0),
-		batch:  make([]uint32, width),
-		out:    make([]float32, width),
+		batch:  make([]uint32, g.m0),
+		out:    make([]float32, g.m0),
 	}
 }
 
