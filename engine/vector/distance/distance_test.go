@@ -505,6 +505,33 @@ func TestPrefetchOfAnything(t *testing.T) {
 	}
 }
 
+// TestAskedRows: kernels for rows that were asked for score as the others do, over
+// several chunks, and asking for rows of any length leaves them as they are.
+func TestAskedRows(t *testing.T) {
+	for _, k := range tiers(t) {
+		t.Run(k.Tier().String(), func(t *testing.T) {
+			for _, dim := range []int{8, 128, 384} {
+				f := newFixture(uint64(dim), 200, 4*dim)
+				f.fillFloats()
+				ids := make([]uint32, 150)
+				for i := range ids {
+					ids[i] = uint32(i*7) % 200
+				}
+				q := make([]float32, dim)
+				q[0] = 1
+				want, got := make([]float32, len(ids)), make([]float32, len(ids))
+				k.L2IDs(q, f.base(), 4*dim, ids, want)
+				for _, rowBytes := range []int{0, 1, 64, 65, 128, 4 * dim} {
+					k.Ask(f.base(), 4*dim, rowBytes, ids)
+				}
+				k.Ask(f.base(), 4*dim, 4*dim, nil)
+				k.Asked().L2IDs(q, f.base(), 4*dim, ids, got)
+				require.Equal(t, want, got)
+			}
+		})
+	}
+}
+
 func TestHadamard(t *testing.T) {
 	generic, err := New(Generic)
 	require.NoError(t, err)
