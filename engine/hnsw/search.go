@@ -47,12 +47,10 @@ func (g *Graph) Search(dst []Candidate, sc Scorer, p Params) ([]Candidate, Stats
 	if !g.descend(s, sc, 0, g.beamFor(p)) {
 		return dst, Stats{}
 	}
+	g.walk(s, sc, p)
 	from := &s.nav
-	if p.Accept == nil {
-		g.walk(s, sc, p)
-	} else {
+	if p.Accept != nil {
 		from = &s.found
-		g.walkFiltered(s, sc, p)
 	}
 	for _, c := range from.items {
 		c.Row &^= expanded
@@ -71,8 +69,9 @@ func (g *Graph) beamFor(p Params) beam {
 	return beam{width: min(max(p.Ef/12, 1), 12), slack: 0.35}
 }
 
-// seed begins a walk of level 0 and puts the seeds into the pool.
-func (s *searcher) seed(p *pool, limit int) {
+// seed begins a walk of level 0 and puts the seeds into the pool of candidates.
+func (s *searcher) seed(limit int) {
+	p := &s.nav
 	p.reset(limit)
 	s.seen.reset()
 	for _, c := range s.seeds {
@@ -83,26 +82,40 @@ func (s *searcher) seed(p *pool, limit int) {
 	}
 }
 
-// walk searches level 0 without a filter: the pool of candidates is the result.
+// walk searches level 0. Without a filter the pool of candidates is the result. With
+// one it follows every row that is nearer than the worst of the Ef accepted ones, and
+// collects accepted rows in s.found.
 //
 // Rows lie anywhere in memory, and waiting for them would be most of a search. So
 // the rows of one list are on their way while those of the one before are scored: a
 // candidate is followed before it is known whether those under way are nearer.
 func (g *Graph) walk(s *searcher, sc Scorer, p Params) {
-	nav := &s.nav
-	s.seed(nav, p.Ef)
+	bound := float32(math.Inf(1))
+	if p.Accept == nil {
+		s.seed(p.Ef)
+	} else {
+		g.seedFiltered(s, p)
+	}
 	var asked []uint32
 	for cur, rounds := 0, 1; ; rounds++ {
 		if rounds%stopEvery == 0 && p.Stop != nil && p.Stop() {
 			return
 		}
-		rows, next, followed := g.follow(s, cur, float32(math.Inf(1)))
+		if p.Accept != nil {
+			bound = s.found.bound()
+		}
+		rows, next, followed := g.follow(s, cur, bound)
 		if !followed && len(asked) == 0 {
-			return
+			return // what is left, if anything, is too far
 		}
 		sc.Ask(rows)
-		g.prefetchNext(nav, next)
-		cur = min(next, g.insertAll(nav, next, asked, s.scoreAsked(sc, asked)))
+		g.prefetchNext(&s.nav, next)
+		distances := s.scoreAsked(sc, asked)
+		if p.Accept == nil {
+			cur = min(next, g.insertAll(&s.nav, next, asked, distances))
+		} else {
+			cur = min(next, g.collect(s, next, p.Accept, asked, distances))
+		}
 		asked = rows
 	}
 }
@@ -184,30 +197,14 @@ func (g *Graph) accepts(accept func(uint32) bool, row uint32) bool {
 	return false
 }
 
-// walkFiltered follows every row that is nearer than the worst of the Ef accepted
-// ones, and collects accepted rows in s.found. Otherwise it is like walk.
-func (g *Graph) walkFiltered(s *searcher, sc Scorer, p Params) {
-	nav, found := &s.nav, &s.found
-	s.seed(nav, navLimit(p.Ef))
-	found.reset(p.Ef)
-	for _, c := range nav.items {
+// seedFiltered begins a filtered walk.
+func (g *Graph) seedFiltered(s *searcher, p Params) {
+	s.seed(navLimit(p.Ef))
+	s.found.reset(p.Ef)
+	for _, c := range s.nav.items {
 		if g.accepts(p.Accept, c.Row) {
-			found.insert(c.Distance, c.Row)
+			s.found.insert(c.Distance, c.Row)
 		}
-	}
-	var asked []uint32
-	for cur, rounds := 0, 1; ; rounds++ {
-		if rounds%stopEvery == 0 && p.Stop != nil && p.Stop() {
-			return
-		}
-		rows, next, followed := g.follow(s, cur, found.bound())
-		if !followed && len(asked) == 0 {
-			return // what is left is too far
-		}
-		sc.Ask(rows)
-		g.prefetchNext(nav, next)
-		cur = min(next, g.collect(s, next, p.Accept, asked, s.scoreAsked(sc, asked)))
-		asked = rows
 	}
 }
 
