@@ -13,7 +13,7 @@ import (
 // format is how raw rows lie in memory and in files: Dim elements of the
 // datatype, little-endian, padded with zeros to the stride.
 type format struct {
-	kernels  *distance.Kernels
+	kernels  *distance.Kernels // for rows that are asked for, see distance.Kernels.Asked
 	dim      int
 	distance vector.Distance
 	datatype vector.Datatype
@@ -29,7 +29,7 @@ const minChunkRows = 128
 const maxChunkRows = 1 << 18
 
 func newFormat(k *distance.Kernels, c Config, chunkBytes int) *format {
-	f := &format{kernels: k, dim: c.Dim, distance: c.Distance, datatype: c.Datatype}
+	f := &format{kernels: k.Asked(), dim: c.Dim, distance: c.Distance, datatype: c.Datatype}
 	size := c.Dim * f.elementSize()
 	f.stride = (size + 63) &^ 63
 	if f.stride-size > size/8 {

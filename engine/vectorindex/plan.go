@@ -193,10 +193,10 @@ func (s *search) offerList(rows []uint32, into *nearest, coded bool) {
 	}
 	out := s.out[:len(rows)]
 	if coded {
-		s.scoreList(rows, out)
+		scoreList(s.code, rows, out)
 		s.profile.Scored += len(rows)
 	} else {
-		s.raw.Score(rows, out)
+		scoreList(&s.raw, rows, out)
 		s.profile.Exact += len(rows)
 	}
 	bound := into.bound()
@@ -208,18 +208,18 @@ func (s *search) offerList(rows []uint32, into *nearest, coded bool) {
 	}
 }
 
-// scoreList measures rows by their codes, each piece of which is under way while the
-// one before is scored.
-func (s *search) scoreList(rows []uint32, out []float32) {
+// scoreList measures many rows, each piece of which is under way while the one before
+// is scored.
+func scoreList(sc hnsw.Scorer, rows []uint32, out []float32) {
 	const piece = 32
 	next := rows[:min(piece, len(rows))]
-	s.code.Ask(next)
+	sc.Ask(next)
 	for len(rows) > 0 {
 		now := next
 		rows = rows[len(now):]
 		next = rows[:min(piece, len(rows))]
-		s.code.Ask(next)
-		s.code.Score(now, out[:len(now)])
+		sc.Ask(next)
+		sc.Score(now, out[:len(now)])
 		out = out[len(now):]
 	}
 }

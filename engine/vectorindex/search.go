@@ -317,9 +317,8 @@ func (s *search) hit(c candidate) (vector.Hit, bool) {
 	}
 	// What was written again lies behind the rows in order: only there the old row and the
 	// new one may both have been found.
-	s.moved = s.moved || c.row >= s.v.gen.inOrder.Load()
+	s.moved = s.moved || row != c.row || c.row >= s.v.gen.inOrder.Load()
 	if row != c.row {
-		s.moved = true
 		if row >= s.v.rows() {
 			s.stale = true
 			return vector.Hit{}, false
@@ -389,8 +388,7 @@ func (s *search) rescore() error {
 		for _, c := range items[:n] {
 			s.ids = append(s.ids, c.row)
 		}
-		s.raw.Ask(s.ids)
-		s.raw.Score(s.ids, s.out[:n])
+		scoreList(&s.raw, s.ids, s.out[:n])
 		s.profile.Exact += n
 		for i, row := range s.ids {
 			errs.add(s.out[i] - s.estimate(items[i].distance))

@@ -187,28 +187,21 @@ func (b *batch) args(ids []uint32, out []float32) args {
 // the rows of the next.
 func (k *Kernels) list(o op, b batch, ids []uint32, out []float32) {
 	out = out[:len(ids)]
-	if k.asked {
-		for len(ids) > 0 {
-			n := min(len(ids), chunk)
-			a := b.args(ids[:n], out[:n])
-			k.run(o, &a)
-			ids, out = ids[n:], out[n:]
-		}
-		return
-	}
 	size := chunk
 	if b.rowBytes >= longRow {
 		size = longChunk
 	}
-	lines := linesOf(b.rowBytes)
-	ask := ids[:min(2*size, len(ids))]
-	for len(ids) > 0 {
+	lines, ahead := linesOf(b.rowBytes), 2*size
+	if k.asked {
+		ahead = 0
+	}
+	for ask := ids[:min(ahead, len(ids))]; len(ids) > 0; {
 		n := min(len(ids), size)
 		a := b.args(ids[:n], out[:n])
 		a.ask, a.asked, a.lines = unsafe.Pointer(unsafe.SliceData(ask)), len(ask), lines
 		k.run(o, &a)
 		ids, out = ids[n:], out[n:]
-		ask = ids[min(size, len(ids)):min(2*size, len(ids))]
+		ask = ids[min(ahead/2, len(ids)):min(ahead, len(ids))]
 	}
 }
 
