@@ -1,6 +1,7 @@
 package hnsw
 
 import (
+	"math/bits"
 	"slices"
 	"sync/atomic"
 )
@@ -9,12 +10,24 @@ import (
 // in it: a bit for each number, and a list of those that are set. A stamp of two
 // bytes a row would need no clearing, but 2 MB for a million rows, where most
 // look-ups miss the second-level cache; the bits of a million rows are 125 KB.
+//
+// Neighbours often have numbers close to each other. Those are bits of different
+// words: a processor that reads a word which it has just written waits for that.
 type marks struct {
-	words []uint64
+	words []uint64 // as many as a power of two
+	shift uint     // its logarithm
 	list  []uint32 // what was added since the last reset, in order
 }
 
-func newMarks(bound int) marks { return marks{words: make([]uint64, (bound+63)/64)} }
+func newMarks(bound int) marks {
+	shift := uint(bits.Len(uint(max(bound, 1)-1) / 64))
+	return marks{words: make([]uint64, 1<<shift), shift: shift}
+}
+
+// place returns where the bit of a number is.
+func (m *marks) place(id uint32) (word *uint64, bit uint32) {
+	return &m.words[int(id)&(len(m.words)-1)], id >> m.shift & 63
+}
 
 // reset empties the set.
 func (m *marks) reset() {
@@ -22,7 +35,8 @@ func (m *marks) reset() {
 		clear(m.words)
 	} else {
 		for _, id := range m.list {
-			m.words[id/64] = 0
+			word, _ := m.place(id)
+			*word = 0
 		}
 	}
 	m.list = m.list[:0]
@@ -30,7 +44,8 @@ func (m *marks) reset() {
 
 // add puts a number that isn't in the set into it.
 func (m *marks) add(id uint32) {
-	m.words[id/64] |= 1 << (id % 64)
+	word, bit := m.place(id)
+	*word |= 1 << bit
 	m.list = append(m.list, id)
 }
 
@@ -42,17 +57,17 @@ func (m *marks) gather(links []uint32) []uint32 {
 	from := len(m.list)
 	m.list = slices.Grow(m.list, len(links))
 	fresh := m.list[from : from+len(links)]
-	words, n := m.words, 0
+	n := 0
 	for i := range links {
 		id := atomic.LoadUint32(&links[i])
-		at := int(id / 64)
-		if at >= len(words) {
-			break // the sentinel
+		if id == none {
+			break
 		}
 		fresh[n] = id
-		old := words[at]
-		words[at] = old | 1<<(id%64)
-		n += int(^old >> (id % 64) & 1)
+		word, bit := m.place(id)
+		old := *word
+		*word = old | 1<<bit
+		n += int(^old >> bit & 1)
 	}
 	m.list = m.list[:from+n]
 	return fresh[:n]

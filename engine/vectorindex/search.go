@@ -110,6 +110,7 @@ type search struct {
 	held    []*view             // all views in use; v is the last one
 	codes   *codes              // the codes that are used; nil: raw vectors
 	code    *quantization.Query // over codes
+	lengths float32             // |q|² + the rows' mean |x|²: see estimate
 	match   func(doc uint32) bool
 	exact   nearest // by raw vectors
 	approx  nearest // by codes, to be rescored
@@ -232,7 +233,9 @@ func (s *search) useCodes() (done func()) {
 	}
 	s.codes = s.v.codes
 	s.code = s.codes.query()
-	s.code.Prepare(s.raw.query.float)
+	q := s.raw.query.float
+	s.code.Prepare(q)
+	s.lengths = s.ix.format.kernels.Dot(q, q) + s.codes.norm
 	s.approx.reset(s.candidates())
 	s.profile.Codec = s.codes.codec.Kind().String()
 	return func() {
@@ -391,8 +394,12 @@ func (s *search) rescore() error {
 		scoreList(&s.raw, s.ids, s.out[:n])
 		s.profile.Exact += n
 		for i, row := range s.ids {
-			errs.add(s.out[i] - s.estimate(items[i].distance))
 			s.exact.offer(candidate{s.out[i], row})
+		}
+		if n < len(items) { // else nobody asks
+			for i, c := range items[:n] {
+				errs.add(s.out[i] - s.estimate(c.distance))
+			}
 		}
 		items = items[n:]
 		if err := s.ctx.Err(); err != nil {
@@ -423,8 +430,7 @@ func (s *search) estimate(d float32) float32 {
 	if f.distance == vector.Euclid || s.codes.codec.Kind() != quantization.Uniform7 {
 		return d
 	}
-	q := s.raw.query.float
-	return (d - f.kernels.Dot(q, q) - s.codes.norm) / 2
+	return (d - s.lengths) / 2
 }
 
 // Score writes the exact scores of documents against a vector; −Inf marks
