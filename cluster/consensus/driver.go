@@ -53,6 +53,7 @@ type driver struct {
 	counter uint64
 	reads   reads
 	errands []*errand
+	answers []answer
 	// known is the leadership that proposals were last sent in, announced the one that
 	// OnLeader knows.
 	known, announced leadership

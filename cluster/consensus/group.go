@@ -18,6 +18,8 @@ import (
 var (
 	// ErrClosed is a group that was closed.
 	ErrClosed = errors.New("consensus is closed")
+	// ErrTimeout is why something wasn't done in time when somebody leads.
+	ErrTimeout = errors.New("the consensus has not answered in time")
 	// ErrNoLeader is why something wasn't done in time when nobody leads.
 	ErrNoLeader = errors.New("the consensus has no leader")
 )
@@ -95,6 +97,7 @@ func (g *Group) run(d *driver) {
 		}
 		err = guard(func() error { return g.turn(d, tick) })
 		g.publish(d)
+		d.giveAnswers()
 	}
 	if d.ctx.Err() != nil {
 		err = nil // it was closed in the middle of something
@@ -179,10 +182,11 @@ func (g *Group) await(ctx context.Context, w *waiter) outcome {
 		}
 	case <-ctx.Done():
 		w.abandoned.Store(true)
+		why := ErrTimeout
 		if g.Status().Leader == 0 {
-			return outcome{err: apierror.New(apierror.Unavailable, "%w: %w", ErrNoLeader, context.Cause(ctx))}
+			why = ErrNoLeader
 		}
-		return outcome{err: apierror.New(apierror.Unavailable, "the consensus has not answered in time: %w", context.Cause(ctx))}
+		return outcome{err: apierror.New(apierror.Unavailable, "%w", fmt.Errorf("%w: %w", why, context.Cause(ctx)))}
 	}
 }
 
@@ -309,7 +313,7 @@ func (g *Group) atOnce(ctx context.Context, do func(*driver) error) error {
 		if err != nil && apierror.KindOf(err) == apierror.Internal {
 			d.fatal = err
 		}
-		w.reply <- outcome{err: err}
+		d.answer(&w, outcome{err: err})
 	}); err != nil {
 		return err
 	}

@@ -33,6 +33,23 @@ type waiter struct {
 
 func newWaiter() waiter { return waiter{reply: make(chan outcome, 1)} }
 
+// answer is what somebody who waits is to be told.
+type answer struct {
+	to *waiter
+	outcome
+}
+
+// answer tells somebody at the end of the turn, when Status knows of it too.
+func (d *driver) answer(w *waiter, o outcome) { d.answers = append(d.answers, answer{w, o}) }
+
+func (d *driver) giveAnswers() {
+	for _, a := range d.answers {
+		a.to.reply <- a.outcome
+	}
+	clear(d.answers)
+	d.answers = d.answers[:0]
+}
+
 // proposal is a change under way.
 type proposal struct {
 	waiter
@@ -123,7 +140,7 @@ func (d *driver) resolveRestored() {
 
 func (d *driver) finish(p *proposal, o outcome) {
 	d.box.settled(len(p.data))
-	p.reply <- o
+	d.answer(&p.waiter, o)
 }
 
 // sweep forgets those for whom nobody waits any more.
@@ -171,7 +188,7 @@ func (d *driver) runErrands() {
 			return false
 		}
 		d.box.answered()
-		e.reply <- outcome{index: d.applied, err: err}
+		d.answer(&e.waiter, outcome{index: d.applied, err: err})
 		return true
 	})
 }
@@ -237,7 +254,7 @@ func (d *driver) releaseReads() {
 			return false
 		}
 		d.box.answered()
-		r.reply <- outcome{index: r.index}
+		d.answer(&r.waiter, outcome{index: r.index})
 		return true
 	})
 }
@@ -247,13 +264,14 @@ func (d *driver) end(err error) {
 	o := outcome{err: err}
 	d.resolveAll(o)
 	for _, e := range d.errands {
-		e.reply <- o
+		d.answer(&e.waiter, o)
 	}
 	for _, list := range [][]*read{d.reads.fresh, d.reads.asked, d.reads.confirmed} {
 		for _, r := range list {
-			r.reply <- o
+			d.answer(&r.waiter, o)
 		}
 	}
+	d.giveAnswers()
 	if d.announced.leader != 0 {
 		d.o.OnLeader(0, false)
 	}
