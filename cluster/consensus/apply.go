@@ -65,9 +65,7 @@ func (d *driver) applyChange(e *raftpb.Entry) error {
 	if !d.members.allows(change, d.state) {
 		return nil
 	}
-	d.changing = true
 	d.setMembers(d.node.ApplyConfChange(conf))
-	d.changing = false
 	if change.Kind == Remove {
 		d.removeMember(change.Peer)
 	}
@@ -130,7 +128,7 @@ func (d *driver) snapshotIfDue() error {
 	if err != nil {
 		return err
 	}
-	if err := d.disk.shorten(s); err != nil {
+	if err := d.disk.shorten(d.ctx, s); err != nil {
 		return fmt.Errorf("store a snapshot: %w", err)
 	}
 	d.appliedBytes = 0
@@ -140,9 +138,6 @@ func (d *driver) snapshotIfDue() error {
 // snapshotForFollower returns a snapshot from which a follower can go on with the log.
 // It has the members of now, else a new member would take it for another's.
 func (d *driver) snapshotForFollower() (*raftpb.Snapshot, error) {
-	if d.changing || d.fatal != nil {
-		return nil, raft.ErrSnapshotTemporarilyUnavailable
-	}
 	for _, s := range []*raftpb.Snapshot{d.disk.snap, d.sent} {
 		meta := s.GetMetadata()
 		if s != nil && meta.GetIndex()+1 >= d.disk.firstIndex() && meta.GetConfState().Equivalent(d.conf) == nil {

@@ -44,9 +44,10 @@ type disk struct {
 	snap *raftpb.Snapshot
 }
 
-// openDisk loads what is on disk and begins a new incarnation.
-func openDisk(ctx context.Context, system fsx.FS, dir string, keep uint64) (*disk, error) {
-	l, err := oplog.Open(oplog.Options{FS: system, Dir: path.Join(dir, logDir), FileSize: logFileSize})
+// openDisk loads what is on disk and begins a new incarnation. keep is how many entries
+// in a snapshot stay readable, fileSize how long a file of the log becomes.
+func openDisk(ctx context.Context, system fsx.FS, dir string, keep uint64, fileSize int64) (*disk, error) {
+	l, err := oplog.Open(oplog.Options{FS: system, Dir: path.Join(dir, logDir), FileSize: fileSize})
 	if err != nil {
 		return nil, fmt.Errorf("open the consensus log: %w", err)
 	}
@@ -280,13 +281,13 @@ func (d *disk) writeSnapshot(s *raftpb.Snapshot) error {
 
 // shorten stores a snapshot of this node's own state, and forgets entries in it but for
 // a number that slow followers may need.
-func (d *disk) shorten(s *raftpb.Snapshot) error {
+func (d *disk) shorten(ctx context.Context, s *raftpb.Snapshot) error {
 	if err := d.writeSnapshot(s); err != nil {
 		return err
 	}
-	// The hard state goes behind everything, so that it doesn't keep old files.
-	d.late = d.putHard(d.stored)
-	if err := d.late.Err(); err != nil {
+	// The hard state goes behind everything, so that it doesn't keep old files. It must be
+	// there before those go that have the one before.
+	if err := d.putHard(d.stored).Wait(ctx); err != nil {
 		return err
 	}
 	if err := d.hard.Release(d.hard.Last().Seq - 1); err != nil {

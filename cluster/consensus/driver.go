@@ -38,9 +38,6 @@ type driver struct {
 	conf                               *raftpb.ConfState
 	members                            members
 	applied, appliedTerm, appliedBytes uint64
-	// changing says that etcd-raft is being told of a change of members, which the
-	// state doesn't have yet.
-	changing bool
 	// sent is the last snapshot that was taken for a follower, sending since when one is
 	// on its way to whom.
 	sent    *raftpb.Snapshot

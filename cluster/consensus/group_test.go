@@ -294,6 +294,13 @@ func TestLeaderRemovesItself(t *testing.T) {
 		old := c.leader()
 		require.NoError(t, old.group.RemoveMember(c.deadline(), old.id))
 		require.True(t, old.group.Status().Removed)
+		led := 0
+		for _, n := range c.sorted() {
+			if n.group.Status().Role == consensus.Leader {
+				led++
+			}
+		}
+		require.Equal(t, 1, led, "it has handed over before it went")
 		_, _, err := old.group.Propose(t.Context(), []byte("x"))
 		require.Equal(t, apierror.Precondition, apierror.KindOf(err))
 		require.Equal(t, apierror.Precondition, apierror.KindOf(old.group.Reinit(t.Context())))
@@ -387,6 +394,169 @@ func TestLostMessagesOfReads(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, 3, lost)
 		require.Equal(t, []string{"x"}, reader.list.all())
+	})
+}
+
+// A reader has what was committed when it asked, also when that comes after the answer.
+func TestReadWaitsUntilItIsApplied(t *testing.T) {
+	in(t, func(t *testing.T, c *cluster) {
+		c.grow(3)
+		leader := c.leader()
+		reader := c.nodes[leader.id%3+1]
+		late := true
+		c.mu.Lock()
+		c.drop = func(m *raftpb.Message) bool {
+			return late && m.GetType() == raftpb.MsgApp && m.GetTo() == uint64(reader.id)
+		}
+		c.mu.Unlock()
+		c.propose(leader, "x")
+		done := make(chan error, 1)
+		go func() {
+			_, err := reader.group.ReadIndex(c.deadline())
+			done <- err
+		}()
+		<-time.After(3 * time.Second)
+		require.Empty(t, done)
+		require.Empty(t, reader.list.all())
+		c.mu.Lock()
+		late = false
+		c.mu.Unlock()
+		require.NoError(t, <-done)
+		require.Equal(t, []string{"x"}, reader.list.all())
+	})
+}
+
+func TestLostProposalIsSentAgain(t *testing.T) {
+	in(t, func(t *testing.T, c *cluster) {
+		c.grow(3)
+		leader := c.leader()
+		lost := 0
+		c.mu.Lock()
+		c.drop = func(m *raftpb.Message) bool {
+			if m.GetType() == raftpb.MsgProp && lost < 2 {
+				lost++
+				return true
+			}
+			return false
+		}
+		c.mu.Unlock()
+		begin := time.Now()
+		c.propose(c.nodes[leader.id%3+1], "x")
+		require.Equal(t, 2, lost)
+		require.Less(t, time.Since(begin), 5*time.Second)
+		require.Equal(t, []string{"x"}, c.agree())
+	})
+}
+
+// A proposer that learns by a snapshot that its proposal was applied hears so.
+func TestResultLostInASnapshot(t *testing.T) {
+	in(t, func(t *testing.T, c *cluster) {
+		c.options = small
+		c.grow(3)
+		leader := c.leader()
+		far := c.nodes[leader.id%3+1]
+		deaf := true
+		c.mu.Lock()
+		c.drop = func(m *raftpb.Message) bool { return deaf && m.GetTo() == uint64(far.id) }
+		c.mu.Unlock()
+		done := make(chan error, 1)
+		go func() {
+			_, _, err := far.group.Propose(c.deadline(), []byte("far"))
+			done <- err
+		}()
+		c.eventually("the others have it", func() bool { return slices.Contains(leader.list.all(), "far") })
+		for _, v := range numbered("v", 20) {
+			c.propose(leader, v)
+		}
+		require.Empty(t, done)
+		c.mu.Lock()
+		deaf = false
+		c.mu.Unlock()
+		require.ErrorIs(t, <-done, consensus.ErrResultLost)
+		require.Equal(t, append([]string{"far"}, numbered("v", 20)...), c.agree())
+	})
+}
+
+// Who is elected leads for others only when everything of before is applied.
+func TestLeaderIsAnnouncedWhenItIsUpToDate(t *testing.T) {
+	in(t, func(t *testing.T, c *cluster) {
+		c.grow(3)
+		old := c.leader()
+		next := c.nodes[old.id%3+1]
+		stuck := true
+		c.mu.Lock()
+		c.drop = func(m *raftpb.Message) bool {
+			return stuck && m.GetType() == raftpb.MsgAppResp && m.GetTo() == uint64(next.id)
+		}
+		c.mu.Unlock()
+		require.NoError(t, old.group.TransferLeadership(c.deadline(), next.id))
+		synctest.Wait()
+		require.Equal(t, consensus.Leader, next.group.Status().Role)
+		require.False(t, next.leads)
+		c.mu.Lock()
+		stuck = false
+		c.mu.Unlock()
+		c.eventually("it is announced", func() bool { return next.leads && next.leader == next.id })
+	})
+}
+
+// Changes of members that come again much later do nothing.
+func TestLateChangesOfMembers(t *testing.T) {
+	in(t, func(t *testing.T, c *cluster) {
+		c.grow(2)
+		leader := c.leader()
+		var late []*raftpb.Message
+		c.mu.Lock()
+		c.drop = func(m *raftpb.Message) bool {
+			if m.GetType() == raftpb.MsgProp {
+				late = append(late, m)
+			}
+			return false
+		}
+		c.mu.Unlock()
+		again := func() {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			for _, m := range late {
+				c.deliver(m)
+			}
+		}
+		c.start(3, nil)
+		require.NoError(t, c.nodes[3-leader.id].group.AddLearner(c.deadline(), 3))
+		require.NotEmpty(t, late)
+		c.eventually("it votes", func() bool { return len(leader.group.Status().Voters) == 3 })
+		before := leader.group.Status().Commit
+		again()
+		c.eventually("it comes again", func() bool { return leader.group.Status().Commit > before })
+		require.Len(t, leader.group.Status().Voters, 3)
+		require.NoError(t, c.nodes[3-leader.id].group.RemoveMember(c.deadline(), 3))
+		c.stop(3)
+		before = leader.group.Status().Commit
+		again()
+		c.eventually("all come again", func() bool { return leader.group.Status().Commit > before })
+		require.Len(t, leader.group.Status().Voters, 2)
+		require.Empty(t, leader.group.Status().Learners)
+		c.propose(leader, "x")
+		require.Equal(t, []string{"x"}, c.agree())
+	})
+}
+
+// A node that starts with nobody to talk to has what it knew to be committed.
+func TestStartAlone(t *testing.T) {
+	in(t, func(t *testing.T, c *cluster) {
+		c.grow(3)
+		for _, v := range numbered("v", 5) {
+			c.propose(c.nodes[1], v)
+		}
+		c.agree()
+		<-time.After(time.Second)
+		for id := range topology.PeerID(3) {
+			c.setCut(id+1, true)
+		}
+		disk := c.nodes[2].fs.(*fsx.Mem).CrashClone(c.rng)
+		c.stop(2)
+		n := c.start(2, disk)
+		require.Equal(t, numbered("v", 5), n.list.all())
 	})
 }
 
