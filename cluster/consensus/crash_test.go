@@ -220,8 +220,7 @@ func TestPowerCutsOfOneOfThree(t *testing.T) {
 // what is left of it.
 func (c *cluster) cutPower(id topology.PeerID, rng *rand.Rand) {
 	c.t.Helper()
-	mem := c.nodes[id].fs.(*fsx.Mem).CrashClone(rng)
-	c.stop(id)
+	mem := c.kill(id, func(m *fsx.Mem) *fsx.Mem { return m.CrashClone(rng) })
 	n, err := c.open(id, fsx.NewFault(mem, fsx.StopAt(rng.Int64N(120)+1)))
 	if err == nil {
 		select {

@@ -553,9 +553,7 @@ func TestStartAlone(t *testing.T) {
 		for id := range topology.PeerID(3) {
 			c.setCut(id+1, true)
 		}
-		disk := c.nodes[2].fs.(*fsx.Mem).CrashClone(c.rng)
-		c.stop(2)
-		n := c.start(2, disk)
+		n := c.start(2, c.kill(2, func(m *fsx.Mem) *fsx.Mem { return m.CrashClone(c.rng) }))
 		require.Equal(t, numbered("v", 5), n.list.all())
 	})
 }

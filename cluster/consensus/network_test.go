@@ -92,6 +92,10 @@ type cluster struct {
 	cut          map[topology.PeerID]bool
 	// drop, when not nil, says which messages are lost.
 	drop func(m *raftpb.Message) bool
+	// instant and sent count messages at one moment: nodes that talk without end let no
+	// time pass.
+	instant time.Time
+	sent    int
 }
 
 func newCluster(t *testing.T) *cluster {
@@ -117,6 +121,13 @@ func in(t *testing.T, f func(t *testing.T, c *cluster)) {
 func (c *cluster) send(m *raftpb.Message) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if now := time.Now(); now.Equal(c.instant) {
+		if c.sent++; c.sent > 100_000 {
+			panic(fmt.Sprintf("messages without end: %v", m))
+		}
+	} else {
+		c.instant, c.sent = now, 0
+	}
 	from, to := topology.PeerID(m.GetFrom()), topology.PeerID(m.GetTo())
 	if c.cut[from] || c.cut[to] || c.rng.Float64() < c.lose || c.drop != nil && c.drop(m) {
 		return
@@ -195,9 +206,21 @@ func (c *cluster) stop(id topology.PeerID) fsx.FS {
 // restart closes a node and opens it again with what kill -9 leaves.
 func (c *cluster) restart(id topology.PeerID) *node {
 	c.t.Helper()
-	fs := c.nodes[id].fs.(*fsx.Mem).KillClone()
+	return c.start(id, c.kill(id, (*fsx.Mem).KillClone))
+}
+
+// kill ends a node and returns what is left of its disk. What the node says after that
+// moment isn't heard.
+func (c *cluster) kill(id topology.PeerID, clone func(*fsx.Mem) *fsx.Mem) *fsx.Mem {
+	c.t.Helper()
+	c.mu.Lock()
+	was := c.cut[id]
+	c.cut[id] = true
+	disk := clone(c.nodes[id].fs.(*fsx.Mem))
+	c.mu.Unlock()
 	c.stop(id)
-	return c.start(id, fs)
+	c.setCut(id, was)
+	return disk
 }
 
 func (c *cluster) setCut(id topology.PeerID, cut bool) {

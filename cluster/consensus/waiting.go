@@ -87,11 +87,12 @@ func (d *driver) propose(p *proposal) {
 }
 
 // offer gives a proposal to etcd-raft, which forwards it to the leader. It may get
-// lost on the way, so it is sent again.
+// lost on the way, so it is sent again. A node without a state waits: it would get the
+// change with its first snapshot, and not know the result.
 func (d *driver) offer(p *proposal) {
-	p.next = d.ticks + uint64(d.o.ElectionTicks)
-	if err := d.node.Propose(p.entry); err != nil {
-		p.next = d.ticks + 1
+	p.next = d.ticks + 1
+	if d.joined() && d.node.Propose(p.entry) == nil {
+		p.next = d.ticks + uint64(d.o.ElectionTicks)
 	}
 }
 
