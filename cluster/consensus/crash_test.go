@@ -104,7 +104,8 @@ func (c *cluster) requireStopped(n *node) {
 	require.ErrorIs(c.t, n.group.Close(), fsx.ErrStopped)
 	_, _, err := n.group.Propose(c.t.Context(), nil)
 	require.ErrorIs(c.t, err, fsx.ErrStopped)
-	require.False(c.t, n.leads)
+	_, me := c.told(n)
+	require.False(c.t, me)
 }
 
 // A failed sync ends the group. What was answered before is there at the next start.

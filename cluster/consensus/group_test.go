@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"testing"
@@ -35,7 +36,9 @@ func TestOneNodeFoundsAGroupAndComesBack(t *testing.T) {
 		}
 		before := n.group.Status()
 		require.Equal(t, consensus.Leader, before.Role)
-		require.True(t, n.leads)
+		leader, me := c.told(n)
+		require.Equal(t, n.id, leader)
+		require.True(t, me)
 		require.NotZero(t, before.Group)
 
 		n = c.restart(1)
@@ -119,7 +122,10 @@ func TestLeaderIsCutOff(t *testing.T) {
 				}
 			})
 		}
-		c.eventually("the old leader gives up", func() bool { return old.group.Status().Leader == 0 && !old.leads })
+		c.eventually("the old leader gives up", func() bool {
+			leader, me := c.told(old)
+			return old.group.Status().Leader == 0 && leader == 0 && !me
+		})
 		_, err := old.group.ReadIndex(within(t, 5*time.Second))
 		require.Equal(t, apierror.Unavailable, apierror.KindOf(err))
 		require.ErrorIs(t, err, consensus.ErrNoLeader)
@@ -176,9 +182,10 @@ func TestBadNetwork(t *testing.T) {
 						}
 					})
 				}
+				rng := rand.New(rand.NewPCG(uint64(size), 4))
 				for i := range 20 {
 					<-time.After(2 * time.Second)
-					id := topology.PeerID(c.rng.IntN(size) + 1)
+					id := topology.PeerID(rng.IntN(size) + 1)
 					switch i % 3 {
 					case 0:
 						c.restart(id)
@@ -333,7 +340,7 @@ func TestTransferLeadership(t *testing.T) {
 		require.Equal(t, old.id, c.leader().id)
 		c.eventually("everybody was told", func() bool {
 			for _, n := range c.sorted() {
-				if n.leader != old.id || n.leads != (n == old) {
+				if leader, me := c.told(n); leader != old.id || me != (n == old) {
 					return false
 				}
 			}
@@ -492,11 +499,15 @@ func TestLeaderIsAnnouncedWhenItIsUpToDate(t *testing.T) {
 		require.NoError(t, old.group.TransferLeadership(c.deadline(), next.id))
 		synctest.Wait()
 		require.Equal(t, consensus.Leader, next.group.Status().Role)
-		require.False(t, next.leads)
+		_, me := c.told(next)
+		require.False(t, me)
 		c.mu.Lock()
 		stuck = false
 		c.mu.Unlock()
-		c.eventually("it is announced", func() bool { return next.leads && next.leader == next.id })
+		c.eventually("it is announced", func() bool {
+			leader, me := c.told(next)
+			return me && leader == next.id
+		})
 	})
 }
 

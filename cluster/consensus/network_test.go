@@ -3,6 +3,7 @@ package consensus_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -71,7 +72,7 @@ type node struct {
 	fs    fsx.FS
 	group *consensus.Group
 	list  *list
-	// leads is what OnLeader said last.
+	// leader and leads are what OnLeader said last.
 	leader topology.PeerID
 	leads  bool
 }
@@ -288,7 +289,16 @@ func (c *cluster) deadline() context.Context {
 func (c *cluster) propose(n *node, value string) {
 	c.t.Helper()
 	_, _, err := n.group.Propose(c.deadline(), []byte(value))
-	require.NoError(c.t, err)
+	if !errors.Is(err, consensus.ErrResultLost) {
+		require.NoError(c.t, err)
+	}
+}
+
+// told returns what a node's OnLeader heard last.
+func (c *cluster) told(n *node) (leader topology.PeerID, me bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return n.leader, n.leads
 }
 
 // grow founds a group at node 1 and adds the others.
