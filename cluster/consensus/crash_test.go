@@ -41,7 +41,8 @@ func requireAcked(t *testing.T, acked, asked, got []string) {
 func TestPowerCutAtEveryWrite(t *testing.T) {
 	for n := int64(1); ; n++ {
 		finished := false
-		in(t, func(t *testing.T, c *cluster) {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCluster(t)
 			c.options = small
 			mem := fsx.NewMem()
 			fault := fsx.NewFault(mem, fsx.StopAt(n))
@@ -113,7 +114,8 @@ func TestFailedSyncEndsTheGroup(t *testing.T) {
 	broken := errors.New("broken disk")
 	for n := 1; ; n++ {
 		finished := false
-		in(t, func(t *testing.T, c *cluster) {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCluster(t)
 			c.options = small
 			mem := fsx.NewMem()
 			syncs := 0
@@ -166,7 +168,8 @@ func TestFailedSyncEndsTheGroup(t *testing.T) {
 func TestPowerCutsOfOneOfThree(t *testing.T) {
 	for seed := range uint64(12) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			in(t, func(t *testing.T, c *cluster) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newCluster(t)
 				rng := rand.New(rand.NewPCG(seed, 7))
 				c.options = small
 				c.grow(3)
@@ -240,7 +243,8 @@ func (c *cluster) cutPower(id topology.PeerID, rng *rand.Rand) {
 func TestPowerCutsWhileBeginningAnew(t *testing.T) {
 	for n := int64(1); ; n++ {
 		finished := false
-		in(t, func(t *testing.T, c *cluster) {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCluster(t)
 			c.options = small
 			c.grow(2)
 			want := numbered("v", 7)

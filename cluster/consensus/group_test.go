@@ -22,7 +22,8 @@ import (
 )
 
 func TestOneNodeFoundsAGroupAndComesBack(t *testing.T) {
-	in(t, func(t *testing.T, c *cluster) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
 		n := c.start(1, nil)
 		require.False(t, n.group.HasState())
 		require.NoError(t, n.group.Found(t.Context()))
@@ -54,7 +55,8 @@ func TestOneNodeFoundsAGroupAndComesBack(t *testing.T) {
 
 // A machine that has a state when the group is founded keeps it.
 func TestFoundKeepsTheMachinesState(t *testing.T) {
-	in(t, func(t *testing.T, c *cluster) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
 		n := c.start(1, nil)
 		n.list.values = []string{"of before"}
 		require.NoError(t, n.group.Found(t.Context()))
@@ -69,7 +71,8 @@ func TestFoundKeepsTheMachinesState(t *testing.T) {
 func TestProposalsFromEveryNode(t *testing.T) {
 	for _, size := range []int{2, 3, 5, 8} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
-			in(t, func(t *testing.T, c *cluster) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newCluster(t)
 				c.grow(size)
 				for _, n := range c.sorted() {
 					c.propose(n, fmt.Sprint(n.id))
@@ -86,7 +89,8 @@ func TestProposalsFromEveryNode(t *testing.T) {
 }
 
 func TestEverybodyRestarts(t *testing.T) {
-	in(t, func(t *testing.T, c *cluster) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
 		c.grow(4)
 		want := numbered("v", 10)
 		for i, v := range want {
@@ -110,7 +114,8 @@ func TestEverybodyRestarts(t *testing.T) {
 // A leader that is cut off gives up, the others go on, and what it had taken in the
 // meantime is applied once when it is back.
 func TestLeaderIsCutOff(t *testing.T) {
-	in(t, func(t *testing.T, c *cluster) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
 		c.grow(3)
 		old := c.leader()
 		c.setCut(old.id, true)
@@ -154,7 +159,8 @@ func within(t *testing.T, d time.Duration) context.Context {
 func TestBadNetwork(t *testing.T) {
 	for _, size := range []int{3, 5} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
-			in(t, func(t *testing.T, c *cluster) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newCluster(t)
 				c.options = func(o *consensus.Options) { o.SnapshotEntries, o.KeepEntries = 20, 5 }
 				c.grow(size)
 				c.mu.Lock()
@@ -218,7 +224,8 @@ func TestBadNetwork(t *testing.T) {
 }
 
 func TestFollowerCatchesUpByASnapshot(t *testing.T) {
-	in(t, func(t *testing.T, c *cluster) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
 		c.options = func(o *consensus.Options) { o.SnapshotEntries, o.KeepEntries = 10, 3 }
 		c.grow(3)
 		c.leader()
@@ -245,7 +252,8 @@ func TestFollowerCatchesUpByASnapshot(t *testing.T) {
 
 // A snapshot that gets lost, with nobody to say so, is sent again.
 func TestSnapshotGetsLost(t *testing.T) {
-	in(t, func(t *testing.T, c *cluster) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
 		n := c.start(1, nil)
 		require.NoError(t, n.group.Found(t.Context()))
 		lost := 0
@@ -266,7 +274,8 @@ func TestSnapshotGetsLost(t *testing.T) {
 }
 
 func TestRemovedMemberNeverComesBack(t *testing.T) {
-	in(t, func(t *testing.T, c *cluster) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
 		c.grow(4)
 		leader := c.leader()
 		var other *node
@@ -296,7 +305,8 @@ func TestRemovedMemberNeverComesBack(t *testing.T) {
 }
 
 func TestLeaderRemovesItself(t *testing.T) {
-	in(t, func(t *testing.T, c *cluster) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
 		c.grow(3)
 		old := c.leader()
 		require.NoError(t, old.group.RemoveMember(c.deadline(), old.id))
@@ -319,7 +329,8 @@ func TestLeaderRemovesItself(t *testing.T) {
 }
 
 func TestLastMemberStays(t *testing.T) {
-	in(t, func(t *testing.T, c *cluster) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
 		c.grow(1)
 		require.Equal(t, apierror.BadInput, apierror.KindOf(c.nodes[1].group.RemoveMember(t.Context(), 1)))
 		require.Equal(t, apierror.BadInput, apierror.KindOf(c.nodes[1].group.RemoveMember(t.Context(), 0)))
@@ -330,7 +341,8 @@ func TestLastMemberStays(t *testing.T) {
 }
 
 func TestTransferLeadership(t *testing.T) {
-	in(t, func(t *testing.T, c *cluster) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
 		c.grow(3)
 		old := c.leader()
 		require.NoError(t, old.group.TransferLeadership(c.deadline(), 0))
@@ -351,7 +363,8 @@ func TestTransferLeadership(t *testing.T) {
 
 // Whoever reads after ReadIndex sees everything that was answered before, at any node.
 func TestReadIndex(t *testing.T) {
-	in(t, func(t *testing.T, c *cluster) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
 		c.grow(4)
 		leader := c.leader()
 		for i, v := range numbered("v", 20) {
@@ -382,7 +395,8 @@ func TestReadIndex(t *testing.T) {
 }
 
 func TestLostMessagesOfReads(t *testing.T) {
-	in(t, func(t *testing.T, c *cluster) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
 		c.grow(3)
 		leader := c.leader()
 		reader := c.nodes[leader.id%3+1]
@@ -406,7 +420,8 @@ func TestLostMessagesOfReads(t *testing.T) {
 
 // A reader has what was committed when it asked, also when that comes after the answer.
 func TestReadWaitsUntilItIsApplied(t *testing.T) {
-	in(t, func(t *testing.T, c *cluster) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
 		c.grow(3)
 		leader := c.leader()
 		reader := c.nodes[leader.id%3+1]
@@ -434,7 +449,8 @@ func TestReadWaitsUntilItIsApplied(t *testing.T) {
 }
 
 func TestLostProposalIsSentAgain(t *testing.T) {
-	in(t, func(t *testing.T, c *cluster) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
 		c.grow(3)
 		leader := c.leader()
 		lost := 0
@@ -457,7 +473,8 @@ func TestLostProposalIsSentAgain(t *testing.T) {
 
 // A proposer that learns by a snapshot that its proposal was applied hears so.
 func TestResultLostInASnapshot(t *testing.T) {
-	in(t, func(t *testing.T, c *cluster) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
 		c.options = small
 		c.grow(3)
 		leader := c.leader()
@@ -486,7 +503,8 @@ func TestResultLostInASnapshot(t *testing.T) {
 
 // Who is elected leads for others only when everything of before is applied.
 func TestLeaderIsAnnouncedWhenItIsUpToDate(t *testing.T) {
-	in(t, func(t *testing.T, c *cluster) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
 		c.grow(3)
 		old := c.leader()
 		next := c.nodes[old.id%3+1]
@@ -513,7 +531,8 @@ func TestLeaderIsAnnouncedWhenItIsUpToDate(t *testing.T) {
 
 // Changes of members that come again much later do nothing.
 func TestLateChangesOfMembers(t *testing.T) {
-	in(t, func(t *testing.T, c *cluster) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
 		c.grow(2)
 		leader := c.leader()
 		var late []*raftpb.Message
@@ -554,7 +573,8 @@ func TestLateChangesOfMembers(t *testing.T) {
 
 // A node that starts with nobody to talk to has what it knew to be committed.
 func TestStartAlone(t *testing.T) {
-	in(t, func(t *testing.T, c *cluster) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
 		c.grow(3)
 		for _, v := range numbered("v", 5) {
 			c.propose(c.nodes[1], v)
@@ -572,7 +592,8 @@ func TestStartAlone(t *testing.T) {
 // The majority is lost: the node that is left goes on alone, with everything that it
 // has, and the others can't come back.
 func TestReinit(t *testing.T) {
-	in(t, func(t *testing.T, c *cluster) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
 		c.grow(3)
 		want := numbered("v", 5)
 		for _, v := range want {
@@ -615,7 +636,8 @@ func TestReinit(t *testing.T) {
 
 // What the last node has in its log may have been answered to somebody.
 func TestReinitAppliesWhatMayBeCommitted(t *testing.T) {
-	in(t, func(t *testing.T, c *cluster) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
 		c.grow(2)
 		require.NoError(t, c.nodes[1].group.TransferLeadership(c.deadline(), 1))
 		c.leader()
@@ -640,13 +662,15 @@ func TestReinitAppliesWhatMayBeCommitted(t *testing.T) {
 }
 
 func TestReinitNeedsAState(t *testing.T) {
-	in(t, func(t *testing.T, c *cluster) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
 		require.Equal(t, apierror.Precondition, apierror.KindOf(c.start(1, nil).group.Reinit(t.Context())))
 	})
 }
 
 func TestWithoutALeaderProposalsWaitAndAreBounded(t *testing.T) {
-	in(t, func(t *testing.T, c *cluster) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
 		n := c.start(1, nil)
 		_, _, err := n.group.Propose(within(t, time.Second), []byte("x"))
 		require.Equal(t, apierror.Unavailable, apierror.KindOf(err))
@@ -715,7 +739,8 @@ func TestWithoutALeaderProposalsWaitAndAreBounded(t *testing.T) {
 }
 
 func TestCloseReleasesEverybody(t *testing.T) {
-	in(t, func(t *testing.T, c *cluster) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
 		n := c.start(1, nil)
 		errs := make(chan error, 4)
 		go func() { _, _, err := n.group.Propose(t.Context(), []byte("x")); errs <- err }()
@@ -740,7 +765,8 @@ func TestCloseReleasesEverybody(t *testing.T) {
 
 // What comes from the network is not trusted: it must not stop the group.
 func TestNonsenseFromTheNetwork(t *testing.T) {
-	in(t, func(t *testing.T, c *cluster) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
 		c.grow(2)
 		n := c.leader()
 		other := uint64(3 - n.id)
@@ -765,7 +791,8 @@ func TestNonsenseFromTheNetwork(t *testing.T) {
 }
 
 func TestStatus(t *testing.T) {
-	in(t, func(t *testing.T, c *cluster) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
 		c.grow(2)
 		leader := c.leader()
 		follower := c.nodes[3-leader.id]

@@ -99,6 +99,8 @@ type cluster struct {
 	sent    int
 }
 
+// newCluster makes a network without nodes, in a bubble where time passes only when
+// everybody waits.
 func newCluster(t *testing.T) *cluster {
 	t.Helper()
 	c := &cluster{
@@ -111,12 +113,6 @@ func newCluster(t *testing.T) *cluster {
 		}
 	})
 	return c
-}
-
-// in runs a test in a bubble where time passes only when everybody waits.
-func in(t *testing.T, f func(t *testing.T, c *cluster)) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) { f(t, newCluster(t)) })
 }
 
 func (c *cluster) send(m *raftpb.Message) {
