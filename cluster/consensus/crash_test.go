@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -140,7 +141,7 @@ func TestFailedSyncEndsTheGroup(t *testing.T) {
 			var acked, asked []string
 			if err = node.group.Found(t.Context()); err == nil {
 				for i := range 9 {
-					v := fmt.Sprint(i)
+					v := strconv.Itoa(i)
 					asked = append(asked, v)
 					if _, _, err = node.group.Propose(t.Context(), []byte(v)); err != nil {
 						break
@@ -167,7 +168,7 @@ func TestFailedSyncEndsTheGroup(t *testing.T) {
 // the two others talk and lead on. Nothing that was answered by anybody is lost.
 func TestPowerCutsOfOneOfThree(t *testing.T) {
 	for seed := range uint64(12) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := newCluster(t)
 				rng := rand.New(rand.NewPCG(seed, 7))

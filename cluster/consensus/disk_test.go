@@ -1,7 +1,6 @@
 package consensus
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -232,7 +231,7 @@ func (m *disks) life() {
 			m.sure = m.tried
 		}
 	}
-	require.True(m.t, errors.Is(err, fsx.ErrStopped), "%v after %q", err, m.story)
+	require.ErrorIs(m.t, err, fsx.ErrStopped, "after %q", m.story)
 	_ = d.log.Close()
 	m.mem = m.mem.CrashClone(m.rng)
 	if m.rng.IntN(3) == 0 { // the start may be cut short, too

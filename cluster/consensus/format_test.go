@@ -32,8 +32,16 @@ func FuzzRecords(f *testing.F) {
 	conf, err := proto.Marshal(Change{Promote, 3}.conf())
 	require.NoError(f, err)
 	for _, b := range [][]byte{
-		nil, {1}, {2}, {9}, hardState{1, 2, 3, 4}.encode(), envelope{proposalID{1, 2, 3}, 2, []byte("x")}.encode(),
-		s.encode(nil), snap.GetData(), file, conf,
+		nil,
+		{1},
+		{2},
+		{9},
+		hardState{1, 2, 3, 4}.encode(),
+		envelope{proposalID{1, 2, 3}, 2, []byte("x")}.encode(),
+		s.encode(nil),
+		snap.GetData(),
+		file,
+		conf,
 	} {
 		f.Add(b)
 	}
@@ -252,8 +260,20 @@ func TestChangesOfMembersAreChecked(t *testing.T) {
 		require.True(t, m.allows(c, s), "%v", c)
 	}
 	for _, c := range []Change{
-		{AddLearner, 1}, {AddLearner, 3}, {AddLearner, 9}, {AddLearner, 0}, {AddLearner, math.MaxUint64},
-		{Promote, 1}, {Promote, 4}, {Promote, 9}, {Demote, 3}, {Demote, 4}, {Remove, 9}, {Remove, 0}, {0, 1}, {7, 1},
+		{AddLearner, 1},
+		{AddLearner, 3},
+		{AddLearner, 9},
+		{AddLearner, 0},
+		{AddLearner, math.MaxUint64},
+		{Promote, 1},
+		{Promote, 4},
+		{Promote, 9},
+		{Demote, 3},
+		{Demote, 4},
+		{Remove, 9},
+		{Remove, 0},
+		{0, 1},
+		{7, 1},
 	} {
 		require.False(t, m.allows(c, s), "%v", c)
 	}

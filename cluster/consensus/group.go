@@ -173,21 +173,23 @@ func (g *Group) await(ctx context.Context, w *waiter) outcome {
 	case o := <-w.reply:
 		return o
 	case <-g.done:
-		// Both may be ready; what is known counts more.
-		select {
-		case o := <-w.reply:
-			return o
-		default:
-			return outcome{err: g.box.why()}
-		}
 	case <-ctx.Done():
 		w.abandoned.Store(true)
-		why := ErrTimeout
-		if g.Status().Leader == 0 {
-			why = ErrNoLeader
-		}
-		return outcome{err: apierror.New(apierror.Unavailable, "%w", fmt.Errorf("%w: %w", why, context.Cause(ctx)))}
 	}
+	// Several may be ready; what is known counts more.
+	select {
+	case o := <-w.reply:
+		return o
+	default:
+	}
+	if ended := g.box.why(); ended != nil {
+		return outcome{err: ended}
+	}
+	why := ErrTimeout
+	if g.Status().Leader == 0 {
+		why = ErrNoLeader
+	}
+	return outcome{err: apierror.New(apierror.Unavailable, "%w", fmt.Errorf("%w: %w", why, context.Cause(ctx)))}
 }
 
 // Propose changes the replicated state: data is given to the machine of each node, at

@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -70,7 +71,7 @@ func TestFoundKeepsTheMachinesState(t *testing.T) {
 
 func TestProposalsFromEveryNode(t *testing.T) {
 	for _, size := range []int{2, 3, 5, 8} {
-		t.Run(fmt.Sprint(size), func(t *testing.T) {
+		t.Run(strconv.Itoa(size), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := newCluster(t)
 				c.grow(size)
@@ -158,7 +159,7 @@ func within(t *testing.T, d time.Duration) context.Context {
 // in the same order everywhere.
 func TestBadNetwork(t *testing.T) {
 	for _, size := range []int{3, 5} {
-		t.Run(fmt.Sprint(size), func(t *testing.T) {
+		t.Run(strconv.Itoa(size), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := newCluster(t)
 				c.options = func(o *consensus.Options) { o.SnapshotEntries, o.KeepEntries = 20, 5 }
