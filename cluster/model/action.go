@@ -23,6 +23,7 @@ const (
 	Crash
 	Restart
 	Wipe
+	SetAside
 	Write
 	Store
 	Commit
@@ -35,6 +36,7 @@ const (
 	SyncOlder
 	WelcomeAgain
 	TakeFiles
+	LateFiles
 	Append
 	Apply
 )
@@ -125,6 +127,8 @@ func (a Action) sentence(n *naming) string {
 		return fmt.Sprintf("%s starts again", who)
 	case Wipe:
 		return fmt.Sprintf("%s starts again with an empty disk", who)
+	case SetAside:
+		return fmt.Sprintf("%s sets its copy aside", who)
 	case Write:
 		return fmt.Sprintf("%s takes operation %d in epoch %d", who, a.Number, a.Epoch)
 	case Store:
@@ -149,6 +153,8 @@ func (a Action) sentence(n *naming) string {
 		return fmt.Sprintf("%s gets an old Welcome of epoch %d and keeps %d entries", who, a.Epoch, a.Number)
 	case TakeFiles:
 		return fmt.Sprintf("%s takes files of epoch %d with %d entries", who, a.Epoch, a.Number)
+	case LateFiles:
+		return fmt.Sprintf("%s puts files with %d entries in place that it asked for earlier", who, a.Number)
 	case Append:
 		return fmt.Sprintf("%s appends entry %d in epoch %d", who, a.Number, a.Epoch)
 	case Apply:

@@ -27,8 +27,8 @@ type Bounds struct {
 	Log, Ops, Tries int
 	// Epochs and Versions is how far those numbers of the record go.
 	Epochs, Versions int
-	// Crashes, Wipes and Forces is how often a process dies, a disk is lost (while its
-	// process is down), and data is given up (R15).
+	// Crashes, Wipes and Forces is how often a process dies, a copy is lost (with its disk
+	// while the process is down, or set aside by the process), and data is given up (R15).
 	Crashes, Wipes, Forces int
 	// GroupFence: several nodes may be fenced by one command.
 	GroupFence bool
@@ -37,6 +37,9 @@ type Bounds struct {
 	// LazyDisk: a leader sends entries before its own disk has them, and a crash may lose
 	// what the disk hasn't.
 	LazyDisk bool
+	// Compaction: a leader's log may begin behind what a follower has, which then takes
+	// files.
+	Compaction bool
 	// Reads: linearizable reads.
 	Reads bool
 	// MaxStates ends a search early; 0 is never.
@@ -87,6 +90,7 @@ func (b Bounds) String() string {
 		{b.GroupFence, "group"},
 		{b.HandOver, "hand-over"},
 		{b.LazyDisk, "lazy-disk"},
+		{b.Compaction, "compaction"},
 		{b.Reads, "reads"},
 	} {
 		if o.on {

@@ -145,11 +145,15 @@ func (s *strays) permute(old *strays, p, to *permutation) {
 		}
 		s.welcomes[n] = old.welcomes[o]
 		s.lost[n] = old.lost[o]
+		s.files[n], s.filesHistory[n] = old.files[o], old.filesHistory[o]
 	}
 	if old.proposed != 0 {
 		s.proposer = to[old.proposer]
 	}
 }
+
+// A State is made of single bytes, so there are no gaps in it.
+var _ [1]struct{} = [unsafe.Alignof(State{})]struct{}{}
 
 // bytesOf views a value without gaps or pointers as bytes.
 func bytesOf[T any](v *T) []byte {

@@ -4,6 +4,7 @@ package model
 func (x *step) follow(i int, r *record) {
 	x.sync(i, r)
 	x.welcomeAgain(i, r)
+	x.lateFiles(i, r)
 	x.append(i, r)
 	x.apply(i, r)
 }
@@ -24,14 +25,27 @@ func (x *step) sync(i int, r *record) {
 		return
 	}
 	for e := r.epoch; e > 0; e-- {
-		if x.from.epochs[e].begun && n.disk.history != r.history && !x.off(R15LogAcross) {
-			x.takeFiles(i, e, r)
-		} else if x.from.epochs[e].begun {
-			x.welcome(i, e, r)
+		if x.from.epochs[e].begun {
+			x.hello(i, e, r)
 		}
 		if !x.off(R3OlderLeader) {
 			break
 		}
+	}
+}
+
+// hello is answered by the leader of epoch e. Its log may begin anywhere up to what it has
+// committed, and its files hold at least what is before that. So they hold more than what
+// follower and leader have in common, and nothing that the follower answered is lost.
+func (x *step) hello(i int, e uint8, r *record) {
+	d, l := &x.from.nodes[i].disk, &x.from.epochs[e]
+	if d.history != r.history && !x.off(R15LogAcross) {
+		x.takeFiles(i, e, r)
+		return
+	}
+	x.welcome(i, e, r)
+	if x.bounds.Compaction && (l.commit > d.log.common(&l.log) || x.off(R3OlderFiles)) {
+		x.takeFiles(i, e, r)
 	}
 }
 
@@ -76,17 +90,41 @@ func (x *step) cut(n *node, keep uint8) {
 	n.disk.durable = n.disk.log.n
 }
 
-// takeFiles replaces the copy's data by the leader's: what that has committed.
+// takeFiles replaces the copy's data by the leader's: what that has committed. To fetch
+// files takes long, but those of an epoch that is over or from before a Welcome are thrown
+// away, so that it can be one action.
 func (x *step) takeFiles(i int, e uint8, r *record) {
 	t := x.begin()
-	n, l := &t.nodes[i], &t.epochs[e]
-	n.disk.log = l.log
-	n.disk.log.cut(l.commit)
-	n.disk.durable, n.commit = l.commit, l.commit
+	l := t.epochs[e].log
+	l.cut(t.epochs[e].commit)
+	if x.off(R3LateFiles) {
+		t.strays.files[i], t.strays.filesHistory[i] = l, r.history
+		x.end(Action{Kind: TakeFiles, Node: uint8(i), Number: l.n, Epoch: e})
+		return
+	}
+	x.install(i, &l, r)
+	x.end(Action{Kind: TakeFiles, Node: uint8(i), Number: l.n, Epoch: e})
+}
+
+// install puts files with the entries of l in place.
+func (x *step) install(i int, l *entries, r *record) {
+	n := &x.to.nodes[i]
+	n.disk.log, n.disk.durable, n.commit = *l, l.n, l.n
 	n.disk.history = r.history
 	n.synced = true
-	answer(t, i, r.epoch)
-	x.end(Action{Kind: TakeFiles, Node: uint8(i), Number: l.commit, Epoch: e})
+	answer(&x.to, i, r.epoch)
+}
+
+// lateFiles: files that were asked for at some time by this process are put in place.
+func (x *step) lateFiles(i int, r *record) {
+	l := x.from.strays.files[i]
+	if x.from.strays.filesHistory[i] != r.history {
+		return
+	}
+	t := x.begin()
+	t.strays.files[i], t.strays.filesHistory[i] = entries{}, 0
+	x.install(i, &l, r)
+	x.end(Action{Kind: LateFiles, Node: uint8(i), Number: l.n})
 }
 
 // welcomeAgain: a Welcome that was heeded already arrives again.

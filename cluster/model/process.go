@@ -11,6 +11,7 @@ func (x *step) process(i int) {
 	}
 	x.learn(i)
 	x.crash(i)
+	x.setAside(i)
 }
 
 // learn: the process gets to know any version newer than the one it knows.
@@ -118,6 +119,7 @@ func (x *step) crash(i int) {
 			}
 			t.nodes[i] = node{disk: d, commit: c, late: !n.registered}
 			t.strays.progress[i] = [maxNodes]uint8{}
+			t.strays.files[i], t.strays.filesHistory[i] = entries{}, 0
 			x.end(Action{Kind: Crash, Node: uint8(i)})
 		}
 	}
@@ -142,4 +144,30 @@ func (x *step) wipe(i int) {
 	}
 	t.nodes[i] = node{up: true}
 	x.end(Action{Kind: Wipe, Node: uint8(i)})
+}
+
+// setAside: the process finds its copy damaged and gives it up. It has to register again,
+// without the copy.
+func (x *step) setAside(i int) {
+	n, r := &x.from.nodes[i], x.from.view(i)
+	if int(x.from.wipes) >= x.bounds.Wipes || r == nil || !x.takesPart(x.from, i, r) {
+		return
+	}
+	t := x.begin()
+	t.wipes++
+	f := &t.nodes[i]
+	if x.off(R14SameNumber | R14InPlace) {
+		t.strays.lost[i] |= 1 << n.disk.alloc
+	}
+	if x.off(R14InPlace) {
+		f.disk.log.cut(0)
+		f.disk.durable = 0
+	} else {
+		f.disk = disk{}
+	}
+	f.active, f.synced, f.commit, f.reading, f.confirmed = false, false, 0, false, 0
+	if n.pending != 0 {
+		x.giveUpProposal(i)
+	}
+	x.end(Action{Kind: SetAside, Node: uint8(i)})
 }

@@ -22,6 +22,10 @@ const (
 	R3OlderLeader
 	// R3WelcomeAgain: a synced follower heeds a second Welcome of the epoch.
 	R3WelcomeAgain
+	// R3LateFiles: files that a process asked for are put in place whenever they come.
+	R3LateFiles
+	// R3OlderFiles: files may hold less than what follower and leader have in common.
+	R3OlderFiles
 	// R3CommitBeforeSync: a follower believes a commit position before it has synced.
 	R3CommitBeforeSync
 	// R4AnyEpoch: answers of earlier epochs count.
@@ -72,6 +76,8 @@ const (
 	R13OldRound
 	// R14SameNumber: a lost copy keeps its number and its seat.
 	R14SameNumber
+	// R14InPlace: a copy that is set aside is filled again under its number.
+	R14InPlace
 	// R14KeepSeat: a lost copy gets another number, but keeps its seat.
 	R14KeepSeat
 	// R15Silent: giving up data doesn't begin a new history.
@@ -92,11 +98,11 @@ const (
 func (b Break) name() string {
 	names := [breaks]string{
 		"R1-no-registration", "R2-no-durable-epoch", "R3-cut-to-commit", "R3-no-cut", "R3-older-leader",
-		"R3-welcome-again", "R3-commit-before-sync", "R4-any-epoch", "R4-any-copy", "R4-old-welcome",
+		"R3-welcome-again", "R3-late-files", "R3-older-files", "R3-commit-before-sync", "R4-any-epoch", "R4-any-copy", "R4-old-welcome",
 		"R5-only-proposed", "R5-only-record", "R5-not-on-own-disk", "R5-ignore-min", "R6-any-version",
 		"R7-no-barrier", "R7-no-catch-up", "R7-fenced", "R8-keep-progress", "R9-anybody", "R9-hand-over-anybody",
 		"R9-fenced", "R10-apply-early", "R11-answer-early", "R12-fence-last", "R12-restart-loses-seat",
-		"R12-keep-leadership", "R13-no-confirmation", "R13-before-barrier", "R13-old-round", "R14-same-number",
+		"R12-keep-leadership", "R13-no-confirmation", "R13-before-barrier", "R13-old-round", "R14-same-number", "R14-in-place",
 		"R14-keep-seat", "R15-silent", "R15-log-across", "created-gate", "dedupe-off", "dedupe-log-only",
 		"dedupe-applied-only",
 	}

@@ -115,6 +115,9 @@ type strays struct {
 	progress [maxNodes][maxNodes]uint8
 	// welcomes are where followers were told to cut, plus one (R3, R4).
 	welcomes [maxNodes][maxEpochs + 1]uint8
+	// files are copies of a leader's files on their way, of filesHistory (R3).
+	files        [maxNodes]entries
+	filesHistory [maxNodes]uint8
 	// A proposal whose proposer has given it up (R6).
 	proposer, proposed, epoch uint8
 	// lost are the numbers of copies that lost their disk, a bit each (R14).

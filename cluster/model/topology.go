@@ -101,8 +101,10 @@ func (x *step) fence() {
 func (x *step) register(i int) {
 	n := &x.from.nodes[i]
 	a := Action{Kind: Register, Node: uint8(i)}
+	now := x.from.now()
+	missing := now.created&bit(i) != 0 && n.disk.alloc != now.alloc[i]
 	switch {
-	case n.up && (!n.registered || x.from.fenced&bit(i) != 0):
+	case n.up && (!n.registered || x.from.fenced&bit(i) != 0 || missing && !x.off(R14SameNumber)):
 	case !n.up && n.late:
 		a.Kind = RegisterLate
 	default:
@@ -112,7 +114,7 @@ func (x *step) register(i int) {
 	t.fenced &^= bit(i)
 	t.nodes[i].late = false
 	t.nodes[i].registered = n.up
-	r := *t.now()
+	r := *now
 	leads := r.leader == uint8(i)
 	electing := r.leader == nobody && x.eligible(t, &r) != 0
 	if !n.registered {
@@ -121,7 +123,7 @@ func (x *step) register(i int) {
 		}
 		electing = electing || leads && !x.off(R12KeepLeadership)
 	}
-	if r.created&bit(i) != 0 && n.disk.alloc != r.alloc[i] && !x.off(R14SameNumber) {
+	if missing && !x.off(R14SameNumber) {
 		r.alloc[i]++
 		r.created &^= bit(i)
 		if !x.off(R14KeepSeat) {
