@@ -111,6 +111,10 @@ $(PEERS)/lsa.fvecs: | $(PEERS)/ok
 metamorphic: ## many random histories with crashes: RUNS=1000
 	METAMORPHIC_RUNS=$(or $(RUNS),1000) go test -count=1 -timeout 0 -run Metamorphic ./engine/shard/...
 
+.PHONY: model
+model: ## every state of the replication protocol within bounds, and every rule broken once (ten minutes)
+	SEXTANT_MODEL=full go test -count=1 -timeout 0 -v -run Full ./cluster/model
+
 .PHONY: recall
 recall: ## recall on hard data at full size: 60k rows, 5k queries, 5 seeds (an hour)
 	SEXTANT_RECALL=full go test -count=1 -timeout 0 -v -run Recall ./engine/vectorindex

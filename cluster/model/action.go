@@ -14,6 +14,7 @@ const (
 	Register
 	RegisterLate
 	Created
+	Drop
 	Accept
 	AcceptStray
 	HandOver
@@ -109,6 +110,8 @@ func (a Action) sentence(n *naming) string {
 		return fmt.Sprintf("the registration of %s's dead process arrives", who)
 	case Created:
 		return fmt.Sprintf("%s has its new copy recorded as created", who)
+	case Drop:
+		return fmt.Sprintf("the topology drops %s's copy, and wants another one there", who)
 	case Accept:
 		return fmt.Sprintf("the topology takes %s's proposal", who)
 	case AcceptStray:

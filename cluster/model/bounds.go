@@ -5,9 +5,9 @@ import "fmt"
 // How large a state can be. Bounds choose within it.
 const (
 	maxNodes     = 3
-	maxLog       = 4
-	maxEpochs    = 6
-	maxVersions  = 9
+	maxLog       = 3
+	maxEpochs    = 5
+	maxVersions  = 7
 	maxAllocs    = 3
 	maxHistories = 2
 	maxOps       = 3
@@ -30,6 +30,8 @@ type Bounds struct {
 	// Crashes, Wipes and Forces is how often a process dies, a copy is lost (with its disk
 	// while the process is down, or set aside by the process), and data is given up (R15).
 	Crashes, Wipes, Forces int
+	// Moves: copies are dropped by the topology, and made anew. Each counts as a wipe.
+	Moves bool
 	// GroupFence: several nodes may be fenced by one command.
 	GroupFence bool
 	// HandOver: the leadership may go to another copy in sync at any time.
@@ -87,6 +89,7 @@ func (b Bounds) String() string {
 		{b.Fresh > 0, fmt.Sprintf("fresh=%d", b.Fresh)},
 		{b.MinInSync > 1, fmt.Sprintf("min=%d", b.MinInSync)},
 		{b.Forces > 0, fmt.Sprintf("forces=%d", b.Forces)},
+		{b.Moves, "moves"},
 		{b.GroupFence, "group"},
 		{b.HandOver, "hand-over"},
 		{b.LazyDisk, "lazy-disk"},

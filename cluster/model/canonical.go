@@ -28,6 +28,9 @@ func (m *Model) forget(s *State) {
 		if n.known > n.since {
 			n.since = 0
 		}
+		if now := s.now(); n.told < now.alloc[i] || now.created&bit(i) != 0 {
+			n.told = 0
+		}
 		if !n.up || !n.registered {
 			continue
 		}
@@ -55,7 +58,7 @@ func (m *Model) forget(s *State) {
 			}
 		case led&(1<<e) == 0:
 			s.epochs[e].start = 0
-			s.epochs[e].answers = [maxNodes][maxAllocs + 1]uint8{}
+			s.epochs[e].answers = [maxNodes][maxAllocs]uint8{}
 		}
 	}
 }

@@ -6,20 +6,26 @@ import (
 	"sync"
 )
 
-// hash mixes eight bytes at a time with 128-bit products.
+// hash mixes bytes with 128-bit products, in two lanes.
 func hash(b []byte, seed uint64) uint64 {
-	const k0, k1 = 0x9e3779b97f4a7c15, 0xd6e8feb86659fd93
-	h := seed ^ uint64(len(b))*k1
-	for len(b) >= 16 {
-		hi, lo := bits.Mul64(binary.LittleEndian.Uint64(b)^k0^h, binary.LittleEndian.Uint64(b[8:])^k1)
-		h = hi ^ lo ^ bits.RotateLeft64(h, 23)
-		b = b[16:]
+	const k0, k1, k2 = 0x9e3779b97f4a7c15, 0xd6e8feb86659fd93, 0xa0761d6478bd642f
+	h, g := seed^uint64(len(b))*k1, seed^k1
+	for ; len(b) >= 32; b = b[32:] {
+		h = mix(word(b)^k0^h, word(b[8:])^k1)
+		g = mix(word(b[16:])^k2^g, word(b[24:])^k0)
 	}
-	var tail [16]byte
+	var tail [32]byte
 	copy(tail[:], b)
-	hi, lo := bits.Mul64(binary.LittleEndian.Uint64(tail[:])^k0^h, binary.LittleEndian.Uint64(tail[8:])^k1)
-	h = hi ^ lo ^ bits.RotateLeft64(h, 23)
-	hi, lo = bits.Mul64(h^k0, k1)
+	h = mix(word(tail[:])^k0^h, word(tail[8:])^k1)
+	g = mix(word(tail[16:])^k2^g, word(tail[24:])^k0)
+	return mix(h^bits.RotateLeft64(g, 29)^k0, g^k1)
+}
+
+func word(b []byte) uint64 { return binary.LittleEndian.Uint64(b) }
+
+// mix of 0 and anything is 0: callers see to it that a is that by accident only.
+func mix(a, b uint64) uint64 {
+	hi, lo := bits.Mul64(a, b)
 	return hi ^ lo
 }
 

@@ -12,7 +12,7 @@ func (x *step) follow(i int, r *record) {
 // answer: the node says how much of its log is stored.
 func answer(t *State, i int, epoch uint8) {
 	d := &t.nodes[i].disk
-	a := &t.epochs[epoch].answers[i][d.alloc]
+	a := &t.epochs[epoch].answers[i][d.alloc-1]
 	*a = max(*a, d.log.n+1)
 }
 

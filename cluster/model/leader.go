@@ -85,8 +85,8 @@ func (x *step) progress(s *State, i, j int) uint8 {
 		if e != r.epoch && !x.off(R4AnyEpoch) {
 			continue
 		}
-		for alloc, n := range s.epochs[e].answers[j] {
-			if uint8(alloc) == r.alloc[j] || x.off(R4AnyCopy) {
+		for k, n := range s.epochs[e].answers[j] {
+			if uint8(k)+1 == r.alloc[j] || x.off(R4AnyCopy) {
 				best = max(best, n)
 			}
 		}

@@ -31,8 +31,9 @@ func form(m *Model, s State) State {
 	return least
 }
 
-// reach finds all states, each reduced by a function, and the forms of them.
-func reach(t *testing.T, m *Model, reduce func(*State)) map[State]bool {
+// reach finds all states, each reduced by a function, and says how many there are and what
+// forms they have.
+func reach(t *testing.T, m *Model, reduce func(*State)) (int, map[State]bool) {
 	t.Helper()
 	s := m.initial()
 	reduce(&s)
@@ -50,24 +51,25 @@ func reach(t *testing.T, m *Model, reduce func(*State)) map[State]bool {
 			}
 		})
 	}
-	return forms
+	return len(seen), forms
 }
 
 // What is dropped from states, and the order of nodes, must hide no state.
 func TestReductionsHideNothing(t *testing.T) {
 	for _, b := range []Bounds{
 		{Nodes: 2, Log: 1, Ops: 1, Epochs: 3, Versions: 3, Crashes: 1},
-		{Nodes: 2, Log: 1, Ops: 1, Tries: 2, Epochs: 2, Versions: 3, Crashes: 1, Wipes: 1},
+		{Nodes: 2, Log: 1, Ops: 1, Tries: 2, Epochs: 2, Versions: 3, Wipes: 1, Moves: true},
 		{Nodes: 2, Fresh: 1, Log: 1, Ops: 1, Epochs: 2, Versions: 3, Forces: 1, Reads: true, HandOver: true},
 		{Nodes: 3, Log: 1, Ops: 1, Epochs: 2, Versions: 2},
 	} {
 		t.Run(b.String(), func(t *testing.T) {
 			m, err := New(b, 0)
 			require.NoError(t, err)
-			plain := reach(t, m, func(*State) {})
-			reduced := reach(t, m, func(s *State) { m.canonical(s) })
+			_, plain := reach(t, m, func(*State) {})
+			n, reduced := reach(t, m, func(s *State) { m.canonical(s) })
 			require.Len(t, reduced, len(plain))
 			require.Equal(t, plain, reduced)
+			require.Equal(t, n, Search(m, 1).States)
 		})
 	}
 }
@@ -75,8 +77,8 @@ func TestReductionsHideNothing(t *testing.T) {
 // The nodes are alike: with other numbers the same can happen.
 func TestNodesAreAlike(t *testing.T) {
 	b := Bounds{
-		Nodes: 3, Log: 2, Ops: 2, Tries: 2, Epochs: 5, Versions: 8, Crashes: 3, Wipes: 2, Forces: 1,
-		GroupFence: true, HandOver: true, LazyDisk: true, Reads: true, Compaction: true,
+		Nodes: 3, Log: 2, Ops: 2, Tries: 2, Epochs: 5, Versions: 7, Crashes: 3, Wipes: 2, Forces: 1,
+		GroupFence: true, HandOver: true, LazyDisk: true, Reads: true, Compaction: true, Moves: true,
 	}
 	m, err := New(b, 0)
 	require.NoError(t, err)

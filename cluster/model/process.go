@@ -61,7 +61,9 @@ func (x *step) takeUp(i int, r *record) {
 		return
 	}
 	n.active = true
-	n.disk.history = r.history
+	if !x.off(R15ForgetHistory) {
+		n.disk.history = r.history
+	}
 	e.begun, e.start, e.log = true, n.disk.log.n, n.disk.log
 	e.commit = max(e.commit, n.commit)
 	// In a new history what the leader has applied counts as committed.
@@ -91,6 +93,7 @@ func (x *step) makeCopy(i int, r *record) {
 	t := x.begin()
 	t.nodes[i].disk = disk{alloc: r.alloc[i], epoch: r.epoch, history: r.history}
 	t.nodes[i].commit = 0
+	t.nodes[i].told = r.alloc[i]
 	x.end(Action{Kind: MakeCopy, Node: uint8(i)})
 }
 
@@ -117,7 +120,7 @@ func (x *step) crash(i int) {
 			if forget {
 				c = 0
 			}
-			t.nodes[i] = node{disk: d, commit: c, late: !n.registered}
+			t.nodes[i] = node{disk: d, commit: c, late: !n.registered, told: n.told}
 			t.strays.progress[i] = [maxNodes]uint8{}
 			t.strays.files[i], t.strays.filesHistory[i] = entries{}, 0
 			x.end(Action{Kind: Crash, Node: uint8(i)})
@@ -142,7 +145,7 @@ func (x *step) wipe(i int) {
 	if x.off(R14SameNumber) {
 		t.strays.lost[i] |= 1 << d.alloc
 	}
-	t.nodes[i] = node{up: true}
+	t.nodes[i] = node{up: true, told: t.nodes[i].told}
 	x.end(Action{Kind: Wipe, Node: uint8(i)})
 }
 

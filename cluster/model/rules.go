@@ -84,6 +84,8 @@ const (
 	R15Silent
 	// R15LogAcross: a follower of another history takes the log instead of files.
 	R15LogAcross
+	// R15ForgetHistory: a copy that is made leader of a new history doesn't store that.
+	R15ForgetHistory
 	// CreatedGate: a copy takes part before the record says that it was created.
 	CreatedGate
 	// DedupeOff: nobody looks whether an operation was done already.
@@ -103,7 +105,7 @@ func (b Break) name() string {
 		"R7-no-barrier", "R7-no-catch-up", "R7-fenced", "R8-keep-progress", "R9-anybody", "R9-hand-over-anybody",
 		"R9-fenced", "R10-apply-early", "R11-answer-early", "R12-fence-last", "R12-restart-loses-seat",
 		"R12-keep-leadership", "R13-no-confirmation", "R13-before-barrier", "R13-old-round", "R14-same-number", "R14-in-place",
-		"R14-keep-seat", "R15-silent", "R15-log-across", "created-gate", "dedupe-off", "dedupe-log-only",
+		"R14-keep-seat", "R15-silent", "R15-log-across", "R15-forget-history", "created-gate", "dedupe-off", "dedupe-log-only",
 		"dedupe-applied-only",
 	}
 	return names[bits.TrailingZeros64(uint64(b))]

@@ -42,8 +42,9 @@ type search struct {
 	level []block
 }
 
-// Search walks through the states of m, by so many goroutines. With one of them the
-// result is always the same; with several it may tell another trace of the same length.
+// Search walks through the states of m, by so many goroutines. Of several invariants that
+// break after the same number of actions it tells the first by name; the trace may be
+// another one of the same length with more than one goroutine.
 func Search(m *Model, workers int) Result {
 	x := &search{Model: m}
 	start := m.initial()
@@ -54,12 +55,15 @@ func Search(m *Model, workers int) Result {
 	res := Result{Complete: true}
 	for {
 		found := x.next(workers)
+		var at link
 		for _, w := range found {
 			res.Transitions += w.transitions
-			if w.broke != nil && res.Violation == nil {
-				res.Violation = w.broke
-				res.Trace = x.trace(w.at)
+			if w.broke != nil && (res.Violation == nil || w.broke.Invariant < res.Violation.Invariant) {
+				res.Violation, at = w.broke, w.at
 			}
+		}
+		if res.Violation != nil {
+			res.Trace = x.trace(at)
 		}
 		res.States = len(x.links)
 		if len(x.level) == 0 || res.Violation != nil {
@@ -76,32 +80,26 @@ func Search(m *Model, workers int) Result {
 // worker goes through parts of a level.
 type worker struct {
 	*search
-	step        step
+	step step
+	// blocks are what it has found.
 	blocks      []block
 	transitions int
-	broke       *Violation
-	at          link
+	// broke is a violation, and at leads to it.
+	broke *Violation
+	at    link
 }
 
 // next replaces the level by the one after it.
 func (x *search) next(workers int) []*worker {
 	all := make([]*worker, workers)
 	var taken atomic.Int64
-	var stop atomic.Bool
 	var wg sync.WaitGroup
 	for i := range all {
 		w := &worker{search: x}
 		all[i] = w
 		wg.Go(func() {
-			for !stop.Load() {
-				k := int(taken.Add(1)) - 1
-				if k >= len(x.level) {
-					return
-				}
+			for k := taken.Add(1) - 1; k < int64(len(x.level)); k = taken.Add(1) - 1 {
 				w.expand(&x.level[k])
-				if w.broke != nil {
-					stop.Store(true)
-				}
 			}
 		})
 	}
@@ -123,14 +121,9 @@ func (w *worker) expand(b *block) {
 	for k := range b.states {
 		at := link{parent: uint32(b.first + k)}
 		w.each(&w.step, &b.states[k], func(_ Action, t *State, broke *Violation) {
-			if w.broke == nil {
-				w.visit(at, t, broke)
-			}
+			w.visit(at, t, broke)
 			at.choice++
 		})
-		if w.broke != nil {
-			return
-		}
 	}
 	b.states = nil
 }
@@ -138,17 +131,28 @@ func (w *worker) expand(b *block) {
 func (w *worker) visit(at link, t *State, broke *Violation) {
 	w.transitions++
 	if broke != nil {
-		w.broke, w.at = broke, at
+		w.violated(broke, at)
 		return
 	}
 	w.canonical(t)
 	if !w.seen.add(hash(bytesOf(t), 0)) {
 		return
 	}
-	if w.broke = w.check(t); w.broke != nil {
-		w.at = at
+	if broke = w.check(t); broke != nil {
+		w.violated(broke, at)
 		return
 	}
+	w.keep(at, t)
+}
+
+func (w *worker) violated(v *Violation, at link) {
+	if w.broke == nil || v.Invariant < w.broke.Invariant {
+		w.broke, w.at = v, at
+	}
+}
+
+// keep puts a new state into the next level.
+func (w *worker) keep(at link, t *State) {
 	if len(w.blocks) == 0 || len(w.blocks[len(w.blocks)-1].states) == blockStates {
 		w.blocks = append(w.blocks, block{
 			states: make([]State, 0, blockStates),

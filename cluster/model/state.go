@@ -80,6 +80,8 @@ type node struct {
 	// being the registered one or not, so they need no numbers.
 	up, registered bool
 	since          uint8
+	// told is the copy that it told the topology to have made; 0 when it is no news.
+	told uint8
 	// late: the process died with its registration under way.
 	late bool
 	// known is the version that the process acts by, plus one; 0 is none.
@@ -104,9 +106,9 @@ type epoch struct {
 	// log is the leader's, commit what it says to be committed.
 	log    entries
 	commit uint8
-	// answers is how many entries each copy said to have stored, plus one; 0 is that it
-	// didn't answer.
-	answers [maxNodes][maxAllocs + 1]uint8
+	// answers is how many entries each copy (the first one is number 1) said to have
+	// stored, plus one; 0 is that it didn't answer.
+	answers [maxNodes][maxAllocs]uint8
 }
 
 // strays are what only broken rules heed. They stay zero while all rules hold.

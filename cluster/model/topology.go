@@ -8,6 +8,7 @@ import "math/bits"
 func (x *step) topology(i int) {
 	x.register(i)
 	x.created(i)
+	x.drop(i)
 	x.accept(i)
 	x.acceptStray(i)
 	x.handOver(i)
@@ -138,15 +139,33 @@ func (x *step) register(i int) {
 	x.change(a, r, electing)
 }
 
-// created: the node has made the place of the copy that the record names.
+// created: what a node said arrives: that it has made the place of the copy that the record
+// names. By now it may be gone again.
 func (x *step) created(i int) {
-	n, r := &x.from.nodes[i], *x.from.now()
-	if !n.up || !n.registered || r.created&bit(i) != 0 || n.disk.alloc != r.alloc[i] {
+	r := *x.from.now()
+	if r.created&bit(i) != 0 || x.from.nodes[i].told != r.alloc[i] {
 		return
 	}
 	x.begin()
 	r.created |= bit(i)
 	x.change(Action{Kind: Created, Node: uint8(i)}, r, false)
+}
+
+// drop: the copy of node i is to be somewhere else, and there is one again later. The last
+// copy in sync that isn't on a fenced node stays.
+func (x *step) drop(i int) {
+	r := *x.from.now()
+	member := r.inSync&bit(i) != 0
+	if !x.bounds.Moves || int(x.from.wipes) >= x.bounds.Wipes || r.created&bit(i) == 0 ||
+		member && r.inSync&^x.from.fenced&^bit(i) == 0 {
+		return
+	}
+	t := x.begin()
+	t.wipes++
+	r.alloc[i]++
+	r.created &^= bit(i)
+	r.inSync &^= bit(i)
+	x.change(Action{Kind: Drop, Node: uint8(i)}, r, r.leader == uint8(i))
 }
 
 // accept: the proposal of node i arrives (R6). A record with the version that the
