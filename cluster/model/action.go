@@ -2,13 +2,14 @@ package model
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
 // Kind is what an action does.
 type Kind uint8
 
-// The kinds of actions. Action.String tells each in words.
+// The kinds of actions. sentences tells each in words.
 const (
 	Fence Kind = iota
 	Register
@@ -40,6 +41,7 @@ const (
 	LateFiles
 	Append
 	Apply
+	kinds = iota
 )
 
 // Action is something that happens: what, to which node, and what else belongs to it.
@@ -60,7 +62,7 @@ func (n *naming) of(i uint8) string {
 	if i == nobody {
 		return "nobody"
 	}
-	return fmt.Sprintf("n%d", n[i]+1)
+	return "n" + strconv.Itoa(int(n[i])+1)
 }
 
 func (n *naming) set(nodes uint8) string {
@@ -83,7 +85,7 @@ func (n *naming) set(nodes uint8) string {
 func (a Action) words(n *naming, before, after *State) string {
 	s := a.sentence(n)
 	if a.Kind == Learn {
-		s += ": " + after.records[a.Number].words(n)
+		s += ": " + after.records[a.Number-1].words(n)
 	}
 	if after.versions > before.versions {
 		s += fmt.Sprintf("; version %d: %s", after.versions, after.now().words(n))
@@ -99,70 +101,45 @@ func (r *record) words(n *naming) string {
 	return s
 }
 
-func (a Action) sentence(n *naming) string {
-	who, other := n.of(a.Node), n.of(a.Other)
-	switch a.Kind {
-	case Fence:
-		return fmt.Sprintf("the topology fences %s", n.set(a.Nodes))
-	case Register:
-		return fmt.Sprintf("%s registers", who)
-	case RegisterLate:
-		return fmt.Sprintf("the registration of %s's dead process arrives", who)
-	case Created:
-		return fmt.Sprintf("%s has its new copy recorded as created", who)
-	case Drop:
-		return fmt.Sprintf("the topology drops %s's copy, and wants another one there", who)
-	case Accept:
-		return fmt.Sprintf("the topology takes %s's proposal", who)
-	case AcceptStray:
-		return fmt.Sprintf("the topology takes an old proposal of %s", who)
-	case HandOver:
-		return fmt.Sprintf("the leadership is handed to %s", who)
-	case Force:
-		return fmt.Sprintf("%s is made leader, giving up data", who)
-	case Learn:
-		return fmt.Sprintf("%s learns version %d", who, a.Number+1)
-	case MakeCopy:
-		return fmt.Sprintf("%s makes an empty copy", who)
-	case Crash:
-		return fmt.Sprintf("%s crashes", who)
-	case Restart:
-		return fmt.Sprintf("%s starts again", who)
-	case Wipe:
-		return fmt.Sprintf("%s starts again with an empty disk", who)
-	case SetAside:
-		return fmt.Sprintf("%s sets its copy aside", who)
-	case Write:
-		return fmt.Sprintf("%s takes operation %d in epoch %d", who, a.Number, a.Epoch)
-	case Store:
-		return fmt.Sprintf("%s's disk has its log", who)
-	case Commit:
-		return fmt.Sprintf("%s commits up to %d in epoch %d", who, a.Number, a.Epoch)
-	case ProposeLess:
-		return fmt.Sprintf("%s proposes a set without %s", who, other)
-	case ProposeMore:
-		return fmt.Sprintf("%s proposes a set with %s", who, other)
-	case ReadStart:
-		return fmt.Sprintf("%s begins a linearizable read in epoch %d", who, a.Epoch)
-	case Confirm:
-		return fmt.Sprintf("%s confirms epoch %d to %s", other, a.Epoch, who)
-	case ReadEnd:
-		return fmt.Sprintf("%s answers the read", who)
-	case Sync:
-		return fmt.Sprintf("%s syncs in epoch %d and keeps %d entries", who, a.Epoch, a.Number)
-	case SyncOlder:
-		return fmt.Sprintf("%s syncs with the leader of epoch %d and keeps %d entries", who, a.Epoch, a.Number)
-	case WelcomeAgain:
-		return fmt.Sprintf("%s gets an old Welcome of epoch %d and keeps %d entries", who, a.Epoch, a.Number)
-	case TakeFiles:
-		return fmt.Sprintf("%s takes files of epoch %d with %d entries", who, a.Epoch, a.Number)
-	case LateFiles:
-		return fmt.Sprintf("%s puts files with %d entries in place that it asked for earlier", who, a.Number)
-	case Append:
-		return fmt.Sprintf("%s appends entry %d in epoch %d", who, a.Number, a.Epoch)
-	case Apply:
-		return fmt.Sprintf("%s hears that %d is committed in epoch %d", who, a.Number, a.Epoch)
-	default:
-		return fmt.Sprintf("action %d", a.Kind)
+// sentences tell each kind of action: NODE, OTHER, SET, NUMBER and EPOCH are its fields.
+func sentences() [kinds]string {
+	return [kinds]string{
+		Fence:        "the topology fences SET",
+		Register:     "NODE registers",
+		RegisterLate: "the registration of NODE's dead process arrives",
+		Created:      "NODE has its new copy recorded as created",
+		Drop:         "the topology drops NODE's copy, and wants another one there",
+		Accept:       "the topology takes NODE's proposal",
+		AcceptStray:  "the topology takes an old proposal of NODE",
+		HandOver:     "the leadership is handed to NODE",
+		Force:        "NODE is made leader, giving up data",
+		Learn:        "NODE learns version NUMBER",
+		MakeCopy:     "NODE makes an empty copy",
+		Crash:        "NODE crashes",
+		Restart:      "NODE starts again",
+		Wipe:         "NODE starts again with an empty disk",
+		SetAside:     "NODE sets its copy aside",
+		Write:        "NODE takes operation NUMBER in epoch EPOCH",
+		Store:        "NODE's disk has its log",
+		Commit:       "NODE commits up to NUMBER in epoch EPOCH",
+		ProposeLess:  "NODE proposes a set without OTHER",
+		ProposeMore:  "NODE proposes a set with OTHER",
+		ReadStart:    "NODE begins a linearizable read in epoch EPOCH",
+		Confirm:      "OTHER confirms epoch EPOCH to NODE",
+		ReadEnd:      "NODE answers the read",
+		Sync:         "NODE syncs in epoch EPOCH and keeps NUMBER entries",
+		SyncOlder:    "NODE syncs with the leader of epoch EPOCH and keeps NUMBER entries",
+		WelcomeAgain: "NODE gets an old Welcome of epoch EPOCH and keeps NUMBER entries",
+		TakeFiles:    "NODE takes files of epoch EPOCH with NUMBER entries",
+		LateFiles:    "NODE puts files with NUMBER entries in place that it asked for earlier",
+		Append:       "NODE appends entry NUMBER in epoch EPOCH",
+		Apply:        "NODE hears that NUMBER is committed in epoch EPOCH",
 	}
+}
+
+func (a Action) sentence(n *naming) string {
+	return strings.NewReplacer(
+		"NODE", n.of(a.Node), "OTHER", n.of(a.Other), "SET", n.set(a.Nodes),
+		"NUMBER", strconv.Itoa(int(a.Number)), "EPOCH", strconv.Itoa(int(a.Epoch)),
+	).Replace(sentences()[a.Kind])
 }

@@ -1,6 +1,9 @@
 package model
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // How large a state can be. Bounds choose within it.
 const (
@@ -80,8 +83,8 @@ func (b Bounds) validate() error {
 // String is short, for tables.
 func (b Bounds) String() string {
 	b = b.withDefaults()
-	s := fmt.Sprintf("nodes=%d log=%d ops=%d×%d epochs=%d versions=%d crashes=%d wipes=%d",
-		b.Nodes, b.Log, b.Ops, b.Tries, b.Epochs, b.Versions, b.Crashes, b.Wipes)
+	s := []string{fmt.Sprintf("nodes=%d log=%d ops=%d×%d epochs=%d versions=%d crashes=%d wipes=%d",
+		b.Nodes, b.Log, b.Ops, b.Tries, b.Epochs, b.Versions, b.Crashes, b.Wipes)}
 	for _, o := range []struct {
 		on   bool
 		name string
@@ -97,8 +100,8 @@ func (b Bounds) String() string {
 		{b.Reads, "reads"},
 	} {
 		if o.on {
-			s += " " + o.name
+			s = append(s, o.name)
 		}
 	}
-	return s
+	return strings.Join(s, " ")
 }

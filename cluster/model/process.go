@@ -27,7 +27,7 @@ func (x *step) learn(i int) {
 		}
 		x.begin()
 		x.adopt(i, v, &r)
-		x.end(Action{Kind: Learn, Node: uint8(i), Number: v})
+		x.end(Action{Kind: Learn, Node: uint8(i), Number: v + 1})
 	}
 }
 

@@ -42,8 +42,8 @@ func TestForcedElectionGivesUpWhatComesAfterIt(t *testing.T) {
 	s := walk(
 		t, m, m.initial(),
 		Action{Kind: Fence, Nodes: bit(2)},
-		Action{Kind: Learn, Node: 0, Number: 1},
-		Action{Kind: Learn, Node: 1, Number: 1},
+		Action{Kind: Learn, Node: 0, Number: 2},
+		Action{Kind: Learn, Node: 1, Number: 2},
 		Action{Kind: Sync, Node: 1},
 		Action{Kind: Register, Node: 2},
 		Action{Kind: Force, Node: 2},
@@ -53,7 +53,7 @@ func TestForcedElectionGivesUpWhatComesAfterIt(t *testing.T) {
 	after := walk(t, m, s, Action{Kind: Commit, Node: 0})
 	require.EqualValues(t, 2, after.now().history)
 	require.EqualValues(t, 1, after.committed[1].n, "committed in the history that was given up")
-	told := walk(t, m, s, Action{Kind: Learn, Node: 1, Number: 2})
+	told := walk(t, m, s, Action{Kind: Learn, Node: 1, Number: 3})
 	_, ok := take(m, &told, Action{Kind: Commit, Node: 0})
 	require.True(t, ok, "what was answered before counts")
 }
@@ -66,8 +66,8 @@ func TestFencedMembersGoOnTogether(t *testing.T) {
 	s := walk(
 		t, m, m.initial(),
 		Action{Kind: Fence, Nodes: bit(2)},
-		Action{Kind: Learn, Node: 0, Number: 1},
-		Action{Kind: Learn, Node: 1, Number: 1},
+		Action{Kind: Learn, Node: 0, Number: 2},
+		Action{Kind: Learn, Node: 1, Number: 2},
 		Action{Kind: Register, Node: 2},
 		Action{Kind: Fence, Nodes: bit(0) | bit(1)},
 	)
