@@ -112,7 +112,7 @@ metamorphic: ## many random histories with crashes: RUNS=1000
 	METAMORPHIC_RUNS=$(or $(RUNS),1000) go test -count=1 -timeout 0 -run Metamorphic ./engine/shard/...
 
 .PHONY: model
-model: ## every state of the replication protocol within bounds, and every rule broken once (ten minutes)
+model: ## every state of the replication protocol within bounds, and every rule broken once (minutes)
 	SEXTANT_MODEL=full go test -count=1 -timeout 0 -v -run Full ./cluster/model
 
 .PHONY: recall
