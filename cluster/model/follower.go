@@ -97,7 +97,7 @@ func (x *step) takeFiles(i int, e uint8, r *record) {
 	t := x.begin()
 	l := t.epochs[e].log
 	l.cut(t.epochs[e].commit)
-	if x.off(R3LateFiles) {
+	if x.off(R3LateFiles | R3EarlierFiles) {
 		t.strays.files[i], t.strays.filesHistory[i] = l, r.history
 		x.end(Action{Kind: TakeFiles, Node: uint8(i), Number: l.n, Epoch: e})
 		return
@@ -118,7 +118,7 @@ func (x *step) install(i int, l *entries, r *record) {
 // lateFiles: files that were asked for at some time by this process are put in place.
 func (x *step) lateFiles(i int, r *record) {
 	l := x.from.strays.files[i]
-	if x.from.strays.filesHistory[i] != r.history {
+	if x.from.strays.filesHistory[i] != r.history || x.from.nodes[i].synced && !x.off(R3LateFiles) {
 		return
 	}
 	t := x.begin()

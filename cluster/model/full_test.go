@@ -21,7 +21,8 @@ func fullBounds() []Bounds {
 		// Many epochs and versions.
 		{Nodes: 2, Log: 1, Ops: 1, Epochs: 5, Versions: 7, Crashes: 1, Wipes: 1},
 		// Retries.
-		{Nodes: 2, Log: 3, Ops: 2, Tries: 2, Epochs: 4, Versions: 5, Crashes: 1, GroupFence: true},
+		{Nodes: 2, Log: 2, Ops: 2, Tries: 2, Epochs: 4, Versions: 5, Crashes: 1, GroupFence: true},
+		{Nodes: 2, Log: 3, Ops: 3, Tries: 2, Epochs: 3, Versions: 4, Crashes: 1, GroupFence: true},
 		// New copies that come and go.
 		{Nodes: 2, Fresh: 1, Log: 2, Ops: 2, Epochs: 3, Versions: 6, Crashes: 1, Wipes: 2},
 		{Nodes: 2, Fresh: 1, Log: 2, Ops: 2, Epochs: 3, Versions: 5, Crashes: 1, Wipes: 2, Moves: true, Reads: true, HandOver: true},
@@ -76,6 +77,7 @@ func TestFull(t *testing.T) {
 	for _, c := range redundantRules() {
 		run(c.bounds, c.broken, "")
 		if c.broken != R4AnyEpoch {
+			three.Compaction = c.bounds.Compaction
 			run(three, c.broken, "")
 		}
 	}

@@ -131,6 +131,8 @@ func redundantRules() []brokenRule {
 	return []brokenRule{
 		// A process that has registered never sees a record older than its epoch (R1).
 		{broken: R2NoDurableEpoch, bounds: small(func(b *Bounds) { b.Wipes, b.Log, b.Ops = 1, 1, 1 })},
+		// Files hold what is committed, and more than the follower shared with a leader.
+		{broken: R3EarlierFiles, bounds: small(func(b *Bounds) { b.Compaction, b.Log, b.Ops, b.Versions = true, 1, 1, 5 })},
 		// Two nodes: the only follower's answers of an earlier epoch say no more than the
 		// new leader's own log.
 		{broken: R4AnyEpoch, bounds: small(nil)},

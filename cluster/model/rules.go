@@ -24,6 +24,9 @@ const (
 	R3WelcomeAgain
 	// R3LateFiles: files that a process asked for are put in place whenever they come.
 	R3LateFiles
+	// R3EarlierFiles: files that a process asked for in an earlier epoch are put in place
+	// while it hasn't synced.
+	R3EarlierFiles
 	// R3OlderFiles: files may hold less than what follower and leader have in common.
 	R3OlderFiles
 	// R3CommitBeforeSync: a follower believes a commit position before it has synced.
@@ -100,7 +103,7 @@ const (
 func (b Break) name() string {
 	names := [breaks]string{
 		"R1-no-registration", "R2-no-durable-epoch", "R3-cut-to-commit", "R3-no-cut", "R3-older-leader",
-		"R3-welcome-again", "R3-late-files", "R3-older-files", "R3-commit-before-sync", "R4-any-epoch", "R4-any-copy", "R4-old-welcome",
+		"R3-welcome-again", "R3-late-files", "R3-earlier-files", "R3-older-files", "R3-commit-before-sync", "R4-any-epoch", "R4-any-copy", "R4-old-welcome",
 		"R5-only-proposed", "R5-only-record", "R5-not-on-own-disk", "R5-ignore-min", "R6-any-version",
 		"R7-no-barrier", "R7-no-catch-up", "R7-fenced", "R8-keep-progress", "R9-anybody", "R9-hand-over-anybody",
 		"R9-fenced", "R10-apply-early", "R11-answer-early", "R12-fence-last", "R12-restart-loses-seat",
