@@ -73,7 +73,7 @@ func TestFull(t *testing.T) {
 	for _, c := range brokenRules() {
 		run(c.bounds, c.broken, c.want)
 	}
-	three := Bounds{Nodes: 3, Log: 1, Ops: 1, Epochs: 3, Versions: 3, Crashes: 1, GroupFence: true}
+	three := Bounds{Nodes: 3, Log: 1, Ops: 1, Epochs: 3, Versions: 3, Crashes: 1}
 	for _, c := range redundantRules() {
 		run(c.bounds, c.broken, "")
 		if c.broken != R4AnyEpoch {
