@@ -1,8 +1,3 @@
-// Package placement decides where things belong: which shard holds a point (the
-// hash ring) and, later, which peers hold a shard. Everything in it is a pure
-// function of its arguments.
-//
-// Caller: cluster/coordinator.
 package placement
 
 import (
