@@ -1,0 +1,203 @@
+package controller
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/sextantdb/sextant/cluster/topology"
+)
+
+// fewTargets bounds the nodes that a move may go to at one pass: those with the least, and
+// two of each zone.
+const fewTargets = 16
+
+// sweepEvery is how many times PassAtLeast a search for moves that found none is not
+// repeated.
+const sweepEvery = 2
+
+// rebalance moves copies from nodes that have many to nodes that have few, and to zones
+// where a shard has none, once the cluster is quiet. Every move lowers first how many
+// copies share a zone, then the sum of the squares of what nodes have, in all and of each
+// collection.
+func (p *pass) rebalance() {
+	if p.c.opt.NoRebalance {
+		return
+	}
+	for i := range p.t.peers {
+		if n := &p.t.peers[i]; n.away {
+			p.c.hurt = p.c.now
+		}
+	}
+	if quiet := max(p.c.changed, p.c.hurt) + p.c.opt.ReplicaQuiet; p.c.now < quiet {
+		p.c.passAt(quiet)
+		return
+	}
+	again := p.c.swept + sweepEvery*p.c.opt.PassAtLeast
+	if p.c.sweptYet && p.c.now < again {
+		p.c.passAt(again)
+		return
+	}
+	targets := p.targets()
+	moves := len(p.actions)
+	for i := range p.view.Collections {
+		if len(targets) == 0 || p.full() {
+			break
+		}
+		targets = p.balanceCollection(&p.view.Collections[i], targets)
+	}
+	// With none found, and nothing under way that stands in the way, there is no hurry.
+	p.c.swept, p.c.sweptYet = p.c.now, len(p.actions) == moves && len(p.pairs) == 0
+}
+
+// targets returns the nodes that may get copies now, those with the least first.
+func (p *pass) targets() []int {
+	p.t.free = p.t.free[:0]
+	for i := range p.t.peers {
+		if n := &p.t.peers[i]; n.open && n.in < p.c.opt.TransfersIn {
+			p.t.free = append(p.t.free, i)
+		}
+	}
+	slices.SortFunc(p.t.free, func(a, b int) int {
+		return cmp.Or(cmp.Compare(p.t.peers[a].replicas, p.t.peers[b].replicas), cmp.Compare(a, b))
+	})
+	seen := map[string]int{}
+	kept := p.t.free[:0]
+	for _, i := range p.t.free {
+		zone := p.t.peers[i].zone
+		if seen[zone]++; len(kept) < fewTargets || seen[zone] <= 2 {
+			kept = append(kept, i)
+		}
+	}
+	return kept
+}
+
+// balanceCollection plans moves of one collection and returns the targets that are left.
+func (p *pass) balanceCollection(col *Collection, targets []int) []int {
+	p.countHere(col)
+	for _, sh := range col.Shards {
+		if len(targets) == 0 || p.full() {
+			break
+		}
+		j := job{col: col, shard: sh}
+		want, rule := wanted(col, sh.ID)
+		if len(sh.Replicas) != want || len(sh.InSync) != want || p.view.Wall < rule.PinnedUntil || !p.mayGain(sh, targets) || p.busy(&j) {
+			continue
+		}
+		if p.move(&j, targets) {
+			targets = slices.DeleteFunc(targets, func(i int) bool { return p.t.peers[i].in >= p.c.opt.TransfersIn })
+		}
+	}
+	return targets
+}
+
+// countHere counts the copies of one collection.
+func (p *pass) countHere(col *Collection) {
+	for i := range p.t.peers {
+		p.t.peers[i].here = 0
+	}
+	for _, sh := range col.Shards {
+		for _, r := range sh.Replicas {
+			if i := p.t.find(r.Peer); i >= 0 {
+				p.t.peers[i].here++
+			}
+		}
+	}
+	for _, t := range col.Transfers {
+		if i := p.t.find(t.From); i >= 0 && t.Move {
+			p.t.peers[i].here--
+		}
+	}
+}
+
+// mayGain is a quick test that leaves out most shards of a balanced cluster.
+func (p *pass) mayGain(sh *topology.Shard, targets []int) bool {
+	zones := 0
+	for k, r := range sh.Replicas {
+		i := p.t.find(r.Peer)
+		if i < 0 || !p.t.peers[i].fit() {
+			return false
+		}
+		zone := p.t.peers[i].zone
+		if !slices.ContainsFunc(sh.Replicas[:k], func(q topology.Replica) bool { return p.t.peers[p.t.find(q.Peer)].zone == zone }) {
+			zones++
+		}
+		for _, to := range targets {
+			if p.uneven(&p.t.peers[i], &p.t.peers[to]) {
+				return true
+			}
+		}
+	}
+	return zones < min(p.t.zones, len(sh.Replicas))
+}
+
+// uneven tells whether one node has so much more than another that a move is worth it.
+func (p *pass) uneven(a, b *standing) bool {
+	much := func(a, b int) bool { return a-b >= 2 && float64(a-b) > p.c.opt.Imbalance*float64(a+b)/2 }
+	return much(a.replicas, b.replicas) || much(a.here, b.here)
+}
+
+// move plans the best move of a shard's copies, if there is one.
+func (p *pass) move(j *job, targets []int) bool {
+	s := p.look(j)
+	bestFrom, bestTo, least := -1, -1, [3]int{}
+	for from := range s.copies {
+		c := &s.copies[from]
+		if !p.movable(&s, c) {
+			continue
+		}
+		for _, to := range targets {
+			cost, ok := p.moveCost(&s, from, to)
+			if ok && (bestTo < 0 || slices.Compare(cost[:], least[:]) < 0) {
+				bestFrom, bestTo, least = from, to, cost
+			}
+		}
+	}
+	if bestTo < 0 {
+		return false
+	}
+	a, b := &p.t.peers[s.copies[bestFrom].at], &p.t.peers[bestTo]
+	why := Reason(fmt.Sprintf("peer %d has %d copies, %d of the collection, peer %d has %d and %d", a.id, a.replicas, a.here, b.id, b.replicas, b.here))
+	if least[0] < 0 {
+		why = Reason(fmt.Sprintf("peer %d is in another zone than the other copies", b.id))
+	}
+	p.replicate(&s, bestFrom, bestTo, true, why)
+	a.here--
+	b.here++
+	return true
+}
+
+// movable tells whether a copy can be moved now. What leads stays, unless it is alone:
+// leaderships are balanced for themselves.
+func (p *pass) movable(s *shardState, c *copyState) bool {
+	if !c.seated || !c.staying || p.t.peers[c.at].out >= p.c.opt.TransfersOut {
+		return false
+	}
+	return c.Peer != s.shard.Leader || len(s.copies) == 1 || p.c.opt.NoLeaderBalance
+}
+
+// moveCost returns by how much a move changes the cost: copies that share a zone, copies
+// that are far from each other, squares of what nodes have. ok is false when it isn't
+// worth it or not allowed.
+func (p *pass) moveCost(s *shardState, from, to int) (cost [3]int, ok bool) {
+	a, b := &p.t.peers[s.copies[from].at], &p.t.peers[to]
+	if _, has := s.shard.Replica(b.id); has || p.pairs[pairOf(a.id, b.id)] {
+		return cost, false
+	}
+	if !p.c.memory.mayTry(p.c.now, copyName{shard: s.name(), peer: b.id}) {
+		return cost, false
+	}
+	if len(s.rule.Pool) > 0 && !slices.Contains(s.rule.Pool, b.id) {
+		return cost, false
+	}
+	was, is := p.rank(s, s.copies[from].at, from), p.rank(s, to, from)
+	cost = [3]int{is[0] - was[0], is[1] - was[1], 2*(b.replicas-a.replicas+1) + 2*(b.here-a.here+1)}
+	switch {
+	case cost[0] != 0:
+		return cost, cost[0] < 0
+	case cost[1] > 0:
+		return cost, false
+	default:
+		return cost, cost[2] < 0 && p.uneven(a, b)
+	}
+}
