@@ -56,12 +56,14 @@ func (c *Controller) Observe(now Now, e Event) {
 	switch e := e.(type) {
 	case BecameLeader:
 		c.lead(e)
+		c.wake = c.now
 	case LostLeadership:
 		c.leading = false
 	case Heartbeat:
 		c.heard(e)
 	case Refused:
 		c.refused(e)
+		c.wake = c.now
 	}
 }
 
@@ -110,9 +112,12 @@ func (c *Controller) Decide(now Now, v View) []Action {
 	if len(c.ids) > 1 {
 		c.wakeAt(c.now + c.opt.Heartbeat)
 	}
-	actions := c.fence(v.Peers)
+	if f := c.fence(v.Peers); f != nil {
+		return f // the view doesn't show it yet
+	}
+	var actions []Action
 	if c.fresh || c.now >= c.next || v.Version != c.seen && c.now >= c.passed+c.opt.PassEvery {
-		actions = append(actions, c.pass(&v)...)
+		actions = c.pass(&v)
 	}
 	if v.Version != c.seen {
 		c.wakeAt(c.passed + c.opt.PassEvery)
@@ -121,8 +126,8 @@ func (c *Controller) Decide(now Now, v View) []Action {
 	return actions
 }
 
-// NextDecision says when to call Decide again if nothing happens before. It is also to be
-// called when the topology has changed, and after Refused and BecameLeader.
+// NextDecision says when to call Decide again, unless the topology changes before. What is
+// observed may make it earlier.
 func (c *Controller) NextDecision() Now { return c.wake }
 
 func (c *Controller) wakeAt(t Now) { c.wake = min(c.wake, t) }

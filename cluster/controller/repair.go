@@ -3,6 +3,7 @@ package controller
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/sextantdb/sextant/cluster/topology"
 )
@@ -325,10 +326,16 @@ func (p *pass) whyAdd(s *shardState, move bool, from topology.PeerID) Reason {
 		case c.gone && c.at < 0:
 			return Reason(fmt.Sprintf("peer %d was removed", c.Peer))
 		case c.gone:
-			return Reason(fmt.Sprintf("peer %d is gone since %s", c.Peer, p.c.now-p.c.nodes[c.Peer].gone))
+			return p.whyGone(c)
+		case c.leaving:
+			return Reason(fmt.Sprintf("peer %d is being drained", c.Peer))
 		}
 	}
 	return Reason(fmt.Sprintf("%d of %d copies", s.staying, s.want))
+}
+
+func (p *pass) whyGone(c *copyState) Reason {
+	return Reason(fmt.Sprintf("peer %d has been gone for %s", c.Peer, (p.c.now - p.c.nodes[c.Peer].gone).Round(time.Second)))
 }
 
 // choose returns the best node for another copy, -1 when there is none now. possible
@@ -463,7 +470,7 @@ func (p *pass) whyDrop(s *shardState, c *copyState, shrunk bool) Reason {
 	case c.at < 0:
 		return Reason(fmt.Sprintf("peer %d was removed", c.Peer))
 	case c.gone:
-		return Reason(fmt.Sprintf("peer %d is gone since %s", c.Peer, p.c.now-p.c.nodes[c.Peer].gone))
+		return p.whyGone(c)
 	case shrunk:
 		return Reason(fmt.Sprintf("peer %d is being drained, and no other can take a copy", c.Peer))
 	case c.leaving:

@@ -94,7 +94,7 @@ func (c *Controller) fence(peers []topology.Peer) []Action {
 	if c.brake != 0 {
 		f.Reason += Reason(fmt.Sprintf(", after a second look at %d nodes", len(due)))
 	}
-	c.brake = 0
+	c.brake, c.changed = 0, c.now
 	for _, id := range due {
 		c.nodes[id].asked = c.now
 		f.Peers = append(f.Peers, Process{Peer: id, Incarnation: c.nodes[id].incarnation})

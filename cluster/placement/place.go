@@ -57,6 +57,11 @@ func Place(r Request, peers []Peer) ([][]topology.PeerID, error) {
 	for shard := range lists {
 		lists[shard] = p.shard(uint32(shard), min(r.Copies, len(open)))
 	}
+	leads := make(map[topology.PeerID]int, len(open))
+	for i := range open {
+		leads[open[i].ID] = p.leads[i]
+	}
+	evenLeaders(lists, leads)
 	return lists, nil
 }
 
@@ -114,18 +119,16 @@ func (p *placer) shard(shard uint32, copies int) []topology.PeerID {
 				best, score = i, s
 			}
 		}
-		if len(list) == 0 {
-			p.leads[best]++
-		}
 		p.placed[best]++
 		p.chosen = append(p.chosen, best)
 		list = append(list, p.peers[best].ID)
 	}
+	p.leads[p.chosen[0]]++
 	return list
 }
 
 // rank orders candidates: the lowest is the best.
-type rank [7]uint64
+type rank [8]uint64
 
 func (r *rank) less(o *rank) bool { return slices.Compare(r[:], o[:]) < 0 }
 
@@ -135,9 +138,6 @@ func (p *placer) rank(i int, shard uint32) rank {
 	binary.LittleEndian.PutUint64(key[:], uint64(peer.ID))
 	binary.LittleEndian.PutUint32(key[8:], shard)
 	tie := siphash.Hash(0, siphash.Hash(0, 0, []byte(p.seed)), key[:])
-	if len(p.chosen) == 0 {
-		return rank{uint64(p.leads[i]), uint64(p.placed[i]), uint64(peer.Leads), uint64(peer.Replicas), tie, uint64(peer.ID)}
-	}
 	sameZone, far := 0, 0
 	for _, c := range p.chosen {
 		if p.peers[c].Zone == peer.Zone {
@@ -147,5 +147,8 @@ func (p *placer) rank(i int, shard uint32) rank {
 			far++
 		}
 	}
-	return rank{uint64(sameZone), uint64(far), uint64(p.placed[i]), uint64(peer.Replicas), uint64(peer.Leads), tie, uint64(peer.ID)}
+	return rank{
+		uint64(sameZone), uint64(far), uint64(p.placed[i]), uint64(p.leads[i]),
+		uint64(peer.Replicas), uint64(peer.Leads), tie, uint64(peer.ID),
+	}
 }
