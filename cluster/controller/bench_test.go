@@ -2,13 +2,11 @@ package controller_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/sextantdb/sextant/cluster/controller"
-	"github.com/sextantdb/sextant/cluster/placement"
 	"github.com/sextantdb/sextant/cluster/topology"
 )
 
@@ -16,25 +14,19 @@ import (
 func bigView(tb testing.TB, nodes, shards, copies int) controller.View {
 	tb.Helper()
 	v := controller.View{Version: 1}
-	var peers []placement.Peer
 	for i := range nodes {
-		zone := fmt.Sprint(i % 3)
-		v.Peers = append(v.Peers, topology.Peer{ID: topology.PeerID(i + 1), Incarnation: 1, Zone: zone})
-		peers = append(peers, placement.Peer{ID: topology.PeerID(i + 1), Zone: zone})
+		v.Peers = append(v.Peers, topology.Peer{ID: topology.PeerID(i + 1), Incarnation: 1, Zone: fmt.Sprint(i % 3)})
 	}
 	for i := range shards / 100 {
-		name := fmt.Sprintf("c%d", i)
-		lists, err := placement.Place(placement.Request{Shards: 100, Copies: copies, Seed: name}, peers)
-		require.NoError(tb, err)
-		w := world{}
-		for _, list := range lists {
-			for _, p := range list {
-				peers[p-1].Replicas++
+		lists := make([][]topology.PeerID, 100)
+		for k := range lists {
+			for n := range copies {
+				lists[k] = append(lists[k], v.Peers[(i*100+k+n)%nodes].ID)
 			}
-			peers[list[0]-1].Leads++
 		}
-		col := w.create(name, copies, lists)
-		v.Collections = append(v.Collections, controller.Collection{Incarnation: name, Copies: copies, Shards: col.shards})
+		w := world{}
+		col := w.create(fmt.Sprintf("c%d", i), copies, lists)
+		v.Collections = append(v.Collections, controller.Collection{Incarnation: col.name, Copies: copies, Shards: col.shards})
 	}
 	return v
 }
@@ -55,6 +47,18 @@ func BenchmarkDecide(b *testing.B) {
 			for b.Loop() {
 				now += time.Second
 				v.Version++
+				c.Decide(now, v)
+			}
+		})
+		b.Run(fmt.Sprintf("changed/nodes=%d", nodes), func(b *testing.B) {
+			c := start(controller.Options{Session: 1e6 * time.Hour, Paused: 1e6 * time.Hour})
+			now := time.Hour
+			for b.Loop() {
+				now += time.Second
+				v.Version++
+				for i := range v.Collections { // every list is another one
+					v.Collections[i].Shards = slices.Clone(v.Collections[i].Shards)
+				}
 				c.Decide(now, v)
 			}
 		})

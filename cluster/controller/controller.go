@@ -37,6 +37,9 @@ type Controller struct {
 	// swept is when copies were last looked through for moves in vain.
 	swept    Now
 	sweptYet bool
+	// cursor and cursorShard are the collection and the place in it where the search goes
+	// on, inVain how many collections were looked through since a move was found.
+	cursor, cursorShard, inVain int
 	// wake is when Decide should be called again.
 	wake Now
 

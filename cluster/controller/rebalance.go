@@ -16,6 +16,9 @@ const fewTargets = 16
 // repeated.
 const sweepEvery = 2
 
+// sweepLimit bounds the shards that one pass looks at closely.
+const sweepLimit = 2000
+
 // rebalance moves copies from nodes that have many to nodes that have few, and to zones
 // where a shard has none, once the cluster is quiet. Every move lowers first how many
 // copies share a zone, then the sum of the squares of what nodes have, in all and of each
@@ -38,16 +41,51 @@ func (p *pass) rebalance() {
 		p.c.passAt(again)
 		return
 	}
-	targets := p.targets()
-	moves := len(p.actions)
-	for i := range p.view.Collections {
-		if len(targets) == 0 || p.full() {
+	if p.sweep() {
+		p.c.swept, p.c.sweptYet = p.c.now, true
+	} else {
+		p.c.sweptYet = false
+		p.c.passAt(p.c.now + p.c.opt.PassEvery)
+	}
+}
+
+// sweep looks for moves, going on where the last one stopped. It tells whether all
+// collections have been looked through since a move was found or under way.
+func (p *pass) sweep() bool {
+	s := &search{targets: p.targets(), left: sweepLimit}
+	n := len(p.view.Collections)
+	for range n {
+		if len(s.targets) == 0 || s.left <= 0 || p.full() {
 			break
 		}
-		targets = p.balanceCollection(&p.view.Collections[i], targets)
+		if p.c.cursor >= n {
+			p.c.cursor = 0
+		}
+		if !p.balanceCollection(&p.view.Collections[p.c.cursor], s) {
+			break
+		}
+		p.c.cursor++
+		p.c.inVain++
 	}
-	// With none found, and nothing under way that stands in the way, there is no hurry.
-	p.c.swept, p.c.sweptYet = p.c.now, len(p.actions) == moves && len(p.pairs) == 0
+	if s.moved || len(p.pairs) > 0 {
+		p.c.inVain = 0
+	}
+	if p.c.inVain < n {
+		return false
+	}
+	p.c.inVain = 0
+	return true
+}
+
+// search is one sweep.
+type search struct {
+	// targets are the nodes that may get copies, left how many shards may still be looked
+	// at closely.
+	targets []int
+	left    int
+	moved   bool
+	// replicas and here are the least that a target has, in all and of the collection.
+	replicas, here int
 }
 
 // targets returns the nodes that may get copies now, those with the least first.
@@ -61,7 +99,7 @@ func (p *pass) targets() []int {
 	slices.SortFunc(p.t.free, func(a, b int) int {
 		return cmp.Or(cmp.Compare(p.t.peers[a].replicas, p.t.peers[b].replicas), cmp.Compare(a, b))
 	})
-	seen := map[string]int{}
+	seen := map[int]int{}
 	kept := p.t.free[:0]
 	for _, i := range p.t.free {
 		zone := p.t.peers[i].zone
@@ -72,29 +110,44 @@ func (p *pass) targets() []int {
 	return kept
 }
 
-// balanceCollection plans moves of one collection and returns the targets that are left.
-func (p *pass) balanceCollection(col *Collection, targets []int) []int {
+// balanceCollection plans moves of one collection. It is false when it has to stop before
+// the end.
+func (p *pass) balanceCollection(col *Collection, s *search) bool {
 	p.countHere(col)
-	for _, sh := range col.Shards {
-		if len(targets) == 0 || p.full() {
-			break
+	if !p.worthwhile(col, s) {
+		return true
+	}
+	for k := p.c.cursorShard; k < len(col.Shards); k++ {
+		if len(s.targets) == 0 || s.left <= 0 || p.full() {
+			p.c.cursorShard = k
+			return false
 		}
+		sh := col.Shards[k]
 		j := job{col: col, shard: sh}
 		want, rule := wanted(col, sh.ID)
-		if len(sh.Replicas) != want || len(sh.InSync) != want || p.view.Wall < rule.PinnedUntil || !p.mayGain(sh, targets) || p.busy(&j) {
+		if len(sh.Replicas) != want || len(sh.InSync) != want || p.view.Wall < rule.PinnedUntil || !p.mayGain(sh, s) || p.busy(&j) {
 			continue
 		}
-		if p.move(&j, targets) {
-			targets = slices.DeleteFunc(targets, func(i int) bool { return p.t.peers[i].in >= p.c.opt.TransfersIn })
+		s.left--
+		if p.move(&j, s.targets) {
+			s.moved = true
+			s.targets = slices.DeleteFunc(s.targets, func(i int) bool { return p.t.peers[i].in >= p.c.opt.TransfersIn })
 		}
 	}
-	return targets
+	p.c.cursorShard = 0
+	return true
 }
 
 // countHere counts the copies of one collection.
 func (p *pass) countHere(col *Collection) {
 	for i := range p.t.peers {
 		p.t.peers[i].here = 0
+	}
+	if s := p.t.summaries[col.Incarnation]; s != nil {
+		for _, part := range s.parts {
+			p.t.peers[part.at].here = int(part.replicas)
+		}
+		return
 	}
 	for _, sh := range col.Shards {
 		for _, r := range sh.Replicas {
@@ -110,31 +163,69 @@ func (p *pass) countHere(col *Collection) {
 	}
 }
 
-// mayGain is a quick test that leaves out most shards of a balanced cluster.
-func (p *pass) mayGain(sh *topology.Shard, targets []int) bool {
-	zones := 0
-	for k, r := range sh.Replicas {
+// worthwhile is a quick test that leaves out the collections of a balanced cluster.
+func (p *pass) worthwhile(col *Collection, s *search) bool {
+	for k, i := range s.targets {
+		n := &p.t.peers[i]
+		if k == 0 {
+			s.replicas, s.here = n.replicas, n.here
+		}
+		s.replicas, s.here = min(s.replicas, n.replicas), min(s.here, n.here)
+	}
+	if sum := p.t.summaries[col.Incarnation]; sum == nil || sum.crowded > 0 {
+		return true
+	}
+	for i := range p.t.peers {
+		if n := &p.t.peers[i]; n.here > 0 && (p.much(n.replicas, s.replicas) || p.much(n.here, s.here)) {
+			return true
+		}
+	}
+	return false
+}
+
+// mayGain is a quick test that leaves out most shards.
+func (p *pass) mayGain(sh *topology.Shard, s *search) bool {
+	var zones [8]int
+	places := zones[:0]
+	for _, r := range sh.Replicas {
 		i := p.t.find(r.Peer)
 		if i < 0 || !p.t.peers[i].fit() {
 			return false
 		}
-		zone := p.t.peers[i].zone
-		if !slices.ContainsFunc(sh.Replicas[:k], func(q topology.Replica) bool { return p.t.peers[p.t.find(q.Peer)].zone == zone }) {
-			zones++
+		places = append(places, i)
+	}
+	for _, i := range places {
+		n := &p.t.peers[i]
+		if !p.much(n.replicas, s.replicas) && !p.much(n.here, s.here) {
+			continue
 		}
-		for _, to := range targets {
-			if p.uneven(&p.t.peers[i], &p.t.peers[to]) {
+		for _, to := range s.targets {
+			if p.uneven(n, &p.t.peers[to]) && p.inZone(places, i, to) <= p.inZone(places, i, i) {
 				return true
 			}
 		}
 	}
-	return zones < min(p.t.zones, len(sh.Replicas))
+	return p.t.crowded(sh)
+}
+
+// inZone counts the copies, without the one at a place, that share a zone with a node.
+func (p *pass) inZone(places []int, without, node int) int {
+	n := 0
+	for _, i := range places {
+		if i != without && p.t.peers[i].zone == p.t.peers[node].zone {
+			n++
+		}
+	}
+	return n
 }
 
 // uneven tells whether one node has so much more than another that a move is worth it.
 func (p *pass) uneven(a, b *standing) bool {
-	much := func(a, b int) bool { return a-b >= 2 && float64(a-b) > p.c.opt.Imbalance*float64(a+b)/2 }
-	return much(a.replicas, b.replicas) || much(a.here, b.here)
+	return p.much(a.replicas, b.replicas) || p.much(a.here, b.here)
+}
+
+func (p *pass) much(a, b int) bool {
+	return a-b >= 2 && float64(a-b) > p.c.opt.Imbalance*float64(a+b)/2
 }
 
 // move plans the best move of a shard's copies, if there is one.

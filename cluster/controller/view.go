@@ -28,7 +28,8 @@ type Collection struct {
 	Incarnation string
 	// Copies is the replication factor.
 	Copies int
-	// Shards are the records, ascending by number.
+	// Shards are the records, ascending by number. A list is never changed: another record
+	// is in another list, so that a list that was seen before needn't be looked through.
 	Shards []*topology.Shard
 	// Transfers are the copies that are being filled, ascending by shard.
 	Transfers []Transfer

@@ -133,6 +133,7 @@ func (w *world) edit(col *toyCollection, id uint32, f func(*topology.Shard)) {
 			f(&next)
 			w.settle(&next)
 			next.Version++
+			col.shards = slices.Clone(col.shards)
 			col.shards[i] = &next
 			w.version++
 			return
