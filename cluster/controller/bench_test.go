@@ -3,12 +3,32 @@ package controller_test
 import (
 	"fmt"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/sextantdb/sextant/cluster/controller"
 	"github.com/sextantdb/sextant/cluster/topology"
 )
+
+// processor returns the processor time that was used so far.
+func processor() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// measure runs f and reports the processor time of a call.
+func measure(b *testing.B, f func()) {
+	b.Helper()
+	start := processor()
+	for b.Loop() {
+		f()
+	}
+	b.ReportMetric(float64((processor()-start).Microseconds())/1000/float64(b.N), "cpu-ms/op")
+}
 
 // bigView is a cluster of many nodes in three zones, with 100 shards a collection.
 func bigView(tb testing.TB, nodes, shards, copies int) controller.View {
@@ -44,43 +64,43 @@ func BenchmarkDecide(b *testing.B) {
 		b.Run(fmt.Sprintf("calm/nodes=%d", nodes), func(b *testing.B) {
 			c := start(controller.Options{Session: 1e6 * time.Hour, Paused: 1e6 * time.Hour})
 			now := time.Hour
-			for b.Loop() {
+			measure(b, func() {
 				now += time.Second
 				v.Version++
 				c.Decide(now, v)
-			}
+			})
 		})
 		b.Run(fmt.Sprintf("changed/nodes=%d", nodes), func(b *testing.B) {
 			c := start(controller.Options{Session: 1e6 * time.Hour, Paused: 1e6 * time.Hour})
 			now := time.Hour
-			for b.Loop() {
+			measure(b, func() {
 				now += time.Second
 				v.Version++
 				for i := range v.Collections { // every list is another one
 					v.Collections[i].Shards = slices.Clone(v.Collections[i].Shards)
 				}
 				c.Decide(now, v)
-			}
+			})
 		})
 		b.Run(fmt.Sprintf("gone/nodes=%d", nodes), func(b *testing.B) {
 			v := gone(v, 7)
 			c := start(controller.Options{Session: 1e6 * time.Hour, Paused: 1e6 * time.Hour})
 			c.Decide(0, v)
 			now := time.Hour
-			for b.Loop() {
+			measure(b, func() {
 				now += time.Minute // what was decided before isn't remembered
 				v.Version++
 				c.Decide(now, v)
-			}
+			})
 		})
 		b.Run(fmt.Sprintf("between/nodes=%d", nodes), func(b *testing.B) {
 			c := start(controller.Options{Session: 1e6 * time.Hour})
 			c.Decide(0, v)
 			now := time.Duration(0)
-			for b.Loop() {
+			measure(b, func() {
 				now += time.Nanosecond
 				c.Decide(now, v)
-			}
+			})
 		})
 	}
 }

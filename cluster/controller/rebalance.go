@@ -172,11 +172,12 @@ func (p *pass) worthwhile(col *Collection, s *search) bool {
 		}
 		s.replicas, s.here = min(s.replicas, n.replicas), min(s.here, n.here)
 	}
-	if sum := p.t.summaries[col.Incarnation]; sum == nil || sum.crowded > 0 {
+	sum := p.t.summaries[col.Incarnation]
+	if sum == nil || sum.crowded > 0 {
 		return true
 	}
-	for i := range p.t.peers {
-		if n := &p.t.peers[i]; n.here > 0 && (p.much(n.replicas, s.replicas) || p.much(n.here, s.here)) {
+	for _, part := range sum.parts {
+		if n := &p.t.peers[part.at]; p.much(n.replicas, s.replicas) || p.much(n.here, s.here) {
 			return true
 		}
 	}
@@ -200,7 +201,7 @@ func (p *pass) mayGain(sh *topology.Shard, s *search) bool {
 			continue
 		}
 		for _, to := range s.targets {
-			if p.uneven(n, &p.t.peers[to]) && p.inZone(places, i, to) <= p.inZone(places, i, i) {
+			if p.uneven(n, &p.t.peers[to]) && p.sharing(places, i, to) <= p.sharing(places, i, i) {
 				return true
 			}
 		}
@@ -208,8 +209,8 @@ func (p *pass) mayGain(sh *topology.Shard, s *search) bool {
 	return p.t.crowded(sh)
 }
 
-// inZone counts the copies, without the one at a place, that share a zone with a node.
-func (p *pass) inZone(places []int, without, node int) int {
+// sharing counts the copies, without the one on a node, that share a zone with another.
+func (p *pass) sharing(places []int, without, node int) int {
 	n := 0
 	for _, i := range places {
 		if i != without && p.t.peers[i].zone == p.t.peers[node].zone {
@@ -275,20 +276,14 @@ func (p *pass) moveCost(s *shardState, from, to int) (cost [3]int, ok bool) {
 	if _, has := s.shard.Replica(b.id); has || p.pairs[pairOf(a.id, b.id)] {
 		return cost, false
 	}
-	if !p.c.memory.mayTry(p.c.now, copyName{shard: s.name(), peer: b.id}) {
+	cost[0] = p.inZone(s, from, to) - p.inZone(s, from, s.copies[from].at)
+	cost[2] = 2*(b.replicas-a.replicas+1) + 2*(b.here-a.here+1)
+	if cost[0] > 0 || cost[0] == 0 && (cost[2] >= 0 || !p.uneven(a, b)) {
 		return cost, false
 	}
-	if len(s.rule.Pool) > 0 && !slices.Contains(s.rule.Pool, b.id) {
+	if len(s.rule.Pool) > 0 && !slices.Contains(s.rule.Pool, b.id) || !p.c.memory.mayTry(p.c.now, copyName{shard: s.name(), peer: b.id}) {
 		return cost, false
 	}
-	was, is := p.rank(s, s.copies[from].at, from), p.rank(s, to, from)
-	cost = [3]int{is[0] - was[0], is[1] - was[1], 2*(b.replicas-a.replicas+1) + 2*(b.here-a.here+1)}
-	switch {
-	case cost[0] != 0:
-		return cost, cost[0] < 0
-	case cost[1] > 0:
-		return cost, false
-	default:
-		return cost, cost[2] < 0 && p.uneven(a, b)
-	}
+	cost[1] = p.far(s, from, to) - p.far(s, from, s.copies[from].at)
+	return cost, cost[0] < 0 || cost[1] <= 0
 }

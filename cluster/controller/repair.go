@@ -359,7 +359,7 @@ func (p *pass) choose(s *shardState) (best int, possible bool) {
 		if n.in >= p.c.opt.TransfersIn || !p.c.memory.mayTry(p.c.now, k) {
 			continue
 		}
-		rank := p.rank(s, i, -1)
+		rank := p.rank(s, i)
 		if best < 0 || slices.Compare(rank[:], least[:]) < 0 {
 			best, least = i, rank
 		}
@@ -381,23 +381,36 @@ func (p *pass) poolThere(s *shardState) bool {
 }
 
 // rank says how well a node suits a shard, lower is better: copies in its zone, copies
-// far from it, what it has. The copy at the place without doesn't count.
-func (p *pass) rank(s *shardState, node, without int) [5]int {
+// far from it, what it has.
+func (p *pass) rank(s *shardState, node int) [5]int {
 	n := &p.t.peers[node]
-	zone, far := 0, 0
+	return [5]int{p.inZone(s, -1, node), p.far(s, -1, node), n.replicas, n.leads, node}
+}
+
+// inZone counts the staying copies in a node's zone; the copy at the place without
+// doesn't count.
+func (p *pass) inZone(s *shardState, without, node int) int {
+	count := 0
 	for i := range s.copies {
-		c := &s.copies[i]
-		if c.leaving || i == without {
-			continue
-		}
-		if p.t.peers[c.at].zone == n.zone {
-			zone++
-		}
-		if !p.t.order.Everywhere() && !p.t.order.Near(c.Peer, n.id) {
-			far++
+		if c := &s.copies[i]; c.staying && i != without && p.t.peers[c.at].zone == p.t.peers[node].zone {
+			count++
 		}
 	}
-	return [5]int{zone, far, n.replicas, n.leads, node}
+	return count
+}
+
+// far counts the staying copies that aren't near to a node.
+func (p *pass) far(s *shardState, without, node int) int {
+	if p.t.order.Everywhere() {
+		return 0
+	}
+	count := 0
+	for i := range s.copies {
+		if c := &s.copies[i]; c.staying && i != without && !p.t.order.Near(c.Peer, p.t.peers[node].id) {
+			count++
+		}
+	}
+	return count
 }
 
 // drop removes a copy that is too many. shrunk says that no node can take the copy of one
@@ -450,12 +463,7 @@ func (p *pass) dropRank(s *shardState, c *copyState, shrunk bool) [5]int {
 	case !c.seated:
 		return [5]int{2, p.t.peers[c.at].replicas}
 	}
-	rank := [5]int{1, 0, 1, 1, p.t.peers[c.at].replicas}
-	for i := range s.copies {
-		if o := &s.copies[i]; o.staying && p.t.peers[o.at].zone == p.t.peers[c.at].zone {
-			rank[1]++
-		}
-	}
+	rank := [5]int{1, p.inZone(s, -1, c.at), 1, 1, p.t.peers[c.at].replicas}
 	if c.Peer == s.shard.Preferred {
 		rank[2] = 0
 	}
