@@ -3,6 +3,7 @@ package controller_test
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -35,7 +36,7 @@ func bigView(tb testing.TB, nodes, shards, copies int) controller.View {
 	tb.Helper()
 	v := controller.View{Version: 1}
 	for i := range nodes {
-		v.Peers = append(v.Peers, topology.Peer{ID: topology.PeerID(i + 1), Incarnation: 1, Zone: fmt.Sprint(i % 3)})
+		v.Peers = append(v.Peers, topology.Peer{ID: topology.PeerID(i + 1), Incarnation: 1, Zone: strconv.Itoa(i % 3)})
 	}
 	for i := range shards / 100 {
 		lists := make([][]topology.PeerID, 100)

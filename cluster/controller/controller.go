@@ -53,7 +53,7 @@ func New(self topology.PeerID, opt Options) *Controller {
 	return &Controller{self: self, opt: opt.withDefaults(), nodes: map[topology.PeerID]*node{}, memory: newMemory()}
 }
 
-// Observe tells what has happened.
+// Observe takes note of what has happened.
 func (c *Controller) Observe(now Now, e Event) {
 	c.advance(now)
 	switch e := e.(type) {

@@ -5,7 +5,7 @@ import "github.com/sextantdb/sextant/cluster/topology"
 // Event is what the controller is told.
 type Event interface{ isEvent() }
 
-// Heartbeat: a node says that it lives.
+// Heartbeat is when a node says that it lives.
 type Heartbeat struct {
 	Process
 	Digest
@@ -28,7 +28,7 @@ type Progress struct {
 	Bytes uint64
 }
 
-// Refused: a connection to a node broke, and the next one was refused: its process is
+// Refused is when a connection to a node broke, and the next one was refused: its process is
 // gone though its machine is there.
 type Refused struct {
 	// By is who saw it.
@@ -37,7 +37,7 @@ type Refused struct {
 	Process
 }
 
-// BecameLeader: this node leads the consensus from now on.
+// BecameLeader is when this node begins to lead the consensus.
 type BecameLeader struct {
 	// Former led before, 0 if unknown; Heard is when it was last heard of. Others get a
 	// whole session.
@@ -45,7 +45,7 @@ type BecameLeader struct {
 	Heard  Now
 }
 
-// LostLeadership: it doesn't any more.
+// LostLeadership is when it ceases to.
 type LostLeadership struct{}
 
 func (Heartbeat) isEvent()      {}

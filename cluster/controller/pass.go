@@ -15,8 +15,6 @@ type pass struct {
 	// way.
 	pairs map[pair]bool
 	hands int
-	// short counts shards with too few copies in sync that are there.
-	short int
 	// cut says that there was more to do than one pass may.
 	cut bool
 }

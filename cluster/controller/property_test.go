@@ -3,6 +3,7 @@ package controller_test
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -231,8 +232,8 @@ func TestNewCollectionsAreBalanced(t *testing.T) {
 		n := zones * rapid.IntRange(1, 3).Draw(t, "nodes in each")
 		var peers []placement.Peer
 		for i := range n {
-			w.addNode(topology.PeerID(i+1), fmt.Sprint(i%zones))
-			peers = append(peers, placement.Peer{ID: topology.PeerID(i + 1), Zone: fmt.Sprint(i % zones)})
+			w.addNode(topology.PeerID(i+1), strconv.Itoa(i%zones))
+			peers = append(peers, placement.Peer{ID: topology.PeerID(i + 1), Zone: strconv.Itoa(i % zones)})
 		}
 		copies := rapid.IntRange(1, 3).Draw(t, "copies")
 		lists, err := placement.Place(placement.Request{Shards: rapid.IntRange(1, 20).Draw(t, "shards"), Copies: copies, Seed: "c"}, peers)

@@ -92,7 +92,7 @@ func (p *play) create(d *datadriven.TestData) {
 	var lists [][]topology.PeerID
 	for line := range strings.Lines(d.Input) {
 		var list []topology.PeerID
-		for _, f := range strings.Fields(line) {
+		for f := range strings.FieldsSeq(line) {
 			n, err := strconv.Atoi(f)
 			require.NoError(p.t, err)
 			list = append(list, topology.PeerID(n))

@@ -3,6 +3,7 @@ package placement_test
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 
 	pb "github.com/qdrant/go-client/qdrant"
@@ -101,7 +102,7 @@ func TestTheLeastLoadedPeerIsFirst(t *testing.T) {
 func TestScatterIsLimited(t *testing.T) {
 	peers := make([]placement.Peer, 100)
 	for i := range peers {
-		peers[i] = placement.Peer{ID: topology.PeerID(i + 1), Zone: fmt.Sprint(i % 3)}
+		peers[i] = placement.Peer{ID: topology.PeerID(i + 1), Zone: strconv.Itoa(i % 3)}
 	}
 	lists, err := placement.Place(placement.Request{Shards: 1000, Copies: 3, Seed: "c"}, peers)
 	require.NoError(t, err)
