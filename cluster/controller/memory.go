@@ -97,7 +97,8 @@ func (m *memory) underWay(now Now, name topology.ShardName, sh *topology.Shard) 
 		// The record changes for other reasons, too.
 		return a, sh.Epoch == a.Epoch
 	case Replicate:
-		return a, true
+		// A quick transfer is over before it was seen.
+		return a, !sh.IsInSync(a.To)
 	default:
 		return a, sh.Version == p.version
 	}

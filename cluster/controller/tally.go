@@ -332,7 +332,8 @@ func (p *pass) takeDown(j job) {
 		delete(p.c.memory.pending, j.name())
 	case busy && asked:
 		_, has := j.shard.Replica(want.To)
-		p.countTransfer(want.From, want.To, want.Move, !has)
+		_, stays := j.shard.Replica(want.From)
+		p.countTransfer(want.From, want.To, want.Move && stays, !has)
 	case busy:
 		if h, ok := a.(Hand); ok {
 			p.countHand(h.From, h.To)
