@@ -8,6 +8,10 @@ BIN      := $(CURDIR)/.bin
 CACHE    := $(CURDIR)/.cache
 LINT     := $(BIN)/golangci-lint
 LINT_VERSION := v2.15.0
+BUF_VERSION := v1.75.0
+PROTOC_GEN_GO_VERSION := v1.36.12
+PROTOC_GEN_GO_GRPC_VERSION := v1.6.2
+PROTOC   := $(BIN)/buf $(BIN)/protoc-gen-go $(BIN)/protoc-gen-go-grpc
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT   ?= $(shell git rev-parse HEAD 2>/dev/null)
 LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
@@ -130,8 +134,11 @@ $(SUITE)/ok: tests/upstream/requirements.txt
 	touch $@
 
 .PHONY: generate
-generate: ## regenerate what is generated
+generate: $(PROTOC) ## regenerate what is generated
 	go generate ./...
+	for dir in $$(git ls-files '*.proto' | xargs -n 1 dirname | sort -u); do \
+		$(BIN)/buf generate --template buf.gen.yaml -o "$$dir" "$$dir"; \
+	done
 
 .PHONY: clients
 clients: $(CLIENTS) ## install the official clients that the tests use
@@ -143,6 +150,18 @@ $(CLIENTS): tests/compat/python/requirements.txt tests/compat/node/package.json
 	cp tests/compat/node/package.json $(NODE)/
 	cd $(NODE) && npm install --silent --no-audit --no-fund
 	touch $@
+
+$(BIN)/buf:
+	mkdir -p $(BIN)
+	GOBIN=$(BIN) go install github.com/bufbuild/buf/cmd/buf@$(BUF_VERSION)
+
+$(BIN)/protoc-gen-go:
+	mkdir -p $(BIN)
+	GOBIN=$(BIN) go install google.golang.org/protobuf/cmd/protoc-gen-go@$(PROTOC_GEN_GO_VERSION)
+
+$(BIN)/protoc-gen-go-grpc:
+	mkdir -p $(BIN)
+	GOBIN=$(BIN) go install google.golang.org/grpc/cmd/protoc-gen-go-grpc@$(PROTOC_GEN_GO_GRPC_VERSION)
 
 $(LINT):
 	mkdir -p $(BIN)
