@@ -1355,8 +1355,10 @@ type FilesRequest struct {
 	// Token names an export that is open already; empty opens one.
 	Token string `protobuf:"bytes,3,opt,name=token,proto3" json:"token,omitempty"`
 	// File and offset are where to go on.
-	File          uint32 `protobuf:"varint,4,opt,name=file,proto3" json:"file,omitempty"`
-	Offset        uint64 `protobuf:"varint,5,opt,name=offset,proto3" json:"offset,omitempty"`
+	File   uint32 `protobuf:"varint,4,opt,name=file,proto3" json:"file,omitempty"`
+	Offset uint64 `protobuf:"varint,5,opt,name=offset,proto3" json:"offset,omitempty"`
+	// Done closes the export; nothing is sent.
+	Done          bool `protobuf:"varint,6,opt,name=done,proto3" json:"done,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1424,6 +1426,13 @@ func (x *FilesRequest) GetOffset() uint64 {
 		return x.Offset
 	}
 	return 0
+}
+
+func (x *FilesRequest) GetDone() bool {
+	if x != nil {
+		return x.Done
+	}
+	return false
 }
 
 type FilesResponse struct {
@@ -1788,7 +1797,7 @@ const file_peer_proto_rawDesc = "" +
 	"\x06leader\x18\x05 \x01(\x04R\x06leader\x12\x12\n" +
 	"\x04term\x18\x06 \x01(\x04R\x04term\x12\x18\n" +
 	"\aapplied\x18\a \x01(\x04R\aapplied\x12,\n" +
-	"\x05error\x18\b \x01(\v2\x16.sextant.peer.v1.ErrorR\x05error\"\x86\x01\n" +
+	"\x05error\x18\b \x01(\v2\x16.sextant.peer.v1.ErrorR\x05error\"\x9a\x01\n" +
 	"\fFilesRequest\x12\x1e\n" +
 	"\n" +
 	"collection\x18\x01 \x01(\tR\n" +
@@ -1796,7 +1805,8 @@ const file_peer_proto_rawDesc = "" +
 	"\x05shard\x18\x02 \x01(\rR\x05shard\x12\x14\n" +
 	"\x05token\x18\x03 \x01(\tR\x05token\x12\x12\n" +
 	"\x04file\x18\x04 \x01(\rR\x04file\x12\x16\n" +
-	"\x06offset\x18\x05 \x01(\x04R\x06offset\"\x98\x01\n" +
+	"\x06offset\x18\x05 \x01(\x04R\x06offset\x12\x12\n" +
+	"\x04done\x18\x06 \x01(\bR\x04done\"\x98\x01\n" +
 	"\rFilesResponse\x125\n" +
 	"\bmanifest\x18\x01 \x01(\v2\x19.sextant.peer.v1.ManifestR\bmanifest\x12\x12\n" +
 	"\x04file\x18\x02 \x01(\rR\x04file\x12\x16\n" +
