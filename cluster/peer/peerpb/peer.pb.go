@@ -1440,10 +1440,12 @@ type FilesResponse struct {
 	// Manifest comes first, and only when the export was opened by this call.
 	Manifest *Manifest `protobuf:"bytes,1,opt,name=manifest,proto3" json:"manifest,omitempty"`
 	// File, offset, data are a piece of a file, crc its CRC-32C.
-	File          uint32 `protobuf:"varint,2,opt,name=file,proto3" json:"file,omitempty"`
-	Offset        uint64 `protobuf:"varint,3,opt,name=offset,proto3" json:"offset,omitempty"`
-	Data          []byte `protobuf:"bytes,4,opt,name=data,proto3" json:"data,omitempty"`
-	Crc           uint32 `protobuf:"fixed32,5,opt,name=crc,proto3" json:"crc,omitempty"`
+	File   uint32 `protobuf:"varint,2,opt,name=file,proto3" json:"file,omitempty"`
+	Offset uint64 `protobuf:"varint,3,opt,name=offset,proto3" json:"offset,omitempty"`
+	Data   []byte `protobuf:"bytes,4,opt,name=data,proto3" json:"data,omitempty"`
+	Crc    uint32 `protobuf:"fixed32,5,opt,name=crc,proto3" json:"crc,omitempty"`
+	// Error ends the stream.
+	Error         *Error `protobuf:"bytes,6,opt,name=error,proto3" json:"error,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1511,6 +1513,13 @@ func (x *FilesResponse) GetCrc() uint32 {
 		return x.Crc
 	}
 	return 0
+}
+
+func (x *FilesResponse) GetError() *Error {
+	if x != nil {
+		return x.Error
+	}
+	return nil
 }
 
 // Manifest describes an export.
@@ -1806,13 +1815,14 @@ const file_peer_proto_rawDesc = "" +
 	"\x05token\x18\x03 \x01(\tR\x05token\x12\x12\n" +
 	"\x04file\x18\x04 \x01(\rR\x04file\x12\x16\n" +
 	"\x06offset\x18\x05 \x01(\x04R\x06offset\x12\x12\n" +
-	"\x04done\x18\x06 \x01(\bR\x04done\"\x98\x01\n" +
+	"\x04done\x18\x06 \x01(\bR\x04done\"\xc6\x01\n" +
 	"\rFilesResponse\x125\n" +
 	"\bmanifest\x18\x01 \x01(\v2\x19.sextant.peer.v1.ManifestR\bmanifest\x12\x12\n" +
 	"\x04file\x18\x02 \x01(\rR\x04file\x12\x16\n" +
 	"\x06offset\x18\x03 \x01(\x04R\x06offset\x12\x12\n" +
 	"\x04data\x18\x04 \x01(\fR\x04data\x12\x10\n" +
-	"\x03crc\x18\x05 \x01(\aR\x03crc\"\xac\x01\n" +
+	"\x03crc\x18\x05 \x01(\aR\x03crc\x12,\n" +
+	"\x05error\x18\x06 \x01(\v2\x16.sextant.peer.v1.ErrorR\x05error\"\xac\x01\n" +
 	"\bManifest\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12\x12\n" +
 	"\x04meta\x18\x02 \x01(\fR\x04meta\x124\n" +
@@ -1922,29 +1932,30 @@ var file_peer_proto_depIdxs = []int32{
 	23, // 10: sextant.peer.v1.CommandResponse.error:type_name -> sextant.peer.v1.Error
 	23, // 11: sextant.peer.v1.StatusResponse.error:type_name -> sextant.peer.v1.Error
 	22, // 12: sextant.peer.v1.FilesResponse.manifest:type_name -> sextant.peer.v1.Manifest
-	24, // 13: sextant.peer.v1.Manifest.files:type_name -> sextant.peer.v1.Manifest.File
-	3,  // 14: sextant.peer.v1.Error.kind:type_name -> sextant.peer.v1.Error.Kind
-	6,  // 15: sextant.peer.v1.Peer.Messages:input_type -> sextant.peer.v1.Frame
-	7,  // 16: sextant.peer.v1.Peer.Join:input_type -> sextant.peer.v1.JoinRequest
-	10, // 17: sextant.peer.v1.Peer.Heartbeat:input_type -> sextant.peer.v1.HeartbeatRequest
-	12, // 18: sextant.peer.v1.Peer.Write:input_type -> sextant.peer.v1.WriteRequest
-	14, // 19: sextant.peer.v1.Peer.Read:input_type -> sextant.peer.v1.ReadRequest
-	16, // 20: sextant.peer.v1.Peer.Command:input_type -> sextant.peer.v1.CommandRequest
-	18, // 21: sextant.peer.v1.Peer.Status:input_type -> sextant.peer.v1.StatusRequest
-	20, // 22: sextant.peer.v1.Peer.Files:input_type -> sextant.peer.v1.FilesRequest
-	6,  // 23: sextant.peer.v1.Peer.Messages:output_type -> sextant.peer.v1.Frame
-	8,  // 24: sextant.peer.v1.Peer.Join:output_type -> sextant.peer.v1.JoinResponse
-	11, // 25: sextant.peer.v1.Peer.Heartbeat:output_type -> sextant.peer.v1.HeartbeatResponse
-	13, // 26: sextant.peer.v1.Peer.Write:output_type -> sextant.peer.v1.WriteResponse
-	15, // 27: sextant.peer.v1.Peer.Read:output_type -> sextant.peer.v1.ReadResponse
-	17, // 28: sextant.peer.v1.Peer.Command:output_type -> sextant.peer.v1.CommandResponse
-	19, // 29: sextant.peer.v1.Peer.Status:output_type -> sextant.peer.v1.StatusResponse
-	21, // 30: sextant.peer.v1.Peer.Files:output_type -> sextant.peer.v1.FilesResponse
-	23, // [23:31] is the sub-list for method output_type
-	15, // [15:23] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	23, // 13: sextant.peer.v1.FilesResponse.error:type_name -> sextant.peer.v1.Error
+	24, // 14: sextant.peer.v1.Manifest.files:type_name -> sextant.peer.v1.Manifest.File
+	3,  // 15: sextant.peer.v1.Error.kind:type_name -> sextant.peer.v1.Error.Kind
+	6,  // 16: sextant.peer.v1.Peer.Messages:input_type -> sextant.peer.v1.Frame
+	7,  // 17: sextant.peer.v1.Peer.Join:input_type -> sextant.peer.v1.JoinRequest
+	10, // 18: sextant.peer.v1.Peer.Heartbeat:input_type -> sextant.peer.v1.HeartbeatRequest
+	12, // 19: sextant.peer.v1.Peer.Write:input_type -> sextant.peer.v1.WriteRequest
+	14, // 20: sextant.peer.v1.Peer.Read:input_type -> sextant.peer.v1.ReadRequest
+	16, // 21: sextant.peer.v1.Peer.Command:input_type -> sextant.peer.v1.CommandRequest
+	18, // 22: sextant.peer.v1.Peer.Status:input_type -> sextant.peer.v1.StatusRequest
+	20, // 23: sextant.peer.v1.Peer.Files:input_type -> sextant.peer.v1.FilesRequest
+	6,  // 24: sextant.peer.v1.Peer.Messages:output_type -> sextant.peer.v1.Frame
+	8,  // 25: sextant.peer.v1.Peer.Join:output_type -> sextant.peer.v1.JoinResponse
+	11, // 26: sextant.peer.v1.Peer.Heartbeat:output_type -> sextant.peer.v1.HeartbeatResponse
+	13, // 27: sextant.peer.v1.Peer.Write:output_type -> sextant.peer.v1.WriteResponse
+	15, // 28: sextant.peer.v1.Peer.Read:output_type -> sextant.peer.v1.ReadResponse
+	17, // 29: sextant.peer.v1.Peer.Command:output_type -> sextant.peer.v1.CommandResponse
+	19, // 30: sextant.peer.v1.Peer.Status:output_type -> sextant.peer.v1.StatusResponse
+	21, // 31: sextant.peer.v1.Peer.Files:output_type -> sextant.peer.v1.FilesResponse
+	24, // [24:32] is the sub-list for method output_type
+	16, // [16:24] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_peer_proto_init() }

@@ -1,0 +1,141 @@
+package peer
+
+import (
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/sextantdb/sextant/cluster/peer/peerpb"
+	"github.com/sextantdb/sextant/cluster/topology"
+)
+
+// laneKey names a lane of a peer; there is one stream for each.
+type laneKey struct {
+	peer topology.PeerID
+	lane peerpb.Lane
+}
+
+// laneStream is the called side of a lane.
+type laneStream struct {
+	caller
+	stream   grpc.BidiStreamingServer[peerpb.Frame, peerpb.Frame]
+	replaced chan struct{} // closed when a newer stream takes its place
+	over     atomic.Bool   // nothing is handed over any more
+	began    time.Time
+	waiting  atomic.Int64 // how long after began it was that a frame is waited for; 0 while one is handed over
+	part     []byte       // of a large message
+}
+
+// Messages reads a lane until it ends, falls silent, or is replaced by a newer one.
+func (s *Server) Messages(stream grpc.BidiStreamingServer[peerpb.Frame, peerpb.Frame]) error {
+	l := &laneStream{caller: callerOf(stream.Context()), stream: stream, replaced: make(chan struct{}), began: time.Now()}
+	if l.lane != peerpb.Lane_LANE_CONTROL && l.lane != peerpb.Lane_LANE_REPLICATION {
+		return refuse(RefusedMalformed, "there is no lane %d", l.lane)
+	}
+	if err := s.enter(l); err != nil {
+		return err
+	}
+	defer s.leave(l)
+	ended := make(chan error, 1)
+	s.receive.Go(func() { ended <- s.readLane(l) }) // it ends when this method returns
+	beat := time.NewTicker(s.o.Timing.Beat)
+	defer beat.Stop()
+	for {
+		select {
+		case err := <-ended:
+			return err
+		case <-l.replaced:
+			return status.Error(codes.Aborted, "a newer stream took this one's place")
+		case <-s.stop:
+			return errStopping
+		case <-beat.C:
+		}
+		if since := l.waiting.Load(); since != 0 && time.Since(l.began)-time.Duration(since) > s.o.Timing.Silence {
+			return status.Error(codes.Unavailable, "nothing was heard from the caller")
+		}
+		if err := stream.Send(&peerpb.Frame{}); err != nil {
+			return err
+		}
+	}
+}
+
+// enter makes a stream the one of its lane. An older process's gives way, a newer one's
+// doesn't.
+func (s *Server) enter(l *laneStream) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, kind := range []peerpb.Lane{peerpb.Lane_LANE_CONTROL, peerpb.Lane_LANE_REPLICATION} {
+		if other := s.streams[laneKey{l.Peer, kind}]; other != nil && other.Incarnation > l.Incarnation {
+			return refuse(RefusedIncarnation, "process %d of peer %d isn't its latest, which is %d", l.Incarnation, l.Peer, other.Incarnation)
+		}
+	}
+	for _, kind := range []peerpb.Lane{peerpb.Lane_LANE_CONTROL, peerpb.Lane_LANE_REPLICATION} {
+		key := laneKey{l.Peer, kind}
+		if other := s.streams[key]; other != nil && (kind == l.lane || other.Incarnation < l.Incarnation) {
+			other.over.Store(true)
+			close(other.replaced)
+			delete(s.streams, key)
+		}
+	}
+	s.streams[laneKey{l.Peer, l.lane}] = l
+	return nil
+}
+
+func (s *Server) leave(l *laneStream) {
+	l.over.Store(true)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if key := (laneKey{l.Peer, l.lane}); s.streams[key] == l {
+		delete(s.streams, key)
+	}
+}
+
+// readLane hands over what a lane brings.
+func (s *Server) readLane(l *laneStream) error {
+	for {
+		l.waiting.Store(int64(max(time.Since(l.began), 1)))
+		frame, err := l.stream.Recv()
+		l.waiting.Store(0)
+		if err != nil {
+			return err
+		}
+		if err := s.gate.Load().checkCaller(l.From); err != nil {
+			return err
+		}
+		if err := s.join(l, frame); err != nil {
+			return err
+		}
+		if l.over.Load() {
+			return nil
+		}
+		s.handOver(l.caller, frame)
+	}
+}
+
+// join puts the parts of a large message together; with the last one the message is added
+// to the frame.
+func (s *Server) join(l *laneStream, frame *peerpb.Frame) error {
+	if len(l.part)+len(frame.GetPart()) > s.o.MaxMessage {
+		return status.Errorf(codes.ResourceExhausted, "a message is larger than %d bytes", s.o.MaxMessage)
+	}
+	l.part = append(l.part, frame.GetPart()...)
+	if !frame.GetLastPart() {
+		return nil
+	}
+	whole := l.part
+	l.part = nil
+	if l.lane == peerpb.Lane_LANE_CONTROL {
+		frame.Control = append(frame.Control, whole)
+		return nil
+	}
+	e := new(peerpb.Envelope)
+	if err := proto.Unmarshal(whole, e); err != nil {
+		return status.Errorf(codes.InvalidArgument, "a message in parts can't be read: %v", err)
+	}
+	frame.Replication = append(frame.Replication, e)
+	return nil
+}

@@ -1,0 +1,310 @@
+package peer
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"math"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/sextantdb/sextant/cluster/peer/peerpb"
+	"github.com/sextantdb/sextant/cluster/replication"
+	"github.com/sextantdb/sextant/cluster/topology"
+	"github.com/sextantdb/sextant/cluster/transfer"
+)
+
+// ServerOptions are what a Server needs.
+type ServerOptions struct {
+	// Self is who is called.
+	Self Identity
+	// Key is the api key that callers must have; empty for none.
+	Key string
+	// TLS, when not nil, is asked for the configuration of each new connection.
+	TLS     func() *tls.Config
+	Timing  Timing
+	Handler Handler
+	// Latest, when not nil, returns the highest incarnation of a peer that the topology knows,
+	// 0 for none: earlier processes aren't heard any more.
+	Latest func(topology.PeerID) uint64
+	// MaxMessage is the largest call or message that is read; 0 is 256 MiB.
+	MaxMessage int
+	Logger     *slog.Logger
+}
+
+// Server is the called side. It is safe for concurrent use.
+type Server struct {
+	peerpb.UnimplementedPeerServer
+
+	o       ServerOptions
+	gate    atomic.Pointer[gatekeeper]
+	server  *grpc.Server
+	dropped atomic.Uint64
+
+	stop     chan struct{}
+	stopOnce sync.Once
+	receive  sync.WaitGroup // goroutines that hand over what lanes bring
+
+	mu      sync.Mutex
+	streams map[laneKey]*laneStream
+}
+
+// methodsForStrangers may be called by nodes that don't know the cluster yet.
+var methodsForStrangers = map[string]bool{
+	peerpb.Peer_Join_FullMethodName:   true,
+	peerpb.Peer_Status_FullMethodName: true,
+}
+
+// NewServer makes a Server; nothing is listened on before Serve.
+func NewServer(o ServerOptions) *Server {
+	o.Timing = o.Timing.withDefaults()
+	if o.MaxMessage <= 0 {
+		o.MaxMessage = defaultMaxMessage
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{o: o, stop: make(chan struct{}), streams: make(map[laneKey]*laneStream)}
+	g := newGatekeeper(o.Self, o.Key, o.Latest)
+	s.gate.Store(&g)
+	options := []grpc.ServerOption{
+		grpc.UnaryInterceptor(s.unary),
+		grpc.StreamInterceptor(s.stream),
+		grpc.MaxRecvMsgSize(o.MaxMessage),
+		grpc.MaxSendMsgSize(math.MaxInt32),
+		grpc.StaticStreamWindowSize(streamWindow),
+		grpc.StaticConnWindowSize(connWindow),
+		grpc.ReadBufferSize(ioBuffer),
+		grpc.WriteBufferSize(ioBuffer),
+		grpc.ConnectionTimeout(5 * time.Second),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Second, Timeout: o.Timing.Silence}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+	}
+	if o.TLS != nil {
+		options = append(options, grpc.Creds(serverTLS(o.TLS)))
+	}
+	s.server = grpc.NewServer(options...)
+	peerpb.RegisterPeerServer(s.server, s)
+	return s
+}
+
+// Serve answers on a listener until Shutdown, which makes it return nil.
+func (s *Server) Serve(l net.Listener) error { return s.server.Serve(l) }
+
+// Shutdown ends the lanes, takes no new calls, and waits for those under way until ctx
+// ends; what is left then is broken off.
+func (s *Server) Shutdown(ctx context.Context) {
+	s.stopOnce.Do(func() { close(s.stop) })
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.server.GracefulStop()
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		s.server.Stop()
+		<-done
+	}
+	s.receive.Wait()
+}
+
+// SetCluster names the cluster once the node has joined one.
+func (s *Server) SetCluster(cluster string) {
+	g := *s.gate.Load()
+	g.self.Cluster = cluster
+	s.gate.Store(&g)
+}
+
+// Dropped counts messages between copies that weren't handed over: they came from
+// or were meant for another process.
+func (s *Server) Dropped() uint64 { return s.dropped.Load() }
+
+// callerKey is where a call's context has who calls.
+type callerKey struct{}
+
+// caller is a call's handshake.
+type caller struct {
+	From
+	lane peerpb.Lane
+}
+
+func callerOf(ctx context.Context) caller {
+	c, _ := ctx.Value(callerKey{}).(caller) // the interceptors always put one in
+	return c
+}
+
+// admit checks a call's handshake and returns its context and the answer's metadata.
+func (s *Server) admit(ctx context.Context, method string) (context.Context, metadata.MD, error) {
+	g := s.gate.Load()
+	md, _ := metadata.FromIncomingContext(ctx)
+	h, err := g.admit(md, methodsForStrangers[method])
+	if err != nil {
+		s.o.Logger.WarnContext(ctx, "refused a caller", "method", method, "peer", h.GetFrom(), "error", status.Convert(err).Message())
+		return nil, nil, err
+	}
+	raw, err := proto.Marshal(&peerpb.Handshake{
+		Protocol: Protocol, Cluster: g.self.Cluster, From: uint64(g.self.Peer), FromIncarnation: g.self.Incarnation,
+		To: h.GetFrom(), ToIncarnation: h.GetFromIncarnation(),
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	c := caller{From: From{topology.PeerID(h.GetFrom()), h.GetFromIncarnation()}, lane: h.GetLane()}
+	return context.WithValue(ctx, callerKey{}, c), metadata.Pairs(handshakeKey, string(raw)), nil
+}
+
+func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+	ctx, _, err := s.admit(ctx, info.FullMethod)
+	if err != nil {
+		return nil, err
+	}
+	return handle(ctx, req)
+}
+
+func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+	ctx, header, err := s.admit(ss.Context(), info.FullMethod)
+	if err != nil {
+		return err
+	}
+	// At once: the caller waits for it, not for the first message.
+	if err := ss.SendHeader(header); err != nil {
+		return err
+	}
+	return handle(srv, admitted{ServerStream: ss, ctx: ctx})
+}
+
+// admitted is a stream whose handshake was right.
+type admitted struct {
+	grpc.ServerStream
+	ctx context.Context //nolint:containedctx // it replaces the stream's
+}
+
+// Context has the caller.
+func (a admitted) Context() context.Context { return a.ctx }
+
+// Join asks the handler.
+func (s *Server) Join(ctx context.Context, r *peerpb.JoinRequest) (*peerpb.JoinResponse, error) {
+	j, err := s.o.Handler.Join(ctx, Join{
+		Peer: topology.PeerID(r.GetPeer()), URI: r.GetUri(), Incarnation: r.GetIncarnation(), Zone: r.GetZone(), Version: r.GetVersion(),
+	})
+	out := &peerpb.JoinResponse{Cluster: j.Cluster, Error: errorToPB(err)}
+	for _, m := range j.Members {
+		out.Peers = append(out.Peers, &peerpb.Member{Peer: uint64(m.Peer), Uri: m.URI})
+	}
+	return out, nil
+}
+
+// Heartbeat asks the handler.
+func (s *Server) Heartbeat(ctx context.Context, r *peerpb.HeartbeatRequest) (*peerpb.HeartbeatResponse, error) {
+	a, err := s.o.Handler.Heartbeat(ctx, callerOf(ctx).From, Heartbeat{Incarnation: r.GetIncarnation(), Load: r.GetLoad(), Digest: r.GetDigest()})
+	return &peerpb.HeartbeatResponse{Leader: uint64(a.Leader), Answer: a.Answer, Error: errorToPB(err)}, nil
+}
+
+// Write asks the handler.
+func (s *Server) Write(ctx context.Context, r *peerpb.WriteRequest) (*peerpb.WriteResponse, error) {
+	w, err := s.o.Handler.Write(ctx, callerOf(ctx).From, Write{
+		Shard:     topology.ShardName{Collection: r.GetCollection(), Shard: r.GetShard()},
+		RingEpoch: r.GetRingEpoch(), ID: opFromPB(r.GetOpId()), Op: r.GetOp(), Wait: r.GetWait(),
+	})
+	return &peerpb.WriteResponse{Seq: w.Seq, Status: peerpb.WriteStatus(w.Status), Error: errorToPB(err)}, nil
+}
+
+// Read asks the handler.
+func (s *Server) Read(ctx context.Context, r *peerpb.ReadRequest) (*peerpb.ReadResponse, error) {
+	b, err := s.o.Handler.Read(ctx, callerOf(ctx).From, Read{
+		Shard:      topology.ShardName{Collection: r.GetCollection(), Shard: r.GetShard()},
+		MinApplied: r.GetMinApplied(), Kind: r.GetKind(), Request: r.GetRequest(),
+	})
+	return &peerpb.ReadResponse{Response: b, Error: errorToPB(err)}, nil
+}
+
+// Command asks the handler.
+func (s *Server) Command(ctx context.Context, r *peerpb.CommandRequest) (*peerpb.CommandResponse, error) {
+	c, err := s.o.Handler.Command(ctx, callerOf(ctx).From, r.GetCommand())
+	return &peerpb.CommandResponse{Index: c.Index, Result: c.Result, Error: errorToPB(err)}, nil
+}
+
+// Status asks the handler.
+func (s *Server) Status(ctx context.Context, _ *peerpb.StatusRequest) (*peerpb.StatusResponse, error) {
+	a, err := s.o.Handler.Status(ctx)
+	return &peerpb.StatusResponse{
+		Cluster: a.Cluster, Peer: uint64(a.Peer), Incarnation: a.Incarnation, Version: a.Version,
+		Leader: uint64(a.Leader), Term: a.Term, Applied: a.Applied, Error: errorToPB(err),
+	}, nil
+}
+
+// Files asks the handler.
+func (s *Server) Files(r *peerpb.FilesRequest, out grpc.ServerStreamingServer[peerpb.FilesResponse]) error {
+	ctx, cancel := s.untilStop(out.Context())
+	defer cancel()
+	var broken error
+	err := s.o.Handler.SendFiles(ctx, callerOf(ctx).From, transfer.Request{
+		Shard: topology.ShardName{Collection: r.GetCollection(), Shard: r.GetShard()},
+		Token: r.GetToken(), File: int(r.GetFile()), Offset: int64(r.GetOffset()), Done: r.GetDone(),
+	}, func(c transfer.Chunk) error {
+		broken = out.Send(chunkToPB(c))
+		return broken
+	})
+	switch {
+	case err == nil, broken != nil:
+		return broken
+	case context.Cause(ctx) == errStopping: //nolint:errorlint // that very value
+		return errStopping
+	}
+	return out.Send(&peerpb.FilesResponse{Error: errorToPB(err)})
+}
+
+// errStopping ends what is long when the server stops.
+var errStopping = status.Error(codes.Unavailable, "the node is shutting down")
+
+// untilStop ends a context when the server stops.
+func (s *Server) untilStop(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		select {
+		case <-s.stop:
+			cancel(errStopping)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(nil) }
+}
+
+// handOver gives a lane's messages to the handler.
+func (s *Server) handOver(c caller, frame *peerpb.Frame) {
+	if len(frame.GetControl()) > 0 {
+		s.o.Handler.OnRaft(c.From, frame.GetControl())
+	}
+	if all := s.envelopes(c, frame.GetReplication()); len(all) > 0 {
+		s.o.Handler.OnReplication(c.From, all)
+	}
+}
+
+// envelopes returns those that come from the caller's process and are meant for this one.
+func (s *Server) envelopes(c caller, in []*peerpb.Envelope) []replication.Envelope {
+	if len(in) == 0 {
+		return nil
+	}
+	all := make([]replication.Envelope, 0, len(in))
+	for _, m := range in {
+		e, err := envelopeFromPB(m)
+		self := s.o.Self
+		if err != nil || e.From != c.Peer || e.FromIncarnation != c.Incarnation ||
+			e.To != self.Peer || (e.ToIncarnation != 0 && e.ToIncarnation != self.Incarnation) {
+			s.dropped.Add(1)
+			continue
+		}
+		all = append(all, e)
+	}
+	return all
+}
