@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/status"
 
 	"github.com/sextantdb/sextant/cluster/peer/peerpb"
@@ -118,13 +119,17 @@ func (c *Conn) connected(incarnation uint64) {
 	s.open++
 	tell := !s.up || s.incarnation != incarnation
 	s.incarnation, s.up, s.down, s.refused = incarnation, true, false, false
-	c.breaker.reset()
 	c.mu.Unlock()
 	if tell {
-		c.pool.o.Logger.Info("reached a peer", "peer", c.peer, "incarnation", incarnation)
-		if c.pool.o.OnUp != nil {
-			c.pool.o.OnUp(Up{Peer: c.peer, Incarnation: incarnation})
-		}
+		c.retry() // before the breaker lets calls through
+	}
+	c.report(reached, "")
+	if !tell {
+		return
+	}
+	c.pool.o.Logger.Info("reached a peer", "peer", c.peer, "incarnation", incarnation)
+	if c.pool.o.OnUp != nil {
+		c.pool.o.OnUp(Up{Peer: c.peer, Incarnation: incarnation})
 	}
 }
 
@@ -182,6 +187,19 @@ func (c *Conn) dial(l *line) (*grpc.ClientConn, error) {
 	}
 	l.client = client
 	return client, nil
+}
+
+// retry has calls dial anew that would fail until the next try of a connection that
+// couldn't be made.
+func (c *Conn) retry() {
+	for _, l := range []*line{&c.urgent, &c.forward, &c.bulk} {
+		l.mu.Lock()
+		if l.client != nil && l.client.GetState() == connectivity.TransientFailure {
+			_ = l.client.Close() // it only fails when it is closed already
+			l.client = nil
+		}
+		l.mu.Unlock()
+	}
 }
 
 // reset gives up the connections for calls; unless it is for good, the next call dials.

@@ -40,6 +40,9 @@ func (s *Server) Messages(stream grpc.BidiStreamingServer[peerpb.Frame, peerpb.F
 		return err
 	}
 	defer s.leave(l)
+	if err := stream.SendHeader(l.header); err != nil {
+		return err
+	}
 	ended := make(chan error, 1)
 	s.receive.Go(func() { ended <- s.readLane(l) }) // it ends when this method returns
 	beat := time.NewTicker(s.o.Timing.Beat)

@@ -136,6 +136,9 @@ type callerKey struct{}
 type caller struct {
 	From
 	lane peerpb.Lane
+	// header is this side's handshake. Streams send it at once: the caller waits for it, not for
+	// the first message.
+	header metadata.MD
 }
 
 func callerOf(ctx context.Context) caller {
@@ -143,28 +146,31 @@ func callerOf(ctx context.Context) caller {
 	return c
 }
 
-// admit checks a call's handshake and returns its context and the answer's metadata.
-func (s *Server) admit(ctx context.Context, method string) (context.Context, metadata.MD, error) {
+// admit checks a call's handshake and returns its context with the caller.
+func (s *Server) admit(ctx context.Context, method string) (context.Context, error) {
 	g := s.gate.Load()
 	md, _ := metadata.FromIncomingContext(ctx)
 	h, err := g.admit(md, methodsForStrangers[method])
 	if err != nil {
 		s.o.Logger.WarnContext(ctx, "refused a caller", "method", method, "peer", h.GetFrom(), "error", status.Convert(err).Message())
-		return nil, nil, err
+		return nil, err
 	}
 	raw, err := proto.Marshal(&peerpb.Handshake{
 		Protocol: Protocol, Cluster: g.self.Cluster, From: uint64(g.self.Peer), FromIncarnation: g.self.Incarnation,
 		To: h.GetFrom(), ToIncarnation: h.GetFromIncarnation(),
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	c := caller{From: From{topology.PeerID(h.GetFrom()), h.GetFromIncarnation()}, lane: h.GetLane()}
-	return context.WithValue(ctx, callerKey{}, c), metadata.Pairs(handshakeKey, string(raw)), nil
+	c := caller{
+		From: From{topology.PeerID(h.GetFrom()), h.GetFromIncarnation()}, lane: h.GetLane(),
+		header: metadata.Pairs(handshakeKey, string(raw)),
+	}
+	return context.WithValue(ctx, callerKey{}, c), nil
 }
 
 func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
-	ctx, _, err := s.admit(ctx, info.FullMethod)
+	ctx, err := s.admit(ctx, info.FullMethod)
 	if err != nil {
 		return nil, err
 	}
@@ -172,12 +178,8 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 }
 
 func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
-	ctx, header, err := s.admit(ss.Context(), info.FullMethod)
+	ctx, err := s.admit(ss.Context(), info.FullMethod)
 	if err != nil {
-		return err
-	}
-	// At once: the caller waits for it, not for the first message.
-	if err := ss.SendHeader(header); err != nil {
 		return err
 	}
 	return handle(srv, admitted{ServerStream: ss, ctx: ctx})
@@ -247,6 +249,9 @@ func (s *Server) Status(ctx context.Context, _ *peerpb.StatusRequest) (*peerpb.S
 func (s *Server) Files(r *peerpb.FilesRequest, out grpc.ServerStreamingServer[peerpb.FilesResponse]) error {
 	ctx, cancel := s.untilStop(out.Context())
 	defer cancel()
+	if err := out.SendHeader(callerOf(ctx).header); err != nil {
+		return err
+	}
 	var broken error
 	err := s.o.Handler.SendFiles(ctx, callerOf(ctx).From, transfer.Request{
 		Shard: topology.ShardName{Collection: r.GetCollection(), Shard: r.GetShard()},

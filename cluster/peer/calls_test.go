@@ -1,0 +1,246 @@
+package peer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sextantdb/sextant/cluster/peer"
+	"github.com/sextantdb/sextant/cluster/replication"
+	"github.com/sextantdb/sextant/internal/apierror"
+)
+
+func TestCalls(t *testing.T) {
+	n := newNode()
+	var wrote peer.Write
+	n.write = func(_ context.Context, from peer.From, w peer.Write) (peer.Written, error) {
+		if from != (peer.From{Peer: 1, Incarnation: 10}) {
+			return peer.Written{}, fmt.Errorf("called by %v", from)
+		}
+		wrote = w
+		return peer.Written{Seq: 5, Status: peer.Visible}, nil
+	}
+	addr, _ := serve(t, "127.0.0.1:0", peer.ServerOptions{Handler: n})
+	p, _ := dial(t, addr)
+	c := conn(t, p)
+
+	w := peer.Write{Shard: shard, RingEpoch: 4, ID: replication.OpID{Peer: 1, Incarnation: 10, Counter: 6}, Op: []byte("op"), Wait: true}
+	written, err := c.Write(t.Context(), w)
+	require.NoError(t, err)
+	require.Equal(t, peer.Written{Seq: 5, Status: peer.Visible}, written)
+	require.Equal(t, w, wrote)
+
+	answer, err := c.Read(t.Context(), peer.Read{Shard: shard, MinApplied: 8, Kind: 1, Request: []byte("q")})
+	require.NoError(t, err)
+	require.Equal(t, "1: {c-1 3} 8 q", string(answer))
+
+	beat, err := c.Heartbeat(t.Context(), peer.Heartbeat{Incarnation: 10, Load: []byte("load"), Digest: []byte("digest")})
+	require.NoError(t, err)
+	require.Equal(t, peer.HeartbeatAnswer{Leader: 7, Answer: []byte("1.10 load digest")}, beat)
+
+	commanded, err := c.Command(t.Context(), []byte("command"))
+	require.NoError(t, err)
+	require.Equal(t, peer.Commanded{Index: 9, Result: []byte("command")}, commanded)
+
+	status, err := c.Status(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, peer.Status{Identity: two, Version: 1, Leader: 7, Term: 3, Applied: 11}, status)
+}
+
+func TestErrorsKeepTheirMeaning(t *testing.T) {
+	n := newNode()
+	addr, _ := serve(t, "127.0.0.1:0", peer.ServerOptions{Handler: n})
+	p, _ := dial(t, addr)
+	fail := func(err error) error {
+		n.write = func(context.Context, peer.From, peer.Write) (peer.Written, error) { return peer.Written{}, err }
+		_, got := conn(t, p).Write(t.Context(), peer.Write{})
+		require.Error(t, got)
+		return got
+	}
+	for kind := apierror.Internal; kind <= apierror.Inference; kind++ {
+		want := apierror.New(kind, "it's %d", kind)
+		got := fail(fmt.Errorf("around it: %w", want))
+		require.Equal(t, kind, apierror.KindOf(got))
+		require.Equal(t, want.Error(), got.Error())
+	}
+	require.Equal(t, "Service internal error: plain", fail(errors.New("plain")).Error())
+	require.Equal(t, apierror.Timeout, apierror.KindOf(fail(context.DeadlineExceeded)))
+
+	got := fail(&peer.NotTaken{Reason: replication.NotLeader, Leader: 3, Err: apierror.New(apierror.Unavailable, "another leads")})
+	taken, ok := errors.AsType[*peer.NotTaken](got)
+	require.True(t, ok)
+	require.Equal(t, replication.NotLeader, taken.Reason)
+	require.EqualValues(t, 3, taken.Leader)
+	require.Equal(t, apierror.Unavailable, apierror.KindOf(got))
+	require.Equal(t, "Shard temporarily unavailable: another leads", got.Error())
+
+	_, err := conn(t, p).Read(t.Context(), peer.Read{})
+	require.Equal(t, apierror.NotFound, apierror.KindOf(err))
+}
+
+func TestDeadlineReachesTheHandler(t *testing.T) {
+	n := newNode()
+	ended := make(chan error, 1)
+	n.write = func(ctx context.Context, _ peer.From, _ peer.Write) (peer.Written, error) {
+		<-ctx.Done()
+		ended <- ctx.Err()
+		return peer.Written{}, ctx.Err()
+	}
+	addr, _ := serve(t, "127.0.0.1:0", peer.ServerOptions{Handler: n})
+	p, _ := dial(t, addr)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	_, err := conn(t, p).Write(ctx, peer.Write{})
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.Equal(t, apierror.Timeout, apierror.KindOf(err))
+	require.Error(t, next(t, ended))
+
+	ctx, cancel = context.WithCancel(t.Context())
+	cancel()
+	_, err = conn(t, p).Write(ctx, peer.Write{})
+	require.ErrorIs(t, err, context.Canceled)
+}
+
+func TestCallsFailAtOnceWhileThePeerIsDown(t *testing.T) {
+	n := newNode()
+	addr, _ := serve(t, "127.0.0.1:0", peer.ServerOptions{Handler: n})
+	px := proxy(t, addr)
+	// The breaker stays open for hours, unless a lane reaches the peer.
+	p, news := dial(t, px.Addr(), func(o *peer.PoolOptions) { o.Timing.BackoffMax = time.Hour; o.Timing.BackoffBase = time.Hour })
+	px.Refuse()
+	_, err := conn(t, p).Status(t.Context())
+	require.ErrorIs(t, err, peer.ErrUnreachable)
+	require.NotErrorIs(t, err, peer.ErrDown, "the first one tried")
+	_, err = conn(t, p).Status(t.Context())
+	require.ErrorIs(t, err, peer.ErrDown)
+	require.Equal(t, apierror.Unavailable, apierror.KindOf(err))
+	require.NoError(t, px.Heal())
+	_, err = conn(t, p).Status(t.Context())
+	require.ErrorIs(t, err, peer.ErrDown)
+	p.SendRaft(two.Peer, []byte("a"), nil)
+	next(t, news.up)
+	_, err = conn(t, p).Status(t.Context())
+	require.NoError(t, err)
+}
+
+func TestCallUnderWayEndsWhenThePeerFallsSilent(t *testing.T) {
+	n := newNode()
+	began := make(chan struct{}, 1)
+	n.write = func(ctx context.Context, _ peer.From, _ peer.Write) (peer.Written, error) {
+		began <- struct{}{}
+		<-ctx.Done()
+		return peer.Written{}, ctx.Err()
+	}
+	addr, _ := serve(t, "127.0.0.1:0", peer.ServerOptions{Handler: n})
+	px := proxy(t, addr)
+	p, _ := dial(t, px.Addr())
+	p.SendRaft(two.Peer, []byte("a"), nil)
+	next(t, n.raft)
+	failed := make(chan error, 1)
+	go func() {
+		_, err := conn(t, p).Write(context.Background(), peer.Write{})
+		failed <- err
+	}()
+	next(t, began)
+	px.Blackhole()
+	require.ErrorIs(t, next(t, failed), peer.ErrUnreachable)
+}
+
+func TestAskBeforeJoining(t *testing.T) {
+	n := newNode()
+	addr, stop := serve(t, "127.0.0.1:0", peer.ServerOptions{Handler: n, Key: "secret"})
+	a := peer.NewAsk(peer.PoolOptions{Self: peer.Identity{Peer: 9, Incarnation: 1}, Key: "secret", Timing: quick}, addr)
+	defer a.Close()
+	status, err := a.Status(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, two, status.Identity)
+	joined, err := a.Join(t.Context(), peer.Join{Peer: 9, URI: "http://nine:6335", Incarnation: 1})
+	require.NoError(t, err)
+	require.Equal(t, peer.Joined{Cluster: "here", Members: []peer.Member{{Peer: 2, URI: "http://two:6335"}, {Peer: 9, URI: "http://nine:6335"}}}, joined)
+	_, err = a.Join(t.Context(), peer.Join{Zone: "full"})
+	require.Equal(t, apierror.Precondition, apierror.KindOf(err))
+	stop()
+	_, err = a.Status(t.Context())
+	require.ErrorContains(t, err, "node at "+addr+" is unreachable")
+}
+
+func TestHandshakesThatDontFit(t *testing.T) {
+	n := newNode()
+	addr, _ := serve(t, "127.0.0.1:0", peer.ServerOptions{Handler: n, Key: "secret"})
+	good := func(o *peer.PoolOptions) { o.Key = "secret" }
+	for name, c := range map[string]struct {
+		options func(*peer.PoolOptions)
+		target  peer.Target
+		reason  peer.RefusedReason
+		text    string
+	}{
+		"no key":        {func(o *peer.PoolOptions) { o.Key = "" }, peer.Target{Peer: 2}, peer.RefusedKey, "no api key"},
+		"other key":     {func(o *peer.PoolOptions) { o.Key = "secret2" }, peer.Target{Peer: 2}, peer.RefusedKey, "another api key"},
+		"other cluster": {func(o *peer.PoolOptions) { o.Self.Cluster = "there" }, peer.Target{Peer: 2}, peer.RefusedCluster, `cluster "here", the caller wants "there"`},
+		"no cluster":    {func(o *peer.PoolOptions) { o.Self.Cluster = "" }, peer.Target{Peer: 2}, peer.RefusedCluster, `cluster "here"`},
+		"other peer":    {good, peer.Target{Peer: 3}, peer.RefusedPeer, "peer 2, the caller wants 3"},
+		"same peer":     {func(o *peer.PoolOptions) { o.Self.Peer = 2; o.Self.Incarnation = 5 }, peer.Target{Peer: 3}, peer.RefusedPeer, "the caller wants 3"},
+		"nobody":        {func(o *peer.PoolOptions) { o.Self.Peer = 0 }, peer.Target{Peer: 2}, peer.RefusedMalformed, "which peer it is"},
+		"other process": {good, peer.Target{Peer: 2, Incarnation: 19}, peer.RefusedIncarnation, "process 20 of peer 2, the caller wants process 19"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := peer.PoolOptions{Self: one, Key: "secret", Timing: quick}
+			c.options(&o)
+			p := peer.NewPool(o)
+			defer p.Close()
+			c.target.Addr = addr
+			require.NoError(t, p.Set(c.target))
+			cc, err := p.Peer(c.target.Peer)
+			require.NoError(t, err)
+			_, err = cc.Write(t.Context(), peer.Write{})
+			refused, ok := errors.AsType[*peer.Refused](err)
+			require.True(t, ok, "%v", err)
+			require.Equal(t, c.reason, refused.Reason)
+			require.Contains(t, refused.Text, c.text)
+			_, err = cc.Write(t.Context(), peer.Write{})
+			require.NotErrorIs(t, err, peer.ErrDown, "who refuses isn't down")
+
+			e := envelope(1)
+			e.To = c.target.Peer
+			p.SendReplication(e)
+			require.Eventually(t, func() bool { return p.Failures()[addr].Count > 0 }, patience, time.Millisecond)
+			require.Contains(t, p.Failures()[addr].LatestError, c.text)
+		})
+	}
+	require.Empty(t, n.replicated)
+}
+
+func TestControlLaneReachesAnyProcess(t *testing.T) {
+	n := newNode()
+	addr, _ := serve(t, "127.0.0.1:0", peer.ServerOptions{Handler: n})
+	p, news := dial(t, addr)
+	require.NoError(t, p.Set(peer.Target{Peer: 2, Addr: addr, Incarnation: 19}))
+	p.SendRaft(two.Peer, []byte("a"), nil)
+	next(t, n.raft)
+	require.Equal(t, peer.Up{Peer: 2, Incarnation: 20}, next(t, news.up))
+	_, err := conn(t, p).Status(t.Context())
+	require.NoError(t, err)
+	_, err = conn(t, p).Write(t.Context(), peer.Write{})
+	require.ErrorContains(t, err, "the caller wants process 19")
+	require.NoError(t, p.Set(peer.Target{Peer: 2, Addr: addr, Incarnation: 20}))
+	_, err = conn(t, p).Write(t.Context(), peer.Write{})
+	require.NoError(t, err)
+}
+
+func TestAddress(t *testing.T) {
+	for uri, want := range map[string]string{
+		"http://host:6335": "host:6335", "https://host:1/": "host:1", "http://[::1]:6335": "[::1]:6335",
+	} {
+		got, err := peer.Address(uri)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+	for _, uri := range []string{"", "host:6335", "http://host", "http://:6335", "ftp://host:1", "http://%"} {
+		_, err := peer.Address(uri)
+		require.Error(t, err, uri)
+	}
+}
