@@ -23,11 +23,18 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const patience = time.Minute // how long a test waits for what must happen
 
-// quick are times that let faults be noticed soon.
-var quick = peer.Timing{
-	Beat: 20 * time.Millisecond, Silence: 200 * time.Millisecond, Connect: 2 * time.Second,
-	BackoffBase: 5 * time.Millisecond, BackoffMax: 50 * time.Millisecond,
-}
+// quick are times that let a broken connection be tried again soon; nobody is taken for
+// silent because the machine is busy. With nervous, silence is noticed soon.
+var (
+	quick = peer.Timing{
+		Beat: 20 * time.Millisecond, Silence: 20 * time.Second, Connect: 20 * time.Second,
+		BackoffBase: 5 * time.Millisecond, BackoffMax: 50 * time.Millisecond,
+	}
+	nervous = peer.Timing{
+		Beat: 20 * time.Millisecond, Silence: 300 * time.Millisecond, Connect: 500 * time.Millisecond,
+		BackoffBase: 5 * time.Millisecond, BackoffMax: 50 * time.Millisecond,
+	}
+)
 
 var shard = topology.ShardName{Collection: "c-1", Shard: 3}
 
@@ -178,6 +185,24 @@ func until[T any](t *testing.T, ch <-chan T, fits func(T) bool) {
 	t.Helper()
 	for !fits(next(t, ch)) {
 	}
+}
+
+// reach sends until a message arrives.
+func reach(t *testing.T, p *peer.Pool, n *node, text string) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		p.SendRaft(two.Peer, []byte(text), nil)
+		for {
+			select {
+			case m := <-n.raft:
+				if string(m) == text {
+					return true
+				}
+			default:
+				return false
+			}
+		}
+	}, patience, 10*time.Millisecond)
 }
 
 func proxy(t *testing.T, target string) *faultproxy.Proxy {

@@ -135,11 +135,10 @@ func TestCallUnderWayEndsWhenThePeerFallsSilent(t *testing.T) {
 		<-ctx.Done()
 		return peer.Written{}, ctx.Err()
 	}
-	addr, _ := serve(t, "127.0.0.1:0", peer.ServerOptions{Handler: n})
+	addr, _ := serve(t, "127.0.0.1:0", peer.ServerOptions{Handler: n, Timing: nervous})
 	px := proxy(t, addr)
-	p, _ := dial(t, px.Addr())
-	p.SendRaft(two.Peer, []byte("a"), nil)
-	next(t, n.raft)
+	p, _ := dial(t, px.Addr(), func(o *peer.PoolOptions) { o.Timing = nervous })
+	reach(t, p, n, "a")
 	failed := make(chan error, 1)
 	go func() {
 		_, err := conn(t, p).Write(context.Background(), peer.Write{})

@@ -52,15 +52,7 @@ func TestTooLargeMessageEndsTheStreamOnly(t *testing.T) {
 	addr, _ := serve(t, "127.0.0.1:0", peer.ServerOptions{Handler: n, MaxMessage: 2 << 20})
 	p, _ := dial(t, addr)
 	p.SendRaft(two.Peer, make([]byte, 8<<20), nil)
-	require.Eventually(t, func() bool { // those before the stream ended are lost
-		p.SendRaft(two.Peer, []byte("small"), nil)
-		select {
-		case m := <-n.raft:
-			return string(m) == "small"
-		default:
-			return false
-		}
-	}, patience, 10*time.Millisecond)
+	reach(t, p, n, "small") // those before the stream ended are lost
 }
 
 func TestForeignEnvelopesAreDropped(t *testing.T) {
@@ -126,21 +118,15 @@ func TestSilenceIsNoticedAndHealingToo(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := newNode()
-			addr, _ := serve(t, "127.0.0.1:0", peer.ServerOptions{Handler: n})
+			addr, _ := serve(t, "127.0.0.1:0", peer.ServerOptions{Handler: n, Timing: nervous})
 			px := proxy(t, addr)
-			p, news := dial(t, px.Addr())
-			p.SendRaft(two.Peer, []byte("a"), nil)
+			p, news := dial(t, px.Addr(), func(o *peer.PoolOptions) { o.Timing = nervous })
+			reach(t, p, n, "a")
 			p.SendReplication(envelope(1))
-			next(t, news.up)
-			next(t, n.raft)
-			next(t, n.replicated)
-
 			hole(px)
 			require.Equal(t, peer.Down{Peer: 2, Incarnation: 20}, next(t, news.down))
 			require.NoError(t, px.Heal())
-			require.Equal(t, peer.Up{Peer: 2, Incarnation: 20}, next(t, news.up))
-			p.SendRaft(two.Peer, []byte("b"), nil)
-			until(t, n.raft, func(m []byte) bool { return string(m) == "b" })
+			reach(t, p, n, "b")
 		})
 	}
 }
@@ -153,10 +139,7 @@ func TestCutIsNotNews(t *testing.T) {
 	p.SendRaft(two.Peer, []byte("a"), nil)
 	next(t, n.raft)
 	px.Cut()
-	require.Eventually(t, func() bool {
-		p.SendRaft(two.Peer, []byte("b"), nil)
-		return len(n.raft) > 0
-	}, patience, 10*time.Millisecond)
+	reach(t, p, n, "b")
 	require.Len(t, news.up, 1)
 	require.Empty(t, news.down)
 }
