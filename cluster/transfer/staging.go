@@ -65,6 +65,7 @@ func (s *staging) begin(m *Manifest) error {
 	if s.manifest.Token != "" {
 		return fatal{errors.New("an export sent a second manifest")}
 	}
+	s.manifest.Token = m.Token // it is to be released whatever the rest says
 	if err := m.validate(); err != nil {
 		return fatal{err}
 	}
