@@ -140,8 +140,9 @@ func TestCallUnderWayEndsWhenThePeerFallsSilent(t *testing.T) {
 	p, _ := dial(t, px.Addr(), func(o *peer.PoolOptions) { o.Timing = nervous })
 	reach(t, p, n, "a")
 	failed := make(chan error, 1)
+	c := conn(t, p)
 	go func() {
-		_, err := conn(t, p).Write(context.Background(), peer.Write{})
+		_, err := c.Write(context.Background(), peer.Write{})
 		failed <- err
 	}()
 	next(t, began)

@@ -18,8 +18,8 @@ import (
 func fill(t *rapid.T, v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Struct:
-		for i := range v.NumField() {
-			fill(t, v.Field(i))
+		for _, f := range v.Fields() {
+			fill(t, f)
 		}
 	case reflect.Slice:
 		n := rapid.IntRange(0, 4).Draw(t, "len")

@@ -70,9 +70,10 @@ func TestFilesSurviveACut(t *testing.T) {
 	var progress transfer.Progress
 	fetched := make(chan error, 1)
 	var got []byte
+	from := conn(t, p)
 	go func() {
 		fetched <- fetcher.Fetch(context.Background(), transfer.Job{
-			Shard: shard, From: conn(t, p), Dir: "staging", Progress: &progress,
+			Shard: shard, From: from, Dir: "staging", Progress: &progress,
 			Install: func(_ context.Context, dir string, m transfer.Manifest) error {
 				m2, err := fs.Map(dir + "/" + m.Files[0].Name)
 				if err == nil {

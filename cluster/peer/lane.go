@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sextantdb/sextant/cluster/peer/peerpb"
@@ -103,7 +104,7 @@ func (l *lane) connectAndServe(ctx context.Context) error {
 	began := time.Now()
 	err = l.serve(s)
 	s.close(err)
-	<-s.ended
+	_ = <-s.ended // err says it already
 	l.dropLarge(err)
 	if ctx.Err() != nil || errors.Is(err, errIdle) {
 		l.conn.disconnected(nil)
@@ -259,6 +260,9 @@ func receive(s *session, silence *time.Timer, limit time.Duration) error {
 		if _, err := s.stream.Recv(); err != nil {
 			if cause := context.Cause(s.ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 				return cause
+			}
+			if status.Code(err) == status.Code(errUnheard) {
+				return fmt.Errorf("%w: %w", errSilent, err)
 			}
 			return err
 		}

@@ -13,6 +13,10 @@ import (
 	"github.com/sextantdb/sextant/cluster/topology"
 )
 
+// errUnheard ends a lane on which nothing came. The caller, if it hears it, knows by the code
+// that its messages don't get through, and needn't find out by dialling.
+var errUnheard = status.Error(codes.DeadlineExceeded, "nothing was heard from the caller")
+
 // laneKey names a lane of a peer; there is one stream for each.
 type laneKey struct {
 	peer topology.PeerID
@@ -58,7 +62,7 @@ func (s *Server) Messages(stream grpc.BidiStreamingServer[peerpb.Frame, peerpb.F
 		case <-beat.C:
 		}
 		if since := l.waiting.Load(); since != 0 && time.Since(l.began)-time.Duration(since) > s.o.Timing.Silence {
-			return status.Error(codes.Unavailable, "nothing was heard from the caller")
+			return errUnheard
 		}
 		if err := stream.Send(&peerpb.Frame{}); err != nil {
 			return err

@@ -2,6 +2,7 @@ package peer
 
 import (
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/sextantdb/sextant/cluster/replication"
@@ -116,7 +117,7 @@ func (q *queue) take(batch []message, budget int) []message {
 func (q *queue) clear() []message {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	all := append(q.small.list, q.large.list...)
+	all := slices.Concat(q.small.list, q.large.list)
 	q.small, q.large = fifo{}, fifo{}
 	return all
 }

@@ -49,6 +49,7 @@ type Server struct {
 	gate    atomic.Pointer[gatekeeper]
 	server  *grpc.Server
 	dropped atomic.Uint64
+	refusal atomic.Pointer[string] // the last one
 
 	stop     chan struct{}
 	stopOnce sync.Once
@@ -85,6 +86,7 @@ func NewServer(o ServerOptions) *Server {
 		grpc.StaticConnWindowSize(connWindow),
 		grpc.ReadBufferSize(ioBuffer),
 		grpc.WriteBufferSize(ioBuffer),
+		grpc.MaxConcurrentStreams(1 << 14),
 		grpc.ConnectionTimeout(5 * time.Second),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Second, Timeout: o.Timing.Silence}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
@@ -152,7 +154,7 @@ func (s *Server) admit(ctx context.Context, method string) (context.Context, err
 	md, _ := metadata.FromIncomingContext(ctx)
 	h, err := g.admit(md, methodsForStrangers[method])
 	if err != nil {
-		s.o.Logger.WarnContext(ctx, "refused a caller", "method", method, "peer", h.GetFrom(), "error", status.Convert(err).Message())
+		s.logRefusal(ctx, method, h.GetFrom(), status.Convert(err).Message())
 		return nil, err
 	}
 	raw, err := proto.Marshal(&peerpb.Handshake{
@@ -167,6 +169,16 @@ func (s *Server) admit(ctx context.Context, method string) (context.Context, err
 		header: metadata.Pairs(handshakeKey, string(raw)),
 	}
 	return context.WithValue(ctx, callerKey{}, c), nil
+}
+
+// logRefusal tells of a caller that was refused, loudly only the first time: one that is
+// set up wrong comes back every second.
+func (s *Server) logRefusal(ctx context.Context, method string, peer uint64, text string) {
+	level := slog.LevelWarn
+	if before := s.refusal.Swap(&text); before != nil && *before == text {
+		level = slog.LevelDebug
+	}
+	s.o.Logger.Log(ctx, level, "refused a caller", "method", method, "peer", peer, "error", text)
 }
 
 func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {

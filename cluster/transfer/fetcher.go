@@ -132,8 +132,8 @@ func (f *Fetcher) stageOnce(ctx context.Context, j Job) (Manifest, error) {
 		return Manifest{}, err
 	}
 	s := staging{fs: f.o.FS, dir: j.Dir, progress: j.Progress}
-	defer s.close()
 	err := f.fill(ctx, j, &s)
+	_ = s.close() // only open after a failure, which says more
 	if s.manifest.Token != "" {
 		f.release(ctx, j, s.manifest.Token)
 	}

@@ -7,7 +7,9 @@ import (
 	"io"
 	"math/rand/v2"
 	"path"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,7 +34,7 @@ type export struct {
 }
 
 func newExport(sizes map[string]int) *export {
-	r := rand.New(rand.NewPCG(1, 2))
+	r := rand.NewChaCha8([32]byte{1})
 	e := &export{closed: make(chan struct{})}
 	for _, name := range []string{"manifest", "a/b/empty", "a/large", "z"} {
 		size, ok := sizes[name]
@@ -40,9 +42,7 @@ func newExport(sizes map[string]int) *export {
 			continue
 		}
 		b := make([]byte, size)
-		for i := range b {
-			b[i] = byte(r.Uint32())
-		}
+		_, _ = r.Read(b) // never fails
 		e.data = append(e.data, b)
 		e.files = append(e.files, transfer.File{Name: name, Size: int64(size), CRC: transfer.Checksum(b)})
 	}
@@ -51,7 +51,7 @@ func newExport(sizes map[string]int) *export {
 
 // usual has an empty file, one that ends within a chunk, and one of whole chunks.
 func usual() *export {
-	return newExport(map[string]int{"manifest": 100, "a/b/empty": 0, "a/large": 3<<20 + 5, "z": 2 << 20})
+	return newExport(map[string]int{"manifest": 100, "a/b/empty": 0, "a/large": 2<<20 + 5, "z": 1 << 20})
 }
 
 func (e *export) Meta() []byte           { return []byte("meta") }
@@ -386,24 +386,47 @@ func TestLimitOfExports(t *testing.T) {
 }
 
 func TestLimitOfTransfers(t *testing.T) {
-	b := newBed(t, func(f *transfer.FetcherOptions, _ *transfer.ExportsOptions) { f.Limit = 1 })
-	inside, release := make(chan struct{}), make(chan struct{})
-	b.source.tamper = func(_, chunk int, _ *transfer.Chunk) error {
-		if chunk == 1 {
-			close(inside)
-			<-release
+	b := newBed(t, func(f *transfer.FetcherOptions, e *transfer.ExportsOptions) {
+		f.Limit, e.Limit = 2, 100
+		e.Open = func(context.Context, topology.ShardName) (transfer.Export, error) {
+			return newExport(map[string]int{"manifest": 100, "z": 1000}), nil
 		}
+	})
+	var running, most, installed atomic.Int64
+	full := make(chan struct{})
+	var once sync.Once
+	b.source.tamper = func(_, _ int, c *transfer.Chunk) error {
+		if c.Manifest == nil {
+			return nil
+		}
+		now := running.Add(1)
+		for old := most.Load(); now > old && !most.CompareAndSwap(old, now); old = most.Load() {
+		}
+		if now == 2 {
+			once.Do(func() { close(full) })
+		}
+		<-full // so that two run together at least once
 		return nil
 	}
-	done := make(chan error, 1)
-	go func() { done <- b.fetch(context.Background()) }()
-	<-inside
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	other := transfer.Job{Shard: shard, From: b.source, Dir: "other", Install: func(context.Context, string, transfer.Manifest) error { return nil }}
-	require.ErrorIs(t, b.fetcher.Fetch(ctx, other), context.Canceled)
-	close(release)
-	require.NoError(t, <-done)
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			err := b.fetcher.Fetch(context.Background(), transfer.Job{
+				Shard: shard, From: b.source, Dir: path.Join("staging", strconv.Itoa(i)),
+				Install: func(context.Context, string, transfer.Manifest) error {
+					running.Add(-1)
+					installed.Add(1)
+					return nil
+				},
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	require.EqualValues(t, 8, installed.Load())
+	require.EqualValues(t, 2, most.Load())
 }
 
 func TestCancelEndsATransfer(t *testing.T) {

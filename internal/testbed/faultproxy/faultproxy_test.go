@@ -1,7 +1,6 @@
 package faultproxy_test
 
 import (
-	"errors"
 	"io"
 	"net"
 	"os"
@@ -124,7 +123,7 @@ func TestBlackholeHoldsBack(t *testing.T) {
 			require.NoError(t, err)
 			require.NoError(t, c.SetReadDeadline(time.Now().Add(50*time.Millisecond)))
 			_, err = c.Read(make([]byte, 1))
-			require.True(t, errors.Is(err, os.ErrDeadlineExceeded), "nothing may come: %v", err)
+			require.ErrorIs(t, err, os.ErrDeadlineExceeded, "nothing may come")
 			require.NoError(t, c.SetReadDeadline(time.Now().Add(30*time.Second)))
 			require.NoError(t, p.Heal())
 			hear(t, c, "late")
