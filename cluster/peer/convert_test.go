@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
@@ -107,4 +108,39 @@ func TestEnvelopeWithoutMessageIsRefused(t *testing.T) {
 		Append: &peerpb.Append{Entries: []*peerpb.Entry{{Seq: 7, Kind: 256}}},
 	}})
 	require.ErrorContains(t, err, "unknown kind 256")
+}
+
+// What has numbers of its own on the wire has the same ones here.
+func TestNumbersOnTheWire(t *testing.T) {
+	for here, wire := range map[WriteStatus]peerpb.WriteStatus{
+		Committed:   peerpb.WriteStatus_WRITE_STATUS_COMMITTED,
+		Visible:     peerpb.WriteStatus_WRITE_STATUS_VISIBLE,
+		WaitTimeout: peerpb.WriteStatus_WRITE_STATUS_WAIT_TIMEOUT,
+	} {
+		require.EqualValues(t, wire, here)
+	}
+	for here, wire := range map[RefusedReason]peerpb.Refusal_Reason{
+		RefusedOther: peerpb.Refusal_REASON_UNSPECIFIED, RefusedKey: peerpb.Refusal_REASON_KEY,
+		RefusedProtocol: peerpb.Refusal_REASON_PROTOCOL, RefusedCluster: peerpb.Refusal_REASON_CLUSTER,
+		RefusedPeer: peerpb.Refusal_REASON_PEER, RefusedIncarnation: peerpb.Refusal_REASON_INCARNATION,
+		RefusedMalformed: peerpb.Refusal_REASON_MALFORMED,
+	} {
+		require.EqualValues(t, wire, here)
+	}
+	require.Len(t, kinds, len(peerpb.Error_Kind_name)-1, "every kind but the unspecified one")
+}
+
+func TestHandshakeOfAnOldOrGarbledProtocol(t *testing.T) {
+	g := newGatekeeper(Identity{Cluster: "c", Peer: 2}, "", nil)
+	raw, err := proto.Marshal(&peerpb.Handshake{Cluster: "c", From: 1, To: 2})
+	require.NoError(t, err)
+	for text, md := range map[string]metadata.MD{
+		"speaks version 0":      metadata.Pairs(handshakeKey, string(raw)),
+		"can't be read":         metadata.Pairs(handshakeKey, "\xff"),
+		"there is no handshake": {},
+	} {
+		_, err := g.admit(md, false)
+		require.ErrorContains(t, err, text)
+		require.NotNil(t, refusedOf(err))
+	}
 }

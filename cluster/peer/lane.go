@@ -49,7 +49,8 @@ type session struct {
 	stream grpc.BidiStreamingClient[peerpb.Frame, peerpb.Frame]
 	cancel context.CancelCauseFunc
 	ctx    context.Context //nolint:containedctx // it is the session's life
-	ended  chan error      // gets the error that ended the receiving side
+	ended  chan struct{}   // closed when the receiving side has ended, with err
+	err    error
 }
 
 func (s *session) close(cause error) {
@@ -104,7 +105,7 @@ func (l *lane) connectAndServe(ctx context.Context) error {
 	began := time.Now()
 	err = l.serve(s)
 	s.close(err)
-	_ = <-s.ended // err says it already
+	<-s.ended
 	l.dropLarge(err)
 	if ctx.Err() != nil || errors.Is(err, errIdle) {
 		l.conn.disconnected(nil)
@@ -147,7 +148,7 @@ func (l *lane) connect(ctx context.Context) (*session, uint64, error) {
 		return nil, 0, err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	s := &session{client: client, ctx: ctx, cancel: cancel, ended: make(chan error, 1)}
+	s := &session{client: client, ctx: ctx, cancel: cancel, ended: make(chan struct{})}
 	// Twice: a connection and a handshake.
 	timer := time.AfterFunc(2*p.o.Timing.Connect, func() { cancel(errNoConnect) })
 	incarnation, err := l.handshake(s, target)
@@ -209,7 +210,10 @@ func (l *lane) serve(s *session) error {
 	t := l.conn.pool.o.Timing
 	silence := time.AfterFunc(t.Silence, func() { s.cancel(errSilent) })
 	defer silence.Stop()
-	go func() { s.ended <- receive(s, silence, t.Silence) }()
+	go func() {
+		defer close(s.ended)
+		s.err = receive(s, silence, t.Silence)
+	}()
 	beat := time.NewTicker(t.Beat)
 	defer beat.Stop()
 	l.lastSend = time.Now()
@@ -229,9 +233,8 @@ func (l *lane) serve(s *session) error {
 					continue
 				}
 				frame = &peerpb.Frame{}
-			case err := <-s.ended:
-				s.ended <- err
-				return err
+			case <-s.ended:
+				return s.err
 			case <-s.ctx.Done():
 				return context.Cause(s.ctx)
 			}
@@ -240,18 +243,12 @@ func (l *lane) serve(s *session) error {
 		}
 		if err := s.stream.Send(frame); err != nil {
 			s.cancel(nil) // so that receive ends, whose error says more
-			return l.sendFailed(s)
+			<-s.ended
+			l.frameSent(s.err)
+			return s.err
 		}
 		l.frameSent(nil)
 	}
-}
-
-// sendFailed finds out why a stream takes nothing any more.
-func (l *lane) sendFailed(s *session) error {
-	err := <-s.ended
-	s.ended <- err
-	l.frameSent(err)
-	return err
 }
 
 // receive hears the beats of the other side until the stream ends.
