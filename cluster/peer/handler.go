@@ -13,7 +13,7 @@ import (
 // its reason and leader, too.
 type Handler interface {
 	// OnRaft gets messages of the consensus in the order in which they were sent, some
-	// perhaps missing. It must not block: while it does, nothing is read from that peer's
+	// perhaps missing, one call at a time. It must not block: while it does, nothing is read from that peer's
 	// lane, and its sender forgets what doesn't fit its queue. The bytes are the handler's.
 	OnRaft(from From, messages [][]byte)
 	// OnReplication is the same for messages between copies. Their stamps are checked:

@@ -3,6 +3,7 @@ package peer_test
 import (
 	"bytes"
 	"encoding/binary"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -142,6 +143,48 @@ func TestCutIsNotNews(t *testing.T) {
 	reach(t, p, n, "b")
 	require.Len(t, news.up, 1)
 	require.Empty(t, news.down)
+}
+
+// TestAnyFaultsKeepTheOrder lets the network do whatever it can: what arrives is in order and
+// arrives once, and when the network is well again, messages get through.
+func TestAnyFaultsKeepTheOrder(t *testing.T) {
+	n := newNode()
+	addr, _ := serve(t, "127.0.0.1:0", peer.ServerOptions{Handler: n, Timing: nervous})
+	px := proxy(t, addr)
+	p, _ := dial(t, px.Addr(), func(o *peer.PoolOptions) { o.Timing = nervous })
+	faults := []func(){
+		px.Cut, px.Refuse, px.Blackhole,
+		func() { px.BlackholeOneWay(faultproxy.ToTarget) },
+		func() { px.BlackholeOneWay(faultproxy.FromTarget) },
+		func() { px.Set(faultproxy.Faults{Delay: 20 * time.Millisecond}) },
+		func() { px.Set(faultproxy.Faults{BytesPerSecond: 100_000}) },
+	}
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	sent, last := uint64(0), uint64(0)
+	pulse := time.NewTicker(time.Millisecond)
+	defer pulse.Stop()
+	for range 15 {
+		faults[r.IntN(len(faults))]()
+		for range r.IntN(200) {
+			sent++
+			p.SendReplication(envelope(sent))
+			<-pulse.C
+		}
+		require.NoError(t, px.Heal())
+		for aim := sent; last <= aim; { // until one gets through that was sent from now on
+			sent++
+			p.SendReplication(envelope(sent))
+			select {
+			case e := <-n.replicated:
+				round := e.Message.(replication.Confirm).Round
+				require.Greater(t, round, last)
+				last = round
+			case <-pulse.C:
+			}
+		}
+	}
 }
 
 func TestStalledReceiverCostsOnlyMessages(t *testing.T) {

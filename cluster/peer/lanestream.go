@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -29,6 +30,7 @@ type laneStream struct {
 	stream   grpc.BidiStreamingServer[peerpb.Frame, peerpb.Frame]
 	replaced chan struct{} // closed when a newer stream takes its place
 	over     atomic.Bool   // nothing is handed over any more
+	turn     *sync.Mutex   // held while something is handed over; a lane's streams share it
 	began    time.Time
 	waiting  atomic.Int64 // how long after began it was that a frame is waited for; 0 while one is handed over
 	part     []byte       // of a large message
@@ -43,12 +45,22 @@ func (s *Server) Messages(stream grpc.BidiStreamingServer[peerpb.Frame, peerpb.F
 	if err := s.enter(l); err != nil {
 		return err
 	}
-	defer s.leave(l)
+	started := false
+	defer func() {
+		l.over.Store(true)
+		if !started {
+			s.leave(l)
+		}
+	}()
 	if err := stream.SendHeader(l.header); err != nil {
 		return err
 	}
 	ended := make(chan error, 1)
-	s.receive.Go(func() { ended <- s.readLane(l) }) // it ends when this method returns
+	started = true
+	s.receive.Go(func() { // it ends when this method returns
+		ended <- s.readLane(l)
+		s.leave(l)
+	})
 	beat := time.NewTicker(s.o.Timing.Beat)
 	defer beat.Stop()
 	for {
@@ -81,19 +93,26 @@ func (s *Server) enter(l *laneStream) error {
 		}
 	}
 	for _, kind := range []peerpb.Lane{peerpb.Lane_LANE_CONTROL, peerpb.Lane_LANE_REPLICATION} {
-		key := laneKey{l.Peer, kind}
-		if other := s.streams[key]; other != nil && (kind == l.lane || other.Incarnation < l.Incarnation) {
-			other.over.Store(true)
-			close(other.replaced)
-			delete(s.streams, key)
+		other := s.streams[laneKey{l.Peer, kind}]
+		if other == nil || (kind != l.lane && other.Incarnation == l.Incarnation) {
+			continue
 		}
+		if other.over.CompareAndSwap(false, true) {
+			close(other.replaced)
+		}
+		if kind == l.lane {
+			l.turn = other.turn
+		}
+	}
+	if l.turn == nil {
+		l.turn = new(sync.Mutex)
 	}
 	s.streams[laneKey{l.Peer, l.lane}] = l
 	return nil
 }
 
+// leave forgets a stream that hands over nothing any more.
 func (s *Server) leave(l *laneStream) {
-	l.over.Store(true)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if key := (laneKey{l.Peer, l.lane}); s.streams[key] == l {
@@ -116,10 +135,9 @@ func (s *Server) readLane(l *laneStream) error {
 		if err := s.join(l, frame); err != nil {
 			return err
 		}
-		if l.over.Load() {
+		if !s.handOver(l, frame) {
 			return nil
 		}
-		s.handOver(l.caller, frame)
 	}
 }
 

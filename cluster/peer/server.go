@@ -297,14 +297,20 @@ func (s *Server) untilStop(ctx context.Context) (context.Context, context.Cancel
 	return ctx, func() { cancel(nil) }
 }
 
-// handOver gives a lane's messages to the handler.
-func (s *Server) handOver(c caller, frame *peerpb.Frame) {
+// handOver gives a lane's messages to the handler, unless a newer stream took its place.
+func (s *Server) handOver(l *laneStream, frame *peerpb.Frame) bool {
+	l.turn.Lock()
+	defer l.turn.Unlock()
+	if l.over.Load() {
+		return false
+	}
 	if len(frame.GetControl()) > 0 {
-		s.o.Handler.OnRaft(c.From, frame.GetControl())
+		s.o.Handler.OnRaft(l.From, frame.GetControl())
 	}
-	if all := s.envelopes(c, frame.GetReplication()); len(all) > 0 {
-		s.o.Handler.OnReplication(c.From, all)
+	if all := s.envelopes(l.caller, frame.GetReplication()); len(all) > 0 {
+		s.o.Handler.OnReplication(l.From, all)
 	}
+	return true
 }
 
 // envelopes returns those that come from the caller's process and are meant for this one.
