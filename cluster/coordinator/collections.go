@@ -57,12 +57,15 @@ func (s *Collections) Create(ctx context.Context, req *pb.CreateCollection) (*pb
 	}
 	t := &topology.Collection{Name: name, Incarnation: uuid.NewString(), Config: config}
 	for id := range config.GetParams().GetShardNumber() {
-		t.Shards = append(t.Shards, id)
+		t.Shards = append(t.Shards, &topology.Shard{ID: id})
 	}
 	if _, err := shard.NewSchema(config); err != nil {
 		return nil, err
 	}
 	if _, err := c.change(topology.CreateCollection{Collection: t}); err != nil {
+		return nil, err
+	}
+	if t, err = c.state.Collection(name); err != nil { // with what the topology added
 		return nil, err
 	}
 	col, err := c.openCollection(ctx, t)

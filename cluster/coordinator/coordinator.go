@@ -175,7 +175,7 @@ func (c *Coordinator) openAll(ctx context.Context) error {
 // when the configuration itself can't be understood.
 func (c *Coordinator) openCollection(ctx context.Context, t *topology.Collection) (*collection, error) {
 	shards := make(map[uint32]*replica, len(t.Shards))
-	for _, id := range t.Shards {
+	for _, id := range t.ShardIDs() {
 		s, err := shard.Open(ctx, shard.Options{
 			FS: c.opts.FS, Dir: c.shardDir(t, id), Log: c.log.Stream(streamID(t, id)), Config: t.Config,
 			Budget: c.opts.Budget, Logger: c.opts.Logger.With("collection", t.Name, "shard", id),
@@ -228,7 +228,7 @@ func newCollection(t *topology.Collection, shards map[uint32]*replica) (*collect
 	if err != nil {
 		return nil, err
 	}
-	col := &collection{Collection: t, schema: schema, ring: placement.NewRing(t.Shards), shards: shards}
+	col := &collection{Collection: t, schema: schema, ring: placement.NewRing(t.ShardIDs()), shards: shards}
 	col.open, col.closed = col.list()
 	return col, nil
 }

@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"cmp"
 	"slices"
 
 	pb "github.com/qdrant/go-client/qdrant"
@@ -88,7 +89,25 @@ type Shard struct {
 	// InSync are the peers whose copies have everything that was committed, ascending.
 	// It is empty only after every such copy was lost.
 	InSync []PeerID
+	// Partial says that points are still being moved to a new shard key: its copies are
+	// written to, and not read.
+	Partial bool
+	// Pin is what a user decided about the shard's place.
+	Pin Pin
 }
+
+// Pin keeps the placement of a shard as a user made it.
+type Pin struct {
+	// Until is when the pin ends, in Unix milliseconds. The state has no clock: whoever
+	// proposes the command says the time, whoever looks compares it with his.
+	Until int64
+	// Avoid is the peer that the user took the shard from: nothing moves back there
+	// meanwhile. 0 is none.
+	Avoid PeerID
+}
+
+// Held tells whether the pin holds at a time in Unix milliseconds.
+func (p Pin) Held(now int64) bool { return now < p.Until }
 
 // Replica returns the copy of a peer; ok is false when it has none.
 func (s *Shard) Replica(p PeerID) (r Replica, ok bool) {
@@ -103,10 +122,137 @@ func (s *Shard) Replica(p PeerID) (r Replica, ok bool) {
 // IsInSync tells whether a peer's copy has everything that was committed.
 func (s *Shard) IsInSync(p PeerID) bool { return slices.Contains(s.InSync, p) }
 
+// clone returns a copy whose lists can be changed.
+func (s *Shard) clone() *Shard {
+	c := *s
+	c.Replicas, c.InSync = slices.Clone(s.Replicas), slices.Clone(s.InSync)
+	return &c
+}
+
+// equal compares everything; a key never changes.
+func (s *Shard) equal(o *Shard) bool {
+	return s.ID == o.ID && s.History == o.History && s.Epoch == o.Epoch && s.Version == o.Version &&
+		s.Leader == o.Leader && s.Preferred == o.Preferred && s.Partial == o.Partial && s.Pin == o.Pin &&
+		slices.Equal(s.Replicas, o.Replicas) && slices.Equal(s.InSync, o.InSync)
+}
+
+// setReplica adds a copy, in its place among the peers, or replaces the peer's.
+func (s *Shard) setReplica(r Replica) {
+	i, found := slices.BinarySearchFunc(s.Replicas, r.Peer, func(r Replica, p PeerID) int { return cmp.Compare(r.Peer, p) })
+	if found {
+		s.Replicas[i] = r
+		return
+	}
+	s.Replicas = slices.Insert(s.Replicas, i, r)
+}
+
+// dropReplica removes a peer's copy with its seat. Who leads is left to the caller.
+func (s *Shard) dropReplica(p PeerID) {
+	s.Replicas = slices.DeleteFunc(s.Replicas, func(r Replica) bool { return r.Peer == p })
+	s.unseat(p)
+	if s.Preferred == p {
+		s.Preferred = 0
+	}
+}
+
+// unseat takes a peer out of those in sync.
+func (s *Shard) unseat(p PeerID) {
+	s.InSync = slices.DeleteFunc(s.InSync, func(q PeerID) bool { return q == p })
+}
+
 // ShardName names a shard in the cluster.
 type ShardName struct {
 	// Collection is the incarnation of the collection.
 	Collection string
 	// Shard is its number there.
 	Shard uint32
+}
+
+// TransferMethod is how a copy is filled.
+type TransferMethod string
+
+// The methods, by their names in the API.
+const (
+	StreamRecords TransferMethod = "stream_records"
+	Snapshot      TransferMethod = "snapshot"
+	WALDelta      TransferMethod = "wal_delta"
+)
+
+// Transfer is a copy that is being filled. Values handed out by a State are shared:
+// treat them as read-only.
+type Transfer struct {
+	// Shard is what is copied. With ToShard its points go to another shard of the
+	// collection.
+	Shard   uint32
+	ToShard *uint32
+	// From has the data, To gets it.
+	From, To PeerID
+	// Sync says that the source stays (the API's word for a copy).
+	Sync bool
+	// Method is how it is done; empty is for the controller to decide.
+	Method TransferMethod
+	// Comment is for people.
+	Comment string
+	// Alloc is the copy that is filled.
+	Alloc AllocID
+	// Added says that the copy was made for this transfer, and goes when it is aborted.
+	Added bool
+	// Move says that the copy of From goes when that of To is in sync.
+	Move bool
+	// ByUser says that a user asked for it, not the controller.
+	ByUser bool
+	// Started is the Raft index of the command that (re)started it.
+	Started uint64
+}
+
+// TransferKey names a transfer.
+type TransferKey struct {
+	// Shard and ToShard are as in the transfer.
+	Shard   ShardName
+	ToShard *uint32
+	// From and To are its ends.
+	From, To PeerID
+}
+
+// Key returns the transfer's name in a collection of this incarnation.
+func (t *Transfer) Key(collection string) TransferKey {
+	return TransferKey{Shard: ShardName{Collection: collection, Shard: t.Shard}, ToShard: t.ToShard, From: t.From, To: t.To}
+}
+
+func (k TransferKey) names(t *Transfer) bool {
+	return t.Shard == k.Shard.Shard && t.From == k.From && t.To == k.To && equalNumber(t.ToShard, k.ToShard)
+}
+
+func equalNumber(a, b *uint32) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return *a == *b
+}
+
+// KeyShards are the shards of one key with custom sharding.
+type KeyShards struct {
+	// Key is the user's name. A number isn't the word with its digits.
+	Key *pb.ShardKey
+	// ReplicationFactor is how many copies each shard should have; 0 is the
+	// collection's.
+	ReplicationFactor uint32
+	// Shards are the numbers, ascending.
+	Shards []uint32
+}
+
+// compareKeys orders shard keys: words before numbers.
+func compareKeys(a, b *pb.ShardKey) int {
+	_, wordA := a.GetKey().(*pb.ShardKey_Keyword)
+	_, wordB := b.GetKey().(*pb.ShardKey_Keyword)
+	switch {
+	case wordA && !wordB:
+		return -1
+	case wordB && !wordA:
+		return 1
+	case wordA:
+		return cmp.Compare(a.GetKeyword(), b.GetKeyword())
+	default:
+		return cmp.Compare(a.GetNumber(), b.GetNumber())
+	}
 }

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io/fs"
-	"maps"
+	"slices"
 	"strings"
 
 	pb "github.com/qdrant/go-client/qdrant"
@@ -41,12 +41,27 @@ type storedState struct {
 }
 
 type storedCollection struct {
-	Name        string                     `json:"name"`
-	Incarnation string                     `json:"incarnation"`
-	Config      json.RawMessage            `json:"config"`
-	Schema      map[string]json.RawMessage `json:"schema,omitempty"`
-	Shards      []uint32                   `json:"shards"`
+	Name          string                     `json:"name"`
+	Incarnation   string                     `json:"incarnation"`
+	Config        json.RawMessage            `json:"config"`
+	Schema        map[string]json.RawMessage `json:"schema,omitempty"`
+	SchemaVersion uint64                     `json:"schema_version,omitempty"`
+	Shards        []uint32                   `json:"shards"`
+	RingEpoch     uint64                     `json:"ring_epoch,omitempty"`
+	NextShard     uint32                     `json:"next_shard,omitempty"`
+	Keys          []storedKey                `json:"keys,omitempty"`
+	Partial       []uint32                   `json:"partial,omitempty"`
 }
+
+type storedKey struct {
+	Key               json.RawMessage `json:"key"`
+	ReplicationFactor uint32          `json:"replication_factor,omitempty"`
+	Shards            []uint32        `json:"shards"`
+}
+
+// errClustered says that a state has what only a cluster's has. A cluster keeps its state
+// in the Raft log and its snapshots, not in a Store.
+var errClustered = errors.New("the topology is a cluster's")
 
 // Save makes s durable.
 func (st Store) Save(s *State) error {
@@ -96,20 +111,17 @@ func (st Store) Load() (s *State, found bool, err error) {
 
 // marshal returns the file's content.
 func marshal(s *State) ([]byte, error) {
-	out := storedState{Aliases: s.aliases, Dropped: s.dropped}
+	if s.peers.Len() > 0 || s.metadata.Len() > 0 || s.lastHistory > 0 || s.clusterID != "" || s.clusterVersion > 0 {
+		return nil, errClustered
+	}
+	out := storedState{Aliases: map[string]string{}, Dropped: s.Dropped()}
+	for _, a := range s.Aliases("") {
+		out.Aliases[a.Name] = a.Collection
+	}
 	for _, c := range s.Collections() {
-		config, err := protojson.Marshal(c.Config)
+		sc, err := storeCollection(c)
 		if err != nil {
 			return nil, err
-		}
-		sc := storedCollection{
-			Name: c.Name, Incarnation: c.Incarnation, Config: config, Shards: c.Shards,
-			Schema: map[string]json.RawMessage{},
-		}
-		for field, schema := range c.Schema {
-			if sc.Schema[field], err = protojson.Marshal(schema); err != nil {
-				return nil, err
-			}
 		}
 		out.Collections = append(out.Collections, sc)
 	}
@@ -119,6 +131,35 @@ func marshal(s *State) ([]byte, error) {
 	}
 	header := fmt.Sprintf(storeHeader, crc32.Checksum(body, castagnoli))
 	return append([]byte(header), body...), nil
+}
+
+func storeCollection(c *Collection) (storedCollection, error) {
+	sc := storedCollection{
+		Name: c.Name, Incarnation: c.Incarnation, Shards: c.ShardIDs(), Schema: map[string]json.RawMessage{},
+		SchemaVersion: c.SchemaVersion, RingEpoch: c.RingEpoch, NextShard: c.NextShard,
+	}
+	var err error
+	if sc.Config, err = protojson.Marshal(c.Config); err != nil {
+		return sc, err
+	}
+	for field, schema := range c.Schema {
+		if sc.Schema[field], err = protojson.Marshal(schema); err != nil {
+			return sc, err
+		}
+	}
+	for _, k := range c.Keys {
+		key, err := protojson.Marshal(k.Key)
+		if err != nil {
+			return sc, err
+		}
+		sc.Keys = append(sc.Keys, storedKey{Key: key, ReplicationFactor: k.ReplicationFactor, Shards: k.Shards})
+	}
+	for _, sh := range c.Shards {
+		if sh.Partial {
+			sc.Partial = append(sc.Partial, sh.ID)
+		}
+	}
+	return sc, nil
 }
 
 func unmarshal(raw []byte) (*State, error) {
@@ -134,28 +175,59 @@ func unmarshal(raw []byte) (*State, error) {
 	if err := json.Unmarshal([]byte(body), &in); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrCorrupted, err)
 	}
-	s := &State{collections: map[string]*Collection{}, aliases: map[string]string{}, dropped: map[string]string{}}
-	maps.Copy(s.aliases, in.Aliases)
-	maps.Copy(s.dropped, in.Dropped)
+	s := &State{}
+	for name, target := range in.Aliases {
+		s.aliases.Set(name, target)
+	}
+	for incarnation, name := range in.Dropped {
+		s.dropped.Set(incarnation, name)
+	}
+	for _, sc := range in.Collections {
+		c, err := loadCollection(sc)
+		if err != nil {
+			return nil, fmt.Errorf("%w: collection %s: %w", ErrCorrupted, sc.Name, err)
+		}
+		s.collections.Set(c.Name, c)
+		s.names.Set(c.Incarnation, c.Name)
+	}
+	return s, nil
+}
+
+func loadCollection(sc storedCollection) (*Collection, error) {
 	// Fields of a newer version are dropped rather than fatal, so that a node can
 	// be taken back one version.
 	lenient := protojson.UnmarshalOptions{DiscardUnknown: true}
-	for _, sc := range in.Collections {
-		c := &Collection{
-			Name: sc.Name, Incarnation: sc.Incarnation, Shards: sc.Shards,
-			Config: &pb.CollectionConfig{}, Schema: map[string]*pb.PayloadSchemaInfo{},
-		}
-		if err := lenient.Unmarshal(sc.Config, c.Config); err != nil {
-			return nil, fmt.Errorf("%w: config of %s: %w", ErrCorrupted, sc.Name, err)
-		}
-		for field, raw := range sc.Schema {
-			schema := &pb.PayloadSchemaInfo{}
-			if err := lenient.Unmarshal(raw, schema); err != nil {
-				return nil, fmt.Errorf("%w: schema of %s: %w", ErrCorrupted, sc.Name, err)
-			}
-			c.Schema[field] = schema
-		}
-		s.collections[sc.Name] = c
+	c := &Collection{
+		Name: sc.Name, Incarnation: sc.Incarnation, Config: &pb.CollectionConfig{}, Schema: map[string]*pb.PayloadSchemaInfo{},
+		// An older node has no versions; then these are the first.
+		SchemaVersion: max(sc.SchemaVersion, 1), RingEpoch: max(sc.RingEpoch, 1), NextShard: sc.NextShard,
 	}
-	return s, nil
+	if err := lenient.Unmarshal(sc.Config, c.Config); err != nil {
+		return nil, fmt.Errorf("config: %w", err)
+	}
+	for field, raw := range sc.Schema {
+		schema := &pb.PayloadSchemaInfo{}
+		if err := lenient.Unmarshal(raw, schema); err != nil {
+			return nil, fmt.Errorf("schema: %w", err)
+		}
+		c.Schema[field] = schema
+	}
+	for _, id := range slices.Compact(slices.Sorted(slices.Values(sc.Shards))) {
+		c.Shards = append(c.Shards, &Shard{ID: id, Partial: slices.Contains(sc.Partial, id)})
+		c.NextShard = max(c.NextShard, id+1)
+	}
+	for _, k := range sc.Keys {
+		key := &pb.ShardKey{}
+		if err := lenient.Unmarshal(k.Key, key); err != nil {
+			return nil, fmt.Errorf("shard key: %w", err)
+		}
+		c.Keys = append(c.Keys, &KeyShards{Key: key, ReplicationFactor: k.ReplicationFactor, Shards: k.Shards})
+		for _, id := range k.Shards {
+			if sh := c.Shard(id); sh != nil {
+				sh.Key = key
+			}
+		}
+	}
+	slices.SortFunc(c.Keys, func(a, b *KeyShards) int { return compareKeys(a.Key, b.Key) })
+	return c, nil
 }

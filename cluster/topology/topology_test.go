@@ -26,7 +26,7 @@ func collection(tb testing.TB, name, incarnation string) *topology.Collection {
 		Metadata:       map[string]*pb.Value{"owner": pb.NewValueString("me")},
 	}, topology.Defaults{})
 	require.NoError(tb, err)
-	return &topology.Collection{Name: name, Incarnation: incarnation, Config: config, Shards: []uint32{0}}
+	return &topology.Collection{Name: name, Incarnation: incarnation, Config: config, Shards: []*topology.Shard{{ID: 0}}}
 }
 
 func apply(tb testing.TB, s *topology.State, c topology.Command) {

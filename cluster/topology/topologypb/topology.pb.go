@@ -2617,7 +2617,7 @@ type CreateShardKey struct {
 	Key               []byte                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
 	ReplicationFactor uint32                 `protobuf:"varint,3,opt,name=replication_factor,json=replicationFactor,proto3" json:"replication_factor,omitempty"`
 	Placement         []*Peers               `protobuf:"bytes,4,rep,name=placement,proto3" json:"placement,omitempty"`
-	Partial           bool                   `protobuf:"varint,5,opt,name=partial,proto3" json:"partial,omitempty"`
+	InitialState      string                 `protobuf:"bytes,5,opt,name=initial_state,json=initialState,proto3" json:"initial_state,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -2680,11 +2680,11 @@ func (x *CreateShardKey) GetPlacement() []*Peers {
 	return nil
 }
 
-func (x *CreateShardKey) GetPartial() bool {
+func (x *CreateShardKey) GetInitialState() string {
 	if x != nil {
-		return x.Partial
+		return x.InitialState
 	}
-	return false
+	return ""
 }
 
 type DropShardKey struct {
@@ -3533,15 +3533,15 @@ const file_topology_proto_rawDesc = "" +
 	"\x06schema\x18\x03 \x01(\fH\x00R\x06schema\x88\x01\x01B\t\n" +
 	"\a_schema\")\n" +
 	"\rChangeAliases\x12\x18\n" +
-	"\aactions\x18\x01 \x03(\fR\aactions\"\xc5\x01\n" +
+	"\aactions\x18\x01 \x03(\fR\aactions\"\xd0\x01\n" +
 	"\x0eCreateShardKey\x12\x1e\n" +
 	"\n" +
 	"collection\x18\x01 \x01(\tR\n" +
 	"collection\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\fR\x03key\x12-\n" +
 	"\x12replication_factor\x18\x03 \x01(\rR\x11replicationFactor\x128\n" +
-	"\tplacement\x18\x04 \x03(\v2\x1a.sextant.topology.v1.PeersR\tplacement\x12\x18\n" +
-	"\apartial\x18\x05 \x01(\bR\apartial\"@\n" +
+	"\tplacement\x18\x04 \x03(\v2\x1a.sextant.topology.v1.PeersR\tplacement\x12#\n" +
+	"\rinitial_state\x18\x05 \x01(\tR\finitialState\"@\n" +
 	"\fDropShardKey\x12\x1e\n" +
 	"\n" +
 	"collection\x18\x01 \x01(\tR\n" +
