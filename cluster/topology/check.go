@@ -25,6 +25,9 @@ func (s *State) Check() error {
 		}
 	}
 	for _, p := range s.Peers() {
+		if s.Removed(p.ID) {
+			return fmt.Errorf("peer %d is there and removed", p.ID)
+		}
 		if p.ID == 0 || p.URI == "" || p.Incarnation == 0 {
 			return fmt.Errorf("peer %d has no ID, address or incarnation", p.ID)
 		}

@@ -39,6 +39,7 @@ func (s *State) Encode() ([]byte, error) {
 			Zone: p.Zone, Version: p.Version,
 		})
 	}
+	m.Removed = numbers(s.removed.Keys())
 	var w writer
 	for _, c := range s.Collections() {
 		m.Collections = append(m.Collections, w.collection(c))
@@ -80,6 +81,10 @@ func DecodeState(b []byte) (*State, error) {
 			ID: PeerID(p.GetId()), URI: p.GetUri(), Incarnation: p.GetIncarnation(), Fenced: p.GetFenced(),
 			Draining: p.GetDraining(), Zone: p.GetZone(), Version: p.GetVersion(),
 		})
+		twice = twice || old
+	}
+	for _, id := range m.GetRemoved() {
+		_, old := s.removed.Set(PeerID(id), struct{}{})
 		twice = twice || old
 	}
 	for _, p := range m.GetAliases() {

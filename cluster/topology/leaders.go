@@ -92,7 +92,7 @@ func (c ElectLeaders) apply(s *State) error { //nolint:unparam // a Command may 
 
 // ForceLeader makes a copy lead that isn't known to have everything (R15). What it
 // doesn't have is lost; the log begins a new history, and every other copy is filled
-// again.
+// again. It is for a shard without a leader.
 type ForceLeader struct {
 	// Shard is the shard, Peer who is to lead it.
 	Shard ShardName
@@ -114,8 +114,8 @@ func (c ForceLeader) apply(s *State) error {
 		return noReplica(sh, c.Peer)
 	case !s.alive(c.Peer):
 		return gone(c.Peer)
-	case sh.IsInSync(c.Peer):
-		return apierror.New(apierror.BadRequest, "Shard %d of peer %d has all data: it is to be elected, not forced", sh.ID, c.Peer)
+	case sh.Leader != 0:
+		return apierror.New(apierror.BadRequest, "Shard %d is led by peer %d, which has all data", sh.ID, sh.Leader)
 	}
 	s.editShard(c.Shard, func(sh *Shard) {
 		sh.History = s.newHistory()

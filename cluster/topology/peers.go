@@ -19,7 +19,8 @@ type HeldReplica struct {
 //
 // A new process loses its leaderships and keeps its seats (R12). Copies that it should
 // have and doesn't hold are lost (R14). A peer that takes the address of a fenced one
-// takes its place: a node whose disk was lost comes back under another ID.
+// takes its place: a node whose disk was lost comes back under another ID. An ID that
+// was removed doesn't come back.
 type RegisterPeer struct {
 	// Peer, URI, Incarnation, Zone and Version are as in Peer.
 	Peer        PeerID
@@ -66,6 +67,9 @@ func (c RegisterPeer) check(s *State) (other PeerID, err error) {
 	}
 	if old := s.Peer(c.Peer); old != nil && c.Incarnation < old.Incarnation {
 		return 0, apierror.New(apierror.Precondition, "Peer %d is registered with incarnation %d, this is %d", c.Peer, old.Incarnation, c.Incarnation)
+	}
+	if s.Removed(c.Peer) {
+		return 0, apierror.New(apierror.Precondition, "Peer %d was removed from the cluster; its node may join with an empty storage, as another peer", c.Peer)
 	}
 	if c.Version < s.clusterVersion {
 		return 0, apierror.New(apierror.Precondition, "Peer %d speaks version %d of the cluster's protocol, the cluster speaks %d", c.Peer, c.Version, s.clusterVersion)
@@ -166,6 +170,7 @@ func (s *State) replacePeer(old, next PeerID) {
 
 func (s *State) removePeer(p PeerID) {
 	s.peers.Delete(p)
+	s.removed.Set(p, struct{}{})
 	s.changes.Peers = append(s.changes.Peers, p)
 }
 

@@ -37,7 +37,14 @@ func (c *chooser) number(low, high int) int { return low + c.rng.IntN(high-low+1
 
 func (c *chooser) yes(percent int) bool { return c.number(1, 100) <= percent }
 
-func (c *chooser) peer() topology.PeerID { return topology.PeerID(c.number(1, 5)) }
+// peer returns one of five; those that were removed have successors.
+func (c *chooser) peer() topology.PeerID {
+	p := topology.PeerID(c.number(1, 5))
+	for c.s.Removed(p) && !c.yes(5) {
+		p += 5
+	}
+	return p
+}
 
 // collection returns one that is there, if there is one.
 func (c *chooser) collection() string { return "c" + strconv.Itoa(c.number(0, 2)) }
@@ -167,9 +174,9 @@ func (c *chooser) next() topology.Command {
 
 func (c *chooser) register() topology.Command {
 	p := c.peer()
-	r := topology.RegisterPeer{Peer: p, URI: fmt.Sprint("http://node", p), Incarnation: 1, Zone: pick(c, []string{"", "a", "b"}), Version: 1}
+	r := topology.RegisterPeer{Peer: p, URI: fmt.Sprint("http://node", p%5), Incarnation: 1, Zone: pick(c, []string{"", "a", "b"}), Version: 1}
 	if c.yes(5) {
-		r.URI = fmt.Sprint("http://node", c.peer())
+		r.URI = fmt.Sprint("http://node", c.number(1, 5))
 	}
 	if old := c.s.Peer(p); old != nil {
 		r.Incarnation = old.Incarnation + uint64(c.number(0, 1))

@@ -105,6 +105,7 @@ type State struct {
 	aliases     btree.Map[string, string]      // alias → collection
 	dropped     btree.Map[string, string]      // incarnation → collection name
 	peers       btree.Map[PeerID, *Peer]
+	removed     btree.Map[PeerID, struct{}] // who must not come back
 	metadata    btree.Map[string, []byte]
 	// led counts the shards that each peer leads, for elections. It follows from the
 	// records.
@@ -125,7 +126,8 @@ func (s *State) Clone() *State {
 	c := *s
 	c.collections, c.names = *s.collections.Copy(), *s.names.Copy()
 	c.aliases, c.dropped = *s.aliases.Copy(), *s.dropped.Copy()
-	c.peers, c.metadata, c.led = *s.peers.Copy(), *s.metadata.Copy(), *s.led.Copy()
+	c.peers, c.removed = *s.peers.Copy(), *s.removed.Copy()
+	c.metadata, c.led = *s.metadata.Copy(), *s.led.Copy()
 	return &c
 }
 
@@ -227,6 +229,13 @@ func (s *State) Peer(id PeerID) *Peer {
 
 // Peers returns all peers, ordered by ID.
 func (s *State) Peers() []*Peer { return s.peers.Values() }
+
+// Removed tells whether a peer was taken out of the cluster. It never comes back under
+// this ID.
+func (s *State) Removed(id PeerID) bool {
+	_, ok := s.removed.Get(id)
+	return ok
+}
 
 // Led returns how many shards a peer leads.
 func (s *State) Led(id PeerID) int {

@@ -891,6 +891,7 @@ type State struct {
 	ClusterId      string                 `protobuf:"bytes,8,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
 	ClusterVersion uint32                 `protobuf:"varint,9,opt,name=cluster_version,json=clusterVersion,proto3" json:"cluster_version,omitempty"`
 	Index          uint64                 `protobuf:"varint,10,opt,name=index,proto3" json:"index,omitempty"`
+	Removed        []uint64               `protobuf:"varint,11,rep,packed,name=removed,proto3" json:"removed,omitempty"` // peers
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -993,6 +994,13 @@ func (x *State) GetIndex() uint64 {
 		return x.Index
 	}
 	return 0
+}
+
+func (x *State) GetRemoved() []uint64 {
+	if x != nil {
+		return x.Removed
+	}
+	return nil
 }
 
 type Copy struct {
@@ -3408,7 +3416,7 @@ const file_topology_proto_rawDesc = "" +
 	"\bMetadata\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x19\n" +
 	"\x05value\x18\x02 \x01(\fH\x00R\x05value\x88\x01\x01B\b\n" +
-	"\x06_value\"\xc0\x03\n" +
+	"\x06_value\"\xda\x03\n" +
 	"\x05State\x12/\n" +
 	"\x05peers\x18\x01 \x03(\v2\x19.sextant.topology.v1.PeerR\x05peers\x12A\n" +
 	"\vcollections\x18\x02 \x03(\v2\x1f.sextant.topology.v1.CollectionR\vcollections\x123\n" +
@@ -3422,7 +3430,8 @@ const file_topology_proto_rawDesc = "" +
 	"cluster_id\x18\b \x01(\tR\tclusterId\x12'\n" +
 	"\x0fcluster_version\x18\t \x01(\rR\x0eclusterVersion\x12\x14\n" +
 	"\x05index\x18\n" +
-	" \x01(\x04R\x05index\"R\n" +
+	" \x01(\x04R\x05index\x12\x18\n" +
+	"\aremoved\x18\v \x03(\x04R\aremoved\"R\n" +
 	"\x04Copy\x124\n" +
 	"\x05shard\x18\x01 \x01(\v2\x1e.sextant.topology.v1.ShardNameR\x05shard\x12\x14\n" +
 	"\x05alloc\x18\x02 \x01(\x04R\x05alloc\"?\n" +
