@@ -119,16 +119,16 @@ func Diff(old, next *State) Changes {
 }
 
 // collection adds what differs between two forms of a collection.
-func (d *Changes) collection(old, next *Collection) {
+func (c *Changes) collection(old, next *Collection) {
 	own := old.SchemaVersion != next.SchemaVersion || old.RingEpoch != next.RingEpoch || old.NextShard != next.NextShard ||
 		!slices.EqualFunc(old.Transfers, next.Transfers, (*Transfer).equal)
 	for _, sh := range next.Shards {
 		if was := old.Shard(sh.ID); was != nil && was != sh && !was.equal(sh) {
-			d.Shards = append(d.Shards, next.name(sh.ID))
+			c.Shards = append(c.Shards, next.name(sh.ID))
 		}
 	}
 	if own {
-		d.Collections = append(d.Collections, next.Incarnation)
+		c.Collections = append(c.Collections, next.Incarnation)
 	}
 }
 

@@ -3,6 +3,7 @@ package topology_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	pb "github.com/qdrant/go-client/qdrant"
@@ -39,14 +40,14 @@ func TestWhatANewerNodeWritesStopsThisOne(t *testing.T) {
 		"another format":   {2},
 		"no command":       {1},
 		"a newer kind":     append([]byte{1}, kind...),
-		"a newer field":    append(b[:len(b):len(b)], news...),
+		"a newer field":    append(slices.Clip(b), news...),
 		"a replica's kind": withKind(t, 200),
 		"an alias action":  withAction(t, kind),
 	} {
 		_, err := topology.DecodeCommand(bytes)
 		require.ErrorIs(t, err, topology.ErrUnknown, name)
 	}
-	_, err = topology.DecodeState(append(state[:len(state):len(state)], news...))
+	_, err = topology.DecodeState(append(slices.Clip(state), news...))
 	require.ErrorIs(t, err, topology.ErrUnknown)
 	for _, bytes := range [][]byte{nil, {}, {1, 0xff}, b[:len(b)-1]} {
 		_, err := topology.DecodeCommand(bytes)

@@ -120,7 +120,7 @@ type DeleteCollection struct {
 	Name string
 }
 
-func (c DeleteCollection) apply(s *State) error { //nolint:unparam // a Command may refuse, this one never does
+func (c DeleteCollection) apply(s *State) error {
 	old, ok := s.collections.Get(c.Name)
 	if !ok {
 		return nil
@@ -145,7 +145,7 @@ type ForgetDropped struct {
 	Incarnation string
 }
 
-func (c ForgetDropped) apply(s *State) error { //nolint:unparam // as above
+func (c ForgetDropped) apply(s *State) error {
 	if _, ok := s.dropped.Delete(c.Incarnation); ok {
 		s.changes.Names = true
 	}

@@ -88,7 +88,7 @@ type AlterMany struct {
 	Alters []AlterInSync
 }
 
-func (c AlterMany) apply(s *State) error { //nolint:unparam // a Command may refuse, this one never does
+func (c AlterMany) apply(s *State) error {
 	for _, a := range c.Alters {
 		// It checks everything before it changes anything.
 		s.changes.Results = append(s.changes.Results, a.apply(s))

@@ -76,7 +76,7 @@ type ElectLeaders struct {
 	Shards []ShardName
 }
 
-func (c ElectLeaders) apply(s *State) error { //nolint:unparam // a Command may refuse, this one never does
+func (c ElectLeaders) apply(s *State) error {
 	leaderless := func(sh *Shard) bool { return sh.Leader == 0 && len(sh.InSync) > 0 }
 	if len(c.Shards) == 0 {
 		s.editAll(leaderless, func(_ *Collection, sh *Shard) { s.settle(sh) })

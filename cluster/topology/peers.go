@@ -189,7 +189,7 @@ type FencePeers struct {
 	Sessions []Session
 }
 
-func (c FencePeers) apply(s *State) error { //nolint:unparam // a Command may refuse, this one never does
+func (c FencePeers) apply(s *State) error {
 	fenced := map[PeerID]bool{}
 	for _, e := range c.Sessions {
 		p := s.Peer(e.Peer)

@@ -15,7 +15,7 @@ type ReplicasCreated struct {
 	Copies []HeldReplica
 }
 
-func (c ReplicasCreated) apply(s *State) error { //nolint:unparam // a Command may refuse, this one never does
+func (c ReplicasCreated) apply(s *State) error {
 	for _, h := range c.Copies {
 		sh := s.Shard(h.Shard)
 		if sh == nil {
