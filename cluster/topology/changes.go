@@ -121,7 +121,8 @@ func Diff(old, next *State) Changes {
 // collection adds what differs between two forms of a collection.
 func (c *Changes) collection(old, next *Collection) {
 	own := old.SchemaVersion != next.SchemaVersion || old.RingEpoch != next.RingEpoch || old.NextShard != next.NextShard ||
-		!slices.EqualFunc(old.Transfers, next.Transfers, (*Transfer).equal)
+		!slices.EqualFunc(old.Transfers, next.Transfers, (*Transfer).equal) ||
+		!slices.EqualFunc(old.Keys, next.Keys, func(a, b *KeyShards) bool { return slices.Equal(a.Pool, b.Pool) })
 	for _, sh := range next.Shards {
 		if was := old.Shard(sh.ID); was != nil && was != sh && !was.equal(sh) {
 			c.Shards = append(c.Shards, next.name(sh.ID))

@@ -99,6 +99,9 @@ func (c *Collection) checkKeys() error {
 	}
 	keyed := 0
 	for _, k := range c.Keys {
+		if !ascending(k.Pool, cmp.Compare[PeerID]) {
+			return fmt.Errorf("peers %d of key %s don't ascend", k.Pool, keyText(k.Key))
+		}
 		for i, id := range k.Shards {
 			sh := c.Shard(id)
 			if k.Key.GetKey() == nil || sh == nil || sh.Key == nil || compareKeys(sh.Key, k.Key) != 0 || i > 0 && k.Shards[i-1] >= id {

@@ -211,7 +211,7 @@ func (w *writer) collection(c *Collection) *topologypb.Collection {
 		m.Shards = append(m.Shards, w.shard(sh))
 	}
 	for _, k := range c.Keys {
-		m.Keys = append(m.Keys, &topologypb.KeyShards{Key: w.key(k.Key), ReplicationFactor: k.ReplicationFactor, Shards: k.Shards})
+		m.Keys = append(m.Keys, &topologypb.KeyShards{Key: w.key(k.Key), ReplicationFactor: k.ReplicationFactor, Shards: k.Shards, Pool: numbers(k.Pool)})
 	}
 	for _, t := range c.Transfers {
 		m.Transfers = append(m.Transfers, &topologypb.Transfer{
@@ -301,7 +301,7 @@ func (r *reader) collection(m *topologypb.Collection) *Collection {
 		c.Shards = append(c.Shards, r.shard(sh))
 	}
 	for _, k := range m.GetKeys() {
-		c.Keys = append(c.Keys, &KeyShards{Key: r.key(k.GetKey()), ReplicationFactor: k.GetReplicationFactor(), Shards: k.GetShards()})
+		c.Keys = append(c.Keys, &KeyShards{Key: r.key(k.GetKey()), ReplicationFactor: k.GetReplicationFactor(), Shards: k.GetShards(), Pool: peerIDs(k.GetPool())})
 	}
 	for _, t := range m.GetTransfers() {
 		c.Transfers = append(c.Transfers, &Transfer{

@@ -45,7 +45,7 @@ func (w *writer) collectionCommand(m *topologypb.Command, c Command) bool {
 	case CreateShardKey:
 		m.Kind = &topologypb.Command_CreateShardKey{CreateShardKey: &topologypb.CreateShardKey{
 			Collection: c.Collection, Key: w.key(c.Key), ReplicationFactor: c.ReplicationFactor,
-			Placement: placementOut(c.Placement), InitialState: c.InitialState,
+			Placement: placementOut(c.Placement), InitialState: c.InitialState, Pool: numbers(c.Pool),
 		}}
 	case DropShardKey:
 		m.Kind = &topologypb.Command_DropShardKey{DropShardKey: &topologypb.DropShardKey{Collection: c.Collection, Key: w.key(c.Key)}}
@@ -205,7 +205,7 @@ func (r *reader) collectionCommand(m *topologypb.Command) Command {
 		c := k.CreateShardKey
 		return CreateShardKey{
 			Collection: c.GetCollection(), Key: r.key(c.GetKey()), ReplicationFactor: c.GetReplicationFactor(),
-			Placement: placementIn(c.GetPlacement()), InitialState: c.GetInitialState(),
+			Placement: placementIn(c.GetPlacement()), InitialState: c.GetInitialState(), Pool: peerIDs(c.GetPool()),
 		}
 	case *topologypb.Command_DropShardKey:
 		return DropShardKey{Collection: k.DropShardKey.GetCollection(), Key: r.key(k.DropShardKey.GetKey())}

@@ -165,6 +165,7 @@ func (s *State) replacePeer(old, next PeerID) {
 			sh.Preferred = next
 		}
 	})
+	s.replaceInPools(old, next)
 	s.removePeer(old)
 }
 

@@ -30,7 +30,7 @@ import (
 //	drop shard=c/0 peer=2 [pin=1000]
 //	transfer|move shard=c/0 from=1 to=2 [method=snapshot] [to-shard=1] [pin=1000]
 //	abort|finish|restart shard=c/0 from=1 to=2 [method=wal_delta] [to-shard=1]
-//	key name=c key=a|1 [placement=(1+2)] [state=Partial]      drop-key name=c key=a
+//	key name=c key=a|1 [placement=(1+2)] [pool=1+2] [state=Partial]      drop-key name=c key=a
 //	metadata key=a [value=1]               cluster [id=x] [version=1]
 //	show                                   states [filling=2] [following=2]
 func TestPlays(t *testing.T) {
@@ -124,6 +124,9 @@ func (p *play) collection(incarnation string) string {
 			text = strconv.FormatUint(n.Number, 10)
 		}
 		fmt.Fprintf(&b, " key %s %d", text, k.Shards)
+		if len(k.Pool) > 0 {
+			fmt.Fprintf(&b, " on %d", k.Pool)
+		}
 	}
 	b.WriteString("\n")
 	for _, t := range c.Transfers {
@@ -223,7 +226,7 @@ func (p *play) command(d *datadriven.TestData) topology.Command {
 	case "delete":
 		return topology.DeleteCollection{Name: word(d, "name")}
 	case "key":
-		return topology.CreateShardKey{Collection: word(d, "name"), Key: key(word(d, "key")), Placement: placement(p.t, d), InitialState: word(d, "state")}
+		return topology.CreateShardKey{Collection: word(d, "name"), Key: key(word(d, "key")), Placement: placement(p.t, d), InitialState: word(d, "state"), Pool: peers(p.t, word(d, "pool"))}
 	case "drop-key":
 		return topology.DropShardKey{Collection: word(d, "name"), Key: key(word(d, "key"))}
 	case "metadata":

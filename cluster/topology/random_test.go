@@ -291,7 +291,12 @@ func (c *chooser) shardKey() topology.Command {
 	if c.yes(30) {
 		return topology.DropShardKey{Collection: c.collection(), Key: key}
 	}
+	var pool []topology.PeerID
+	for range c.number(0, 2) {
+		pool = append(pool, c.peer())
+	}
 	return topology.CreateShardKey{
+		Pool:       pool,
 		Collection: c.collection(), Key: key, ReplicationFactor: uint32(c.number(0, 2)),
 		Placement: c.placement(c.number(0, 2)), InitialState: pick(c, []string{"", "Active", "Partial", "Dead"}),
 	}

@@ -237,6 +237,8 @@ type KeyShards struct {
 	// ReplicationFactor is how many copies each shard should have; 0 is the
 	// collection's.
 	ReplicationFactor uint32
+	// Pool are the peers on which a user wants the shards, ascending; empty is anywhere.
+	Pool []PeerID
 	// Shards are the numbers, ascending.
 	Shards []uint32
 }

@@ -21,6 +21,9 @@ type CreateShardKey struct {
 	ReplicationFactor uint32
 	// Placement names the peers of each shard. Its length is the number of shards.
 	Placement [][]PeerID
+	// Pool are the peers on which the user wants the shards, also when copies are added
+	// later; empty is anywhere.
+	Pool []PeerID
 	// InitialState is Active (empty: the same), or Partial for shards that get their
 	// points from others before they are read.
 	InitialState string
@@ -35,7 +38,8 @@ func (c CreateShardKey) apply(s *State) error {
 		return err
 	}
 	next := old.clone()
-	key := &KeyShards{Key: proto.CloneOf(c.Key), ReplicationFactor: c.ReplicationFactor}
+	key := &KeyShards{Key: proto.CloneOf(c.Key), ReplicationFactor: c.ReplicationFactor, Pool: slices.Sorted(slices.Values(c.Pool))}
+	key.Pool = slices.Compact(key.Pool)
 	next.Shards = slices.Clip(old.Shards)
 	for _, peers := range c.Placement {
 		sh := &Shard{ID: next.NextShard, Key: key.Key, Partial: c.InitialState == partial}
@@ -72,7 +76,33 @@ func (c CreateShardKey) check(s *State, col *Collection) error {
 	case c.InitialState != "" && c.InitialState != active && c.InitialState != partial:
 		return apierror.New(apierror.Validation, "[initial_state: %q is not Active or Partial]", c.InitialState)
 	}
+	for _, p := range c.Pool {
+		if s.Peer(p) == nil {
+			return noPeer(p)
+		}
+	}
 	return s.checkPlacement(c.Placement)
+}
+
+// replaceInPools puts a peer in the place of another one wherever users named that.
+func (s *State) replaceInPools(old, next PeerID) {
+	named := func(k *KeyShards) bool { return slices.Contains(k.Pool, old) }
+	for _, c := range s.Collections() {
+		if !slices.ContainsFunc(c.Keys, named) {
+			continue
+		}
+		changed := c.clone()
+		changed.Keys = slices.Clone(c.Keys)
+		for i, k := range changed.Keys {
+			if named(k) {
+				other := *k
+				other.Pool = slices.DeleteFunc(slices.Clone(k.Pool), func(p PeerID) bool { return p == old || p == next })
+				other.Pool = slices.Sorted(slices.Values(append(other.Pool, next)))
+				changed.Keys[i] = &other
+			}
+		}
+		s.put(changed)
+	}
 }
 
 // maxKeyedShards bounds the shards of a collection with custom sharding.

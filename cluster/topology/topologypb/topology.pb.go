@@ -420,6 +420,7 @@ type KeyShards struct {
 	Key               []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
 	ReplicationFactor uint32                 `protobuf:"varint,2,opt,name=replication_factor,json=replicationFactor,proto3" json:"replication_factor,omitempty"`
 	Shards            []uint32               `protobuf:"varint,3,rep,packed,name=shards,proto3" json:"shards,omitempty"`
+	Pool              []uint64               `protobuf:"varint,4,rep,packed,name=pool,proto3" json:"pool,omitempty"` // peers
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -471,6 +472,13 @@ func (x *KeyShards) GetReplicationFactor() uint32 {
 func (x *KeyShards) GetShards() []uint32 {
 	if x != nil {
 		return x.Shards
+	}
+	return nil
+}
+
+func (x *KeyShards) GetPool() []uint64 {
+	if x != nil {
+		return x.Pool
 	}
 	return nil
 }
@@ -2626,6 +2634,7 @@ type CreateShardKey struct {
 	ReplicationFactor uint32                 `protobuf:"varint,3,opt,name=replication_factor,json=replicationFactor,proto3" json:"replication_factor,omitempty"`
 	Placement         []*Peers               `protobuf:"bytes,4,rep,name=placement,proto3" json:"placement,omitempty"`
 	InitialState      string                 `protobuf:"bytes,5,opt,name=initial_state,json=initialState,proto3" json:"initial_state,omitempty"`
+	Pool              []uint64               `protobuf:"varint,6,rep,packed,name=pool,proto3" json:"pool,omitempty"` // peers
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -2693,6 +2702,13 @@ func (x *CreateShardKey) GetInitialState() string {
 		return x.InitialState
 	}
 	return ""
+}
+
+func (x *CreateShardKey) GetPool() []uint64 {
+	if x != nil {
+		return x.Pool
+	}
+	return nil
 }
 
 type DropShardKey struct {
@@ -3372,11 +3388,12 @@ const file_topology_proto_rawDesc = "" +
 	"\ain_sync\x18\t \x03(\x04R\x06inSync\x12*\n" +
 	"\x03pin\x18\n" +
 	" \x01(\v2\x18.sextant.topology.v1.PinR\x03pin\x12\x18\n" +
-	"\apartial\x18\v \x01(\bR\apartial\"d\n" +
+	"\apartial\x18\v \x01(\bR\apartial\"x\n" +
 	"\tKeyShards\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12-\n" +
 	"\x12replication_factor\x18\x02 \x01(\rR\x11replicationFactor\x12\x16\n" +
-	"\x06shards\x18\x03 \x03(\rR\x06shards\"3\n" +
+	"\x06shards\x18\x03 \x03(\rR\x06shards\x12\x12\n" +
+	"\x04pool\x18\x04 \x03(\x04R\x04pool\"3\n" +
 	"\x05Field\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06schema\x18\x02 \x01(\fR\x06schema\"\xaa\x02\n" +
@@ -3542,7 +3559,7 @@ const file_topology_proto_rawDesc = "" +
 	"\x06schema\x18\x03 \x01(\fH\x00R\x06schema\x88\x01\x01B\t\n" +
 	"\a_schema\")\n" +
 	"\rChangeAliases\x12\x18\n" +
-	"\aactions\x18\x01 \x03(\fR\aactions\"\xd0\x01\n" +
+	"\aactions\x18\x01 \x03(\fR\aactions\"\xe4\x01\n" +
 	"\x0eCreateShardKey\x12\x1e\n" +
 	"\n" +
 	"collection\x18\x01 \x01(\tR\n" +
@@ -3550,7 +3567,8 @@ const file_topology_proto_rawDesc = "" +
 	"\x03key\x18\x02 \x01(\fR\x03key\x12-\n" +
 	"\x12replication_factor\x18\x03 \x01(\rR\x11replicationFactor\x128\n" +
 	"\tplacement\x18\x04 \x03(\v2\x1a.sextant.topology.v1.PeersR\tplacement\x12#\n" +
-	"\rinitial_state\x18\x05 \x01(\tR\finitialState\"@\n" +
+	"\rinitial_state\x18\x05 \x01(\tR\finitialState\x12\x12\n" +
+	"\x04pool\x18\x06 \x03(\x04R\x04pool\"@\n" +
 	"\fDropShardKey\x12\x1e\n" +
 	"\n" +
 	"collection\x18\x01 \x01(\tR\n" +
