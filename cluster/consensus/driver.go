@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"go.etcd.io/raft/v3"
@@ -56,6 +57,10 @@ type driver struct {
 	known, announced leadership
 	heard            time.Time
 	failures         map[topology.PeerID]uint64
+	// gone is a leader whose process is known to have ended, until goneTicks: it isn't waited
+	// for.
+	gone      topology.PeerID
+	goneTicks uint64
 	// fatal ends the group.
 	fatal error
 }
@@ -114,11 +119,41 @@ func (d *driver) tick() error {
 	}
 	d.retryProposals()
 	d.sweep()
+	d.succeed()
 	if d.ticks%uint64(max(1, d.o.ElectionTicks/2)) == 0 && d.leads() {
 		d.arrangeVoters()
 		d.giveUpSnapshots()
 	}
 	return nil
+}
+
+// leaderGone takes in that a leader's process has ended.
+func (d *driver) leaderGone(id topology.PeerID) {
+	if topology.PeerID(d.node.BasicStatus().Lead) != id || id == d.o.ID {
+		return
+	}
+	d.gone, d.goneTicks = id, d.ticks+uint64(d.o.ElectionTicks)
+	d.succeed()
+}
+
+// succeed stands for election in place of a leader that is gone. The first of the voters does,
+// so that votes aren't split, and again each tick: the others vote only when they know, too.
+func (d *driver) succeed() {
+	if d.gone == 0 {
+		return
+	}
+	lead := topology.PeerID(d.node.BasicStatus().Lead)
+	if d.ticks >= d.goneTicks || lead != 0 && lead != d.gone {
+		d.gone = 0
+		return
+	}
+	if lead == d.gone {
+		_ = d.node.ForgetLeader() // nobody is waited for any more
+	}
+	voters := slices.DeleteFunc(slices.Clone(d.members.voters), func(id topology.PeerID) bool { return id == d.gone })
+	if len(voters) > 0 && voters[0] == d.o.ID {
+		_ = d.node.Campaign() // refused while changes of members are under way
+	}
 }
 
 func (d *driver) leads() bool { return d.node.BasicStatus().RaftState == raft.StateLeader }

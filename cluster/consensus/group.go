@@ -336,6 +336,10 @@ func (g *Group) ReportUnreachable(id topology.PeerID) {
 	})
 }
 
+// LeaderGone says that the process of a node has ended, which a refused connection shows. If
+// it led, the next leader is elected at once instead of after ElectionTicks.
+func (g *Group) LeaderGone(id topology.PeerID) { g.report(func(d *driver) { d.leaderGone(id) }) }
+
 // ReportSnapshot says whether a snapshot (a message of the type MsgSnap) has reached a
 // node whole.
 func (g *Group) ReportSnapshot(id topology.PeerID, ok bool) {

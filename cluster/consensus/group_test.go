@@ -147,6 +147,57 @@ func TestLeaderIsCutOff(t *testing.T) {
 	})
 }
 
+// When the others know that the leader is gone, one of them leads within a few ticks.
+func TestLeaderIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
+		c.grow(3)
+		for range 5 {
+			old := c.leader()
+			c.setCut(old.id, true)
+			before := time.Now()
+			for _, n := range c.sorted() {
+				if n != old {
+					n.group.LeaderGone(old.id)
+				}
+			}
+			c.eventually("another leader", func() bool {
+				for _, n := range c.sorted() {
+					if n != old && n.group.Status().Role == consensus.Leader {
+						return true
+					}
+				}
+				return false
+			})
+			// Time passes only when all wait: this is the number of ticks.
+			require.LessOrEqual(t, time.Since(before), 3*consensus.DefaultTickInterval)
+			c.setCut(old.id, false)
+		}
+	})
+}
+
+// Who says that a leader is gone which the others hear changes nothing.
+func TestLeaderIsNotGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
+		c.grow(3)
+		old := c.leader()
+		term := old.group.Status().Term
+		for _, n := range c.sorted() {
+			if n != old {
+				n.group.LeaderGone(old.id)
+				break
+			}
+		}
+		for range 30 {
+			<-time.After(consensus.DefaultTickInterval)
+			synctest.Wait()
+		}
+		require.Equal(t, old.id, c.leader().id)
+		require.Equal(t, term, c.leader().group.Status().Term)
+	})
+}
+
 func within(t *testing.T, d time.Duration) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), d)
