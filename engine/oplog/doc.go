@@ -13,7 +13,7 @@
 //	L2  No batch but a mark is written before the batch before it (marks aside) was
 //	    synced. So at most one batch and its mark are ever unsynced, and a sound
 //	    batch behind an unsound one proves damage.
-//	L3  In a batch the records of a stream are: bind, truncation or drop, if any,
+//	L3  In a batch the records of a stream number are: bind, truncation or drop, if any,
 //	    then data without gap, then perhaps a drop.
 //	L4  Only the newest file is without seal; a file's header and snapshot are
 //	    synced, and its name, before its first record.

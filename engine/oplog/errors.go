@@ -24,6 +24,11 @@ var (
 	ErrDropped = errors.New("stream was dropped")
 	// ErrOutOfOrder is a record that doesn't follow the last one.
 	ErrOutOfOrder = errors.New("record out of order")
+	// ErrDiverged is a record whose chain value isn't what it would be here: the
+	// records before it are others.
+	ErrDiverged = errors.New("record continues another log")
+	// ErrMissing is a position behind the last record.
+	ErrMissing = errors.New("no such record yet")
 	// ErrTooLarge is a record above MaxRecord.
 	ErrTooLarge = errors.New("record is too large")
 	// ErrReleased is a read or truncation below what was released.

@@ -29,6 +29,8 @@ type state struct {
 	exists  bool
 	entries []entry
 	last    oplog.Position
+	// base is the position before the first of entries.
+	base oplog.Position
 }
 
 // String shows the first and last entry.
@@ -129,18 +131,20 @@ func (m *machine) append() bool {
 	s := m.log.Stream(id)
 	for range 1 + m.rng.IntN(8) {
 		now := m.model.now(id)
-		seq, epoch := now.last.Seq+1, now.last.Epoch+uint64(m.rng.IntN(2))
+		seq, epoch := now.last.Seq+1, now.last.Epoch+uint64(max(0, m.rng.IntN(6)-4))
 		if !now.exists {
 			seq = 1 + uint64(m.rng.IntN(3))*100
+			now.base = oplog.Position{Seq: seq - 1}
 		}
 		data := fmt.Sprintf("%s/%d/%s", id, seq, strings.Repeat("x", m.rng.IntN(300)))
-		t := s.Append(epoch, seq, []byte(data))
-		e := entry{s.Last(), data}
-		if e.pos.Seq != seq {
+		pos, t := s.AppendAt(epoch, seq, []byte(data))
+		if t.Refused() {
 			return m.alive(t.Err())
 		}
+		e := entry{pos, data}
+		require.Equal(m.t, pos, s.Last())
 		require.Equal(m.t, epoch, e.pos.Epoch)
-		m.model.ask(id, state{true, append(slices.Clip(now.entries), e), e.pos}, t)
+		m.model.ask(id, state{exists: true, entries: append(slices.Clip(now.entries), e), last: e.pos, base: now.base}, t)
 	}
 	m.note("append %s up to %d", id, m.model.now(id).last.Seq)
 	if m.rng.IntN(2) == 0 {
@@ -175,7 +179,7 @@ func (m *machine) truncate() bool {
 	if seq < m.model.released[id] {
 		return true
 	}
-	after := state{exists: true, entries: slices.Clip(now.entries[:keep]), last: oplog.Position{Seq: seq}}
+	after := state{exists: true, entries: slices.Clip(now.entries[:keep]), last: now.base, base: now.base}
 	if keep > 0 {
 		after.last = now.entries[keep-1].pos
 	}
@@ -186,6 +190,24 @@ func (m *machine) truncate() bool {
 	}
 	m.model.sure[id], m.model.pending[id] = after, nil
 	require.Equal(m.t, after.last, m.log.Stream(id).Last(), "after %q", m.events)
+	return true
+}
+
+// reset begins a stream anew somewhere else, as after files were installed.
+func (m *machine) reset() bool {
+	id := m.randomID()
+	now := m.model.now(id)
+	pos := oplog.Position{
+		Epoch: now.last.Epoch, Seq: uint64(m.rng.IntN(int(now.last.Seq) + 20)), Chain: m.rng.Uint64(),
+	}
+	after := state{exists: true, last: pos, base: pos}
+	m.note("reset %s behind %v", id, pos)
+	m.model.ask(id, after, nil)
+	if !m.alive(m.log.Stream(id).Reset(m.t.Context(), pos)) {
+		return false
+	}
+	m.model.sure[id], m.model.pending[id], m.model.released[id] = after, nil, 0
+	require.Equal(m.t, pos, m.log.Stream(id).Last(), "after %q", m.events)
 	return true
 }
 
@@ -278,6 +300,9 @@ func (m *machine) content(id string) (state, bool) {
 	if !m.alive(err) {
 		return state{}, false
 	}
+	if !m.positions(s, got) {
+		return state{}, false
+	}
 	if n := len(got.entries); n > 0 {
 		require.Equal(m.t, s.First(), got.entries[0].pos.Seq)
 		require.Equal(m.t, got.last, got.entries[n-1].pos)
@@ -295,6 +320,31 @@ func (m *machine) content(id string) (state, bool) {
 	return got, true
 }
 
+// positions compares what the stream says of its records with the records.
+func (m *machine) positions(s *oplog.Stream, got state) bool {
+	var want []oplog.EpochStart
+	for _, e := range got.entries {
+		if n := len(want); n == 0 || want[n-1].Epoch != e.pos.Epoch {
+			want = append(want, oplog.EpochStart{Epoch: e.pos.Epoch, First: e.pos.Seq})
+		}
+		if m.rng.IntN(4) == 0 {
+			at, err := s.At(m.t.Context(), e.pos.Seq)
+			if err != nil {
+				return m.alive(err)
+			}
+			require.Equal(m.t, e.pos, at)
+		}
+	}
+	epochs, err := s.Epochs(m.t.Context())
+	if err != nil {
+		return m.alive(err)
+	}
+	require.Equal(m.t, want, epochs, "after %q", m.events)
+	_, err = s.At(m.t.Context(), got.last.Seq+1)
+	require.ErrorIs(m.t, err, oplog.ErrMissing)
+	return true
+}
+
 // agrees says whether what was read is the state, of which the log may have
 // removed released records.
 func (m *machine) agrees(id string, got, want state) bool {
@@ -310,9 +360,6 @@ func (m *machine) agrees(id string, got, want state) bool {
 	}
 	if missing > 0 && want.entries[missing-1].pos.Seq > m.model.released[id] {
 		return false
-	}
-	if len(want.entries) == 0 {
-		return got.last.Seq == want.last.Seq
 	}
 	return got.last == want.last
 }
@@ -363,7 +410,7 @@ func TestAgainstModel(t *testing.T) {
 		m.arm()
 		for range 60 {
 			steps := []func() bool{
-				m.append, m.append, m.append, m.append, m.wait, m.truncate, m.release, m.release, m.reopen, m.read, m.drop,
+				m.append, m.append, m.append, m.append, m.wait, m.truncate, m.reset, m.release, m.release, m.reopen, m.read, m.drop,
 			}
 			if m.rng.IntN(30) == 0 || !steps[m.rng.IntN(len(steps))]() {
 				m.crash()

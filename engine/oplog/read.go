@@ -7,20 +7,17 @@ import (
 	"io"
 )
 
-// errStop ends a reading early.
-var errStop = errors.New("stop")
-
 // Read calls fn for each record from seq on that was durable when it was called,
 // in order, until fn fails; it returns fn's error as it is. It fails with
 // ErrReleased when seq is gone, and does nothing when seq is above the last
 // durable record.
 func (s *Stream) Read(ctx context.Context, seq uint64, fn func(Record) error) error {
-	extents, err := s.pin(seq)
+	extents, number, err := s.pin(seq)
 	if err != nil {
 		return fmt.Errorf("read stream %q from %d: %w", s.id, seq, err)
 	}
 	defer s.unpin(extents)
-	r := reading{stream: s.number, next: seq, fn: fn}
+	r := reading{stream: number, next: seq, fn: fn}
 	for i := range extents {
 		if err := r.extent(ctx, s.log, &extents[i]); err != nil {
 			return err
@@ -36,29 +33,29 @@ type pinned struct {
 	size int64
 }
 
-// pin returns the extents from seq on and keeps their files.
-func (s *Stream) pin(seq uint64) ([]pinned, error) {
+// pin returns the extents from seq on, and the number that the stream has in them, and
+// keeps their files.
+func (s *Stream) pin(seq uint64) (out []pinned, number uint32, err error) {
 	l := s.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
 	case s.dropped:
-		return nil, ErrDropped
+		return nil, 0, ErrDropped
 	case l.closing:
-		return nil, ErrClosed
+		return nil, 0, ErrClosed
 	case seq > s.durable.Seq:
-		return nil, nil
+		return nil, 0, nil
 	case seq <= s.base().Seq:
-		return nil, ErrReleased
+		return nil, 0, ErrReleased
 	}
-	var out []pinned
 	for _, e := range s.extents {
 		if e.last >= seq {
 			e.file.readers++
 			out = append(out, pinned{extent: e, size: e.file.size})
 		}
 	}
-	return out, nil
+	return out, s.number, nil
 }
 
 func (s *Stream) unpin(extents []pinned) {
@@ -193,40 +190,4 @@ func (r *reading) batch(e *pinned, b *batch) error {
 		}
 	}
 	return nil
-}
-
-// position returns the position of a record that may become the last one.
-func (s *Stream) position(ctx context.Context, seq uint64) (Position, error) {
-	s.log.mu.Lock()
-	last, durable, pending, dropped := s.last, s.durable, s.pending, s.dropped
-	s.log.mu.Unlock()
-	switch {
-	case dropped:
-		return Position{}, ErrDropped
-	case seq >= last.Seq:
-		return last, nil
-	}
-	if seq > durable.Seq && pending != nil {
-		if err := pending.Wait(ctx); err != nil {
-			return Position{}, err
-		}
-	}
-	s.log.mu.Lock()
-	released, base := s.released, s.base()
-	s.log.mu.Unlock()
-	switch {
-	case seq < released || seq < base.Seq:
-		return Position{}, ErrReleased
-	case seq == base.Seq:
-		return base, nil
-	}
-	var found Position
-	err := s.Read(ctx, seq, func(r Record) error {
-		found = r.Position
-		return errStop
-	})
-	if !errors.Is(err, errStop) && err != nil {
-		return Position{}, err
-	}
-	return found, nil
 }

@@ -28,8 +28,8 @@ type Record struct {
 	Data []byte
 }
 
-// Stream is the log of one shard replica. Append, TruncateAfter and Drop belong
-// to one goroutine; everything else is safe for concurrent use.
+// Stream is the log of one shard replica. Append, TruncateAfter, Reset and Drop
+// belong to one goroutine; everything else is safe for concurrent use.
 type Stream struct {
 	log *Log
 	id  string
@@ -59,25 +59,70 @@ type Stream struct {
 // queue is full. A refused record gives a ticket that already failed and says so. While the
 // disk can't be written all are refused.
 func (s *Stream) Append(epoch, seq uint64, data []byte) *Ticket {
-	if len(data) > MaxRecord {
-		return failedTicket(fmt.Errorf("append %d bytes to stream %q: %w", len(data), s.id, ErrTooLarge))
-	}
+	_, t := s.AppendAt(epoch, seq, data)
+	return t
+}
+
+// AppendAt is Append that also tells the position that the record got, the zero one
+// when it was refused.
+func (s *Stream) AppendAt(epoch, seq uint64, data []byte) (Position, *Ticket) {
 	hash := xxhash.Sum64(data)
-	l := s.log
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if err := l.waitForRoom(len(data) + 2*recordHeadSize + len(s.id)); err != nil {
-		return failedTicket(err)
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	if err := s.add(epoch, seq, data, hash, nil); err != nil {
+		return Position{}, failedTicket(err)
+	}
+	return s.last, s.pending
+}
+
+// AppendAll queues records whose positions are known: a follower's, which has them from
+// its leader. What the chain comes to here is compared before a record is taken, and one
+// that would get another position is refused with ErrDiverged. It returns how many
+// were taken, the ticket of the last of them (nil when there is none), and why the rest
+// was not.
+func (s *Stream) AppendAll(records []Record) (taken int, last *Ticket, err error) {
+	hashes := make([]uint64, len(records))
+	for i, r := range records {
+		hashes[i] = xxhash.Sum64(r.Data)
+	}
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	for i, r := range records {
+		if err := s.add(r.Epoch, r.Seq, r.Data, hashes[i], &r.Chain); err != nil {
+			return i, last, err
+		}
+		last = s.pending
+	}
+	return len(records), last, nil
+}
+
+// add queues a record, whose chain value must be the given one unless that is nil. mu is
+// held.
+func (s *Stream) add(epoch, seq uint64, data []byte, hash uint64, chain *uint64) error {
+	if len(data) > MaxRecord {
+		return fmt.Errorf("append %d bytes to stream %q: %w", len(data), s.id, ErrTooLarge)
+	}
+	if err := s.log.waitForRoom(len(data) + 2*recordHeadSize + len(s.id)); err != nil {
+		return err
 	}
 	if err := s.admit(epoch, seq); err != nil {
-		return failedTicket(fmt.Errorf("append to stream %q: %w", s.id, err))
+		return fmt.Errorf("append to stream %q: %w", s.id, err)
+	}
+	base := s.last
+	if !s.bound {
+		base = Position{Seq: seq - 1}
+	}
+	next := base.follow(epoch, seq, hash)
+	if chain != nil && *chain != next.Chain {
+		return fmt.Errorf("append to stream %q: %w: record %d of epoch %d has chain value %016x, here it would be %016x",
+			s.id, ErrDiverged, seq, epoch, *chain, next.Chain)
 	}
 	if !s.bound {
-		s.bind(Position{Seq: seq - 1})
+		s.bind(base)
 	}
-	s.last = s.last.follow(epoch, seq, hash)
-	s.queue(recordData, s.last, data)
-	return s.pending
+	s.last = next
+	s.queue(recordData, next, data)
+	return nil
 }
 
 // waitForRoom returns when n bytes more may be queued. mu is held.
@@ -186,10 +231,10 @@ func (s *Stream) holds() (last uint64, holds bool) {
 	return last, last > s.released
 }
 
-// control waits until nothing of the stream is on its way, and then queues a
-// record that decide gives (false for none), and waits for it. Waiting first keeps
-// the order of records in a batch that the index relies on.
-func (s *Stream) control(ctx context.Context, decide func() (r record, needed bool, err error)) error {
+// control waits until nothing of the stream is on its way, then lets change queue what
+// it wants (false for nothing), and waits for that. Waiting first keeps the order of
+// records in a batch that the index relies on.
+func (s *Stream) control(ctx context.Context, change func() (queued bool, err error)) error {
 	l := s.log
 	for {
 		l.mu.Lock()
@@ -204,14 +249,12 @@ func (s *Stream) control(ctx context.Context, decide func() (r record, needed bo
 			}
 			continue
 		}
-		r, needed, err := decide()
-		if err != nil || !needed {
-			l.mu.Unlock()
-			return err
-		}
-		s.queue(r.kind, r.pos, nil)
+		queued, err := change()
 		p := s.pending
 		l.mu.Unlock()
+		if err != nil || !queued {
+			return err
+		}
 		return p.Wait(ctx)
 	}
 }
@@ -224,15 +267,18 @@ func (s *Stream) TruncateAfter(ctx context.Context, seq uint64) error {
 	if err != nil {
 		return fmt.Errorf("truncate stream %q after %d: %w", s.id, seq, err)
 	}
-	err = s.control(ctx, func() (record, bool, error) {
-		if s.dropped {
-			return record{}, false, ErrDropped
-		}
-		if seq >= s.last.Seq {
-			return record{}, false, nil
+	err = s.control(ctx, func() (bool, error) {
+		switch {
+		case s.dropped:
+			return false, ErrDropped
+		case seq >= s.last.Seq:
+			return false, nil
+		case seq < s.released:
+			return false, ErrReleased
 		}
 		s.last = target
-		return record{kind: recordTruncate, pos: target}, true, nil
+		s.queue(recordTruncate, target, nil)
+		return true, nil
 	})
 	if err != nil {
 		return fmt.Errorf("truncate stream %q after %d: %w", s.id, seq, err)
@@ -259,7 +305,7 @@ func (s *Stream) Release(seq uint64) error {
 // Keep makes links to the log files that have records of the stream in a directory
 // of the same disk. They outlive the log's own names.
 func (s *Stream) Keep(dir string) error {
-	extents, err := s.pin(s.First())
+	extents, _, err := s.pin(s.First())
 	if err != nil {
 		return fmt.Errorf("keep log files of stream %q: %w", s.id, err)
 	}
@@ -282,11 +328,12 @@ func (s *Stream) Keep(dir string) error {
 // stream may be dropped all the same: a log that can't write at the moment takes
 // the drop nevertheless, because it is what makes room.
 func (s *Stream) Drop(ctx context.Context) error {
-	err := s.control(ctx, func() (record, bool, error) {
-		if s.dropped {
-			return record{}, false, nil
+	err := s.control(ctx, func() (bool, error) {
+		if s.dropped || !s.forget() {
+			return false, nil
 		}
-		return record{kind: recordDrop}, s.forget(), nil
+		s.queue(recordDrop, Position{}, nil)
+		return true, nil
 	})
 	if errors.Is(err, ErrFailed) {
 		s.dropLater()
