@@ -76,6 +76,14 @@ func (a *applier) miss(id point.ID) {
 	}
 }
 
+// changes must be called before anything of an existing document is changed: a checksum
+// of the state before may still need it.
+func (a *applier) changes(doc uint32) {
+	if c := a.s.scanning.Load(); c != nil {
+		c.keep(doc)
+	}
+}
+
 // pointVectors is a point of an operation, checked.
 type pointVectors struct {
 	id      point.ID
@@ -181,6 +189,7 @@ func (a *applier) insert(id point.ID, o payload.Object) (uint32, error) {
 // The old one is in memory of the store, which the applier's pin keeps alive after
 // it has been replaced.
 func (a *applier) replacePayload(doc uint32, o payload.Object) {
+	a.changes(doc)
 	old := a.s.docs.Payload(doc)
 	for _, f := range a.st.fields {
 		f.index.Update(doc, old, o)
@@ -239,6 +248,7 @@ func (a *applier) deletePoints(m *pb.DeletePoints) error {
 		return err
 	}
 	for _, doc := range docs {
+		a.changes(doc)
 		if err := a.replaceVectors(doc, nil, false); err != nil {
 			return err
 		}
@@ -274,6 +284,7 @@ func (a *applier) updateVectors(m *pb.UpdatePointVectors) error {
 		if !passes(doc) {
 			continue
 		}
+		a.changes(doc)
 		if err := a.setVectors(doc, p.vectors); err != nil {
 			return err
 		}
@@ -294,6 +305,7 @@ func (a *applier) deleteVectors(m *pb.DeletePointVectors) error {
 		return err
 	}
 	for _, doc := range docs {
+		a.changes(doc)
 		for _, name := range names {
 			if x, ok := a.st.dense[name]; ok {
 				x.Delete(doc)

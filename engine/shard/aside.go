@@ -35,7 +35,7 @@ func (s *Shard) setLogAside(ctx context.Context) error {
 	if s.o.Log.Durable().Seq < last {
 		return errors.New("set log aside: its last operations aren't written yet")
 	}
-	err := s.copyLog(ctx, max(s.o.Log.First(), s.checkpointed()+1))
+	err := s.copyLog(ctx, max(s.o.Log.First(), s.Flushed().Seq+1))
 	if errors.Is(err, oplog.ErrCorrupted) {
 		err = s.o.Log.Keep(s.damagedDir())
 	}
@@ -46,13 +46,6 @@ func (s *Shard) setLogAside(ctx context.Context) error {
 	return s.o.Log.Release(last)
 }
 
-// checkpointed is the position of the last checkpoint.
-func (s *Shard) checkpointed() uint64 {
-	s.optimizer.mu.Lock()
-	defer s.optimizer.mu.Unlock()
-	return s.optimizer.seq
-}
-
 // copyLog copies the log from a sequence on. What an earlier attempt has copied stays.
 func (s *Shard) copyLog(ctx context.Context, from uint64) (err error) {
 	aside, err := oplog.Open(oplog.Options{FS: s.o.FS, Dir: s.asideDir()})
@@ -61,15 +54,19 @@ func (s *Shard) copyLog(ctx context.Context, from uint64) (err error) {
 	}
 	defer func() { err = errors.Join(err, aside.Close()) }()
 	to := aside.Stream(asideStream)
-	switch have := to.Last().Seq; {
-	case have+1 < from:
-		// Left from an earlier quarantine that is over.
-		if err := to.Drop(ctx); err != nil {
+	if have := to.Last().Seq; have >= from {
+		from = have + 1
+	} else if have+1 < from {
+		// Nothing, or what is left from an earlier quarantine that is over.
+		before := s.Flushed()
+		if before.Seq != from-1 {
+			if before, err = s.o.Log.At(ctx, from-1); err != nil {
+				return err
+			}
+		}
+		if err := to.Reset(ctx, before); err != nil {
 			return err
 		}
-		to = aside.Stream(asideStream)
-	default:
-		from = have + 1
 	}
 	var ticket *oplog.Ticket
 	err = s.o.Log.Read(ctx, from, func(r oplog.Record) error {

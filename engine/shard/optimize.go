@@ -28,8 +28,6 @@ type optimizer struct {
 
 	// mu makes steps and checkpoints exclude each other, and guards the rest.
 	mu sync.Mutex
-	// seq is the position of the last checkpoint.
-	seq uint64
 	// files are those of the last checkpoint.
 	files []segment.FileInfo
 	// last is when the last checkpoint ended, or the shard was opened, and took
@@ -65,7 +63,7 @@ func (s *Shard) optimizeLoop(ctx context.Context) {
 		}
 		// The files of a shard in quarantine are left as they are, but the log has to go
 		// on without it.
-		if s.Err() != nil && s.o.Log.Holds() {
+		if s.Err() != nil && !s.o.Replicated && s.o.Log.Holds() {
 			s.fail(ctx, s.setLogAside(ctx))
 		}
 		idle.Reset(s.o.CheckpointIdle)
@@ -114,7 +112,7 @@ func (s *Shard) optimizeOnce(ctx context.Context, quiet bool) (more bool, err er
 func (s *Shard) due(idle bool) bool {
 	s.optimizer.mu.Lock()
 	defer s.optimizer.mu.Unlock()
-	if !s.optimizer.stepped && s.applied.Load() == s.optimizer.seq {
+	if !s.optimizer.stepped && s.applied.Load() == s.Flushed().Seq {
 		return false // there is nothing to write
 	}
 	since, took := time.Since(s.optimizer.last), s.optimizer.took
@@ -197,18 +195,24 @@ func (s *Shard) Checkpoint(ctx context.Context) error {
 // one step (persist); only then do the components let go of the old files, are
 // those removed, and is the log shortened. A cut before leaves the old state with
 // its log; one after leaves at most files and log that nobody needs.
-func (s *Shard) checkpoint(ctx context.Context) (err error) {
+func (s *Shard) checkpoint(ctx context.Context) error {
 	s.optimizer.mu.Lock()
 	defer s.optimizer.mu.Unlock()
+	_, err := s.checkpointLocked(ctx)
+	return err
+}
+
+// checkpointLocked is checkpoint for whoever holds optimizer.mu and wants to know what
+// was written.
+func (s *Shard) checkpointLocked(ctx context.Context) (f frozen, err error) {
 	if err := s.Err(); err != nil {
-		return err
+		return f, err
 	}
 	defer s.docs.Pin().Release()
 	start := time.Now()
 	defer func() { s.optimizer.last, s.optimizer.took = time.Now(), time.Since(start) }()
-	var f frozen
 	if err := s.between(ctx, func() { f = s.freeze() }); err != nil {
-		return err
+		return f, err
 	}
 	if err := s.persist(ctx, &f); err != nil {
 		for _, name := range f.names {
@@ -218,17 +222,18 @@ func (s *Shard) checkpoint(ctx context.Context) (err error) {
 		if isDamage(err) {
 			s.quarantine(err)
 		}
-		return err
+		return f, err
 	}
 	// The new manifest counts. What was logged since the freeze waits for the next
 	// checkpoint, so the counter isn't set to zero.
 	s.optimizer.logged.Add(-f.logged)
-	s.optimizer.seq, s.optimizer.stepped = f.manifest.Seq, false
+	s.optimizer.stepped = false
+	s.flushed.Store(new(f.position()))
 	s.optimizer.files = allFiles(&f.manifest)
 	for _, name := range f.names {
 		err = errors.Join(err, f.parts[name].Commit())
 	}
-	return errors.Join(err, s.dir.RemoveDead(), s.dropAside(), s.o.Log.Release(f.manifest.Seq))
+	return f, errors.Join(err, s.dir.RemoveDead(), s.dropAside(), s.release(f.position()))
 }
 
 // frozen is the state of a shard between two operations.
@@ -237,8 +242,15 @@ type frozen struct {
 	logged   int64                         // bytes of log that it covers
 	parts    map[string]segment.Checkpoint // by name in the manifest
 	names    []string                      // of parts, in order
-	last     *oplog.Ticket                 // of the last operation; nil when it was replayed
-	err      error
+	last     *oplog.Ticket                 // of the last operation; nil when it was in the log before
+	// attachment is the owner's state.
+	attachment []byte
+	err        error
+}
+
+// position is the one of the last operation in it.
+func (f *frozen) position() oplog.Position {
+	return oplog.Position{Epoch: f.manifest.Epoch, Seq: f.manifest.Seq, Chain: f.manifest.Chain}
 }
 
 // freeze is called by the applier, between two operations: what it collects is the
@@ -247,13 +259,18 @@ func (s *Shard) freeze() frozen {
 	st := s.state.Load()
 	f := frozen{parts: map[string]segment.Checkpoint{}, logged: s.optimizer.logged.Load(), last: s.lastLog}
 	f.manifest = segment.Manifest{
-		Epoch: s.o.Epoch, Seq: s.applied.Load(), NextDoc: uint32(s.docs.Next()),
+		Epoch: s.at.Epoch, Seq: s.at.Seq, Chain: s.at.Chain, NextDoc: uint32(s.docs.Next()),
 		Files: map[string][]segment.FileInfo{},
 	}
 	f.manifest.Config, f.err = encodeConfig(st)
 	f.parts[docsName] = s.docs.Freeze()
 	for name, c := range st.persistent() {
 		f.parts[name] = c.Freeze()
+	}
+	if s.o.Hooks.Attachment != nil {
+		if f.attachment = s.o.Hooks.Attachment(); len(f.attachment) > 0 {
+			f.parts[attachmentName] = attachment(f.attachment)
+		}
 	}
 	f.names = slices.Sorted(maps.Keys(f.parts))
 	return f

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,11 +40,18 @@ type Options struct {
 	// when missing. Both are required.
 	FS  fsx.FS
 	Dir string
-	// Log is the shard's stream in the log of its disk. Required. The shard is the
-	// only one to append to it while it is open.
+	// Log is the shard's stream in the log of its disk. Required, except in replicated
+	// form. The shard is the only one to append to it while it is open.
 	Log *oplog.Stream
 	// Epoch is the leadership term under which operations are appended.
 	Epoch uint64
+	// Replicated makes the shard one copy of several: it neither appends to a log nor
+	// reads one. Open brings it to where its files are, and its owner gives it the
+	// entries after that (Apply) when they are committed and durable. Log and Epoch mean
+	// nothing then.
+	Replicated bool
+	// Hooks connect a replicated shard with its owner.
+	Hooks Hooks
 	// Config is the configuration of a new shard, with all defaults filled in;
 	// nil is one without vectors. An existing shard has its own, which SetConfig
 	// changes; this one is then ignored.
@@ -112,25 +120,36 @@ type Shard struct {
 	broken atomic.Pointer[error]
 
 	room *semaphore.Weighted // bytes of the queue
-	// submitMu guards nextSeq and closed, and keeps log and queue in one order.
+	// submitMu guards tail and closed, and keeps log and queue in one order.
 	submitMu sync.Mutex
-	nextSeq  uint64
+	tail     oplog.Position // of the last operation queued
 	closed   bool
 	queue    chan *Ticket
 	queued   atomic.Int64
 	// calls are functions that the applier runs between two operations.
 	calls       chan func()
 	applierDone chan struct{}
-	applied     atomic.Uint64 // sequence of the last applied operation
-	lastLog     *oplog.Ticket // its ticket; the applier's
+	applied     atomic.Uint64  // sequence of the last applied operation
+	at          oplog.Position // its position; the applier's
+	lastLog     *oplog.Ticket  // its ticket; the applier's
+	waiters     waiters        // for applied
+	// flushed is the position of the last checkpoint.
+	flushed atomic.Pointer[oplog.Position]
+	// attachment is what Open has found of the owner's state.
+	attachment []byte
+	// scanning is the checksum that is being computed, if one is.
+	scanning atomic.Pointer[scan]
+	exports  atomic.Uint64 // counts exports, for their names
 	// changes counts beginnings and ends of applications: it is odd during one.
 	changes atomic.Uint64
 	filters filterCache
 
 	optimizer optimizer
-	aside     bool               // a log was set aside; belongs to Open, then to checkpoints
-	workers   sync.WaitGroup     // the optimizer
-	stop      context.CancelFunc // stops it
+	aside     bool           // a log was set aside; belongs to Open, then to checkpoints
+	workers   sync.WaitGroup // the optimizer
+	// background is the context of what the shard does by itself; stop ends it.
+	background context.Context
+	stop       context.CancelFunc
 	// use counts reads, so that Close waits for them.
 	use sync.RWMutex
 	// shut is set when the components are closed; guarded by use.
@@ -153,20 +172,21 @@ func Open(ctx context.Context, o Options) (*Shard, error) {
 		applierDone: make(chan struct{}), closeDone: make(chan struct{}),
 	}
 	s.state.Store(&state{})
+	s.flushed.Store(&oplog.Position{})
+	s.background, s.stop = context.WithCancel(context.Background())
 	s.optimizer.wake, s.optimizer.last = make(chan struct{}, 1), time.Now()
 	switch err := s.recover(ctx); {
 	case err == nil:
 	case isDamage(err):
 		s.quarantine(err)
 	default:
+		s.stop()
 		s.closeComponents()
 		return nil, fmt.Errorf("open shard %s: %w", o.Dir, err)
 	}
 	go s.applyLoop()
-	background, stop := context.WithCancel(context.Background())
-	s.stop = stop
 	if !o.Manual {
-		s.workers.Go(func() { s.optimizeLoop(background) })
+		s.workers.Go(func() { s.optimizeLoop(s.background) })
 	}
 	return s, nil
 }
@@ -177,9 +197,7 @@ func isDamage(err error) bool {
 		errors.Is(err, segment.ErrForeign) || errors.Is(err, segment.ErrNewer)
 }
 
-// recover brings the shard to the end of its log: what the manifest names is
-// opened, and the operations after it are applied by the same code as the first
-// time, which makes the same documents with the same numbers.
+// recover opens what the manifest names, and brings a shard that has a log to its end.
 func (s *Shard) recover(ctx context.Context) error {
 	m, err := s.manifest()
 	if err != nil {
@@ -188,23 +206,44 @@ func (s *Shard) recover(ctx context.Context) error {
 	if err := s.openComponents(m); err != nil {
 		return err
 	}
+	s.at = oplog.Position{Epoch: m.Epoch, Seq: m.Seq, Chain: m.Chain}
 	s.applied.Store(m.Seq)
-	s.optimizer.seq, s.optimizer.files = m.Seq, allFiles(m)
+	s.flushed.Store(new(s.at))
+	s.optimizer.files = allFiles(m)
+	if err := s.dropExports(); err != nil {
+		return err
+	}
+	if s.o.Replicated {
+		s.attachment, err = s.readAttachment(m)
+	} else {
+		err = s.catchUp(ctx)
+	}
+	s.tail = s.at
+	return err
+}
+
+// catchUp brings the shard to the end of its log: the operations after the manifest's
+// are applied by the same code as the first time, which makes the same documents with
+// the same numbers.
+func (s *Shard) catchUp(ctx context.Context) (err error) {
 	if s.aside, err = s.hasAside(); err != nil {
 		return err
 	}
-	last := s.o.Log.Last().Seq
-	if last > m.Seq {
-		if err := s.replay(ctx, m.Seq+1); err != nil {
+	last := s.o.Log.Last()
+	if last.Seq > s.at.Seq {
+		if err := s.replay(ctx, s.at.Seq+1); err != nil {
 			return fmt.Errorf("replay log: %w", err)
 		}
 	}
 	// The stream knows its end before its records are read. A log that ends
 	// earlier has lost operations that somebody was told are safe.
-	if at := s.applied.Load(); at < last {
-		return fmt.Errorf("replay log: ends at %d before %d: %w", at, last, oplog.ErrCorrupted)
+	if s.at.Seq < last.Seq {
+		return fmt.Errorf("replay log: ends at %d before %d: %w", s.at.Seq, last.Seq, oplog.ErrCorrupted)
 	}
-	s.nextSeq = s.applied.Load() + 1
+	// Manifests of earlier versions have no chain value.
+	if s.at.Seq == last.Seq {
+		s.at = last
+	}
 	return nil
 }
 
@@ -225,7 +264,7 @@ func (s *Shard) manifest() (*segment.Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	m = &segment.Manifest{Epoch: s.o.Epoch, Config: config}
+	m = &segment.Manifest{Config: config}
 	return m, s.dir.Store(m)
 }
 
@@ -244,7 +283,7 @@ func (s *Shard) replay(ctx context.Context, from uint64) error {
 			return fmt.Errorf("operation %d: %w: %w", r.Seq, err, segment.ErrNewer)
 		}
 		s.optimizer.logged.Add(int64(len(r.Data)))
-		_ = s.apply(r.Seq, op) // whoever submitted it has heard the result, or nobody will
+		_ = s.apply(r.Position, op) // whoever submitted it has heard the result, or nobody will
 		return s.Err()
 	})
 }
@@ -254,6 +293,7 @@ func (s *Shard) quarantine(err error) {
 	err = apierror.New(apierror.Unavailable, "shard is in quarantine: %w", err)
 	if s.broken.CompareAndSwap(nil, &err) {
 		s.o.Logger.Error("shard is in quarantine", "dir", s.o.Dir, "error", err)
+		s.waiters.wake(math.MaxUint64)
 	}
 }
 

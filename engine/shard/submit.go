@@ -16,21 +16,34 @@ const minWeight = 16 << 10
 
 // Ticket follows one submitted operation.
 type Ticket struct {
-	seq    uint64
+	pos    oplog.Position
 	op     Op            // emptied when it has been applied
 	weight int64         // bytes of the queue that it takes
-	log    *oplog.Ticket // follows it to the disk
+	log    *oplog.Ticket // follows it to the disk; nil when it was there before
 	done   chan struct{} // closed when it has been applied
 	err    error         // the operation's own; read after done is closed
+
+	// Of an entry of a replicated shard.
+	tag      any
+	checksum *checksumResult // nil when none is asked for
+}
+
+// newTicket makes the ticket of an operation of some bytes. They count not more than the
+// queue has, or a larger operation would wait for ever; it goes alone.
+func (s *Shard) newTicket(op Op, size int64) *Ticket {
+	return &Ticket{op: op, done: make(chan struct{}), weight: min(max(size, minWeight), s.o.QueueBytes)}
 }
 
 // Seq returns the operation's position in the shard's log.
-func (t *Ticket) Seq() uint64 { return t.seq }
+func (t *Ticket) Seq() uint64 { return t.pos.Seq }
 
 // Durable waits until the operation survives a power cut.
 func (t *Ticket) Durable(ctx context.Context) error {
+	if t.log == nil {
+		return nil
+	}
 	if err := t.log.Wait(ctx); err != nil {
-		return logError(fmt.Errorf("write operation %d to the log: %w", t.seq, err))
+		return logError(fmt.Errorf("write operation %d to the log: %w", t.pos.Seq, err))
 	}
 	return nil
 }
@@ -78,6 +91,9 @@ func (t *Ticket) Visible(ctx context.Context) error {
 // An operation is applied while the log is still being synced: reads may see it
 // a moment before it is durable, and before its ticket says so.
 func (s *Shard) Submit(ctx context.Context, op Op) (*Ticket, error) {
+	if s.o.Replicated {
+		return nil, errors.New("submit: the shard applies what others have put into its log")
+	}
 	if err := s.Err(); err != nil {
 		return nil, err
 	}
@@ -85,8 +101,7 @@ func (s *Shard) Submit(ctx context.Context, op Op) (*Ticket, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Not more than the queue: a larger operation would wait for ever. It goes alone.
-	t := &Ticket{op: op, done: make(chan struct{}), weight: min(max(int64(len(data)), minWeight), s.o.QueueBytes)}
+	t := s.newTicket(op, int64(len(data)))
 	if err := s.room.Acquire(ctx, t.weight); err != nil {
 		return nil, err
 	}
@@ -102,23 +117,33 @@ func (s *Shard) Submit(ctx context.Context, op Op) (*Ticket, error) {
 func (s *Shard) enqueue(t *Ticket, data []byte) error {
 	s.submitMu.Lock()
 	defer s.submitMu.Unlock()
-	if s.closed {
-		return errClosed
-	}
-	if err := s.Err(); err != nil {
-		return err // also here: see setLogAside
+	if err := s.accepts(); err != nil {
+		return err
 	}
 	// An append that is refused leaves the sequence to the next operation.
-	t.seq = s.nextSeq
-	t.log = s.o.Log.Append(s.o.Epoch, t.seq, data)
+	t.pos, t.log = s.o.Log.AppendAt(s.o.Epoch, s.tail.Seq+1, data)
 	if t.log.Refused() {
 		return logError(t.log.Err())
 	}
-	s.nextSeq++
-	s.queued.Add(1)
-	s.optimizer.logged.Add(int64(len(data)))
-	s.queue <- t // never blocks: room bounds the number of tickets
+	s.push(t, int64(len(data)))
 	return nil
+}
+
+// accepts says why nothing can be queued; also after it was asked before, see
+// setLogAside. submitMu is held.
+func (s *Shard) accepts() error {
+	if s.closed {
+		return errClosed
+	}
+	return s.Err()
+}
+
+// push puts an operation of some bytes of log into the queue. submitMu is held.
+func (s *Shard) push(t *Ticket, size int64) {
+	s.tail = t.pos
+	s.queued.Add(1)
+	s.optimizer.logged.Add(size)
+	s.queue <- t // never blocks: room bounds the number of tickets
 }
 
 // applyLoop is the applier: the one goroutine that changes components.
@@ -130,20 +155,32 @@ func (s *Shard) applyLoop() {
 			if !ok {
 				return
 			}
-			if t.err = s.Err(); t.err == nil {
-				t.err = s.apply(t.seq, t.op)
-			}
-			// A checkpoint waits for it, so that files are never ahead of the log.
-			s.lastLog = t.log
-			t.op = Op{} // whoever keeps the ticket needn't keep the points
-			s.queued.Add(-1)
-			s.room.Release(t.weight)
-			close(t.done)
-			s.optimizer.poke()
+			s.applyTicket(t)
 		case f := <-s.calls:
 			f()
 		}
 	}
+}
+
+// applyTicket applies a queued operation and tells everybody who waits for it.
+func (s *Shard) applyTicket(t *Ticket) {
+	if t.err = s.Err(); t.err == nil {
+		t.err = s.apply(t.pos, t.op)
+	}
+	if hook := s.o.Hooks.Applied; hook != nil && s.Err() == nil {
+		hook(t.pos, t.tag, t.err)
+	}
+	if t.checksum != nil {
+		s.startChecksum(t.checksum)
+	}
+	// A checkpoint waits for it, so that files are never ahead of the log.
+	s.lastLog = t.log
+	t.op, t.tag = Op{}, nil // whoever keeps the ticket needn't keep the points
+	s.queued.Add(-1)
+	s.room.Release(t.weight)
+	close(t.done)
+	s.waiters.wake(s.applied.Load())
+	s.optimizer.poke()
 }
 
 // between runs f while no operation is being applied: in the applier, or here when
@@ -166,11 +203,11 @@ func (s *Shard) between(ctx context.Context, f func()) error {
 // apply applies one operation. An error about the operation itself is its
 // result, and the operation counts as applied. Any other failure means that this
 // replica can't follow the log: the shard goes into quarantine.
-func (s *Shard) apply(seq uint64, op Op) (err error) {
+func (s *Shard) apply(pos oplog.Position, op Op) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			s.o.Logger.Error("applying an operation panicked", "seq", seq, "panic", r, "stack", string(debug.Stack()))
-			err = apierror.New(apierror.Internal, "apply operation %d: %v", seq, r)
+			s.o.Logger.Error("applying an operation panicked", "seq", pos.Seq, "panic", r, "stack", string(debug.Stack()))
+			err = apierror.New(apierror.Internal, "apply operation %d: %v", pos.Seq, r)
 		}
 		switch {
 		case s.Err() != nil:
@@ -178,13 +215,17 @@ func (s *Shard) apply(seq uint64, op Op) (err error) {
 		case err != nil && apierror.KindOf(err) == apierror.Internal:
 			s.quarantine(err)
 		default:
-			s.applied.Store(seq)
+			s.at = pos
+			s.applied.Store(pos.Seq)
 		}
 	}()
+	if op.Msg == nil {
+		return nil // an entry of the replication itself
+	}
 	// Odd from here on: sets of documents made now may be those of no state at all.
 	s.changes.Add(1)
 	defer s.changes.Add(1)
 	defer s.docs.Pin().Release()
-	a := applier{s: s, st: s.state.Load(), seq: seq}
+	a := applier{s: s, st: s.state.Load(), seq: pos.Seq}
 	return a.do(op)
 }
