@@ -88,6 +88,7 @@ type meta struct {
 	log   *oplog.Log
 	shard *Shard
 	o     Options
+	moves int // how often the shard was copied, see move
 
 	config *pb.CollectionConfig
 	dense  map[string]space
@@ -115,6 +116,7 @@ func newMeta(t *testing.T, seed uint64) *meta {
 		Dir: "shard", Config: m.config, Seed: seed, Budget: budget.New(budget.Options{}),
 		Manual: m.chance(50), CheckpointIdle: time.Duration(1+m.rng.IntN(20)) * time.Millisecond,
 		CheckpointBytes: int64(500 + m.rng.IntN(20000)), Logger: slog.New(slog.DiscardHandler),
+		Replicated: m.chance(50),
 	}
 	m.history[0] = m.now.clone()
 	m.open()
@@ -190,9 +192,17 @@ func (m *meta) open() {
 	m.log, err = oplog.Open(oplog.Options{FS: m.fs, Dir: "log", FileSize: 64 << 10})
 	require.NoError(m.t, err)
 	m.o.FS, m.o.Log = m.fs, m.log.Stream("shard")
+	var owner *owner
+	if m.o.Replicated {
+		owner = newOwner(m.o.Log)
+		m.o.Log, m.o.Hooks = nil, owner.hooks()
+	}
 	m.shard, err = Open(m.t.Context(), m.o)
 	require.NoError(m.t, err)
 	require.NoError(m.t, m.shard.Err())
+	if m.o.Replicated {
+		owner.recover(m.t, m.shard)
+	}
 }
 
 func (m *meta) stop() {
@@ -219,6 +229,11 @@ func (m *meta) act() {
 		m.crash()
 	case n < 93:
 		m.reopen()
+	case n < 95:
+		m.move()
+	case n < 97:
+		_, err := m.shard.Checksum(m.t.Context())
+		require.NoError(m.t, err)
 	default:
 		m.settle()
 		m.checkAll()
@@ -285,8 +300,7 @@ func (m *meta) crash() {
 // submit sends an operation, applies it to the oracle, and sometimes waits for
 // its result.
 func (m *meta) submit(op Op, apply func(*oracle, uint64) error) {
-	t, err := m.shard.Submit(m.t.Context(), op)
-	require.NoError(m.t, err)
+	t := m.send(op)
 	m.last++
 	m.ops = append(m.ops, op)
 	require.Equal(m.t, m.last, t.Seq())
@@ -311,11 +325,23 @@ func (m *meta) submit(op Op, apply func(*oracle, uint64) error) {
 // checkReplica applies the same operations to another shard, without crashes and
 // checkpoints: it must give every point the same document number and version.
 func (m *meta) checkReplica() {
-	n := openNode(m.t, fsx.NewMem(), Options{Config: m.config, Manual: true})
+	n := openNode(m.t, fsx.NewMem(), Options{Config: m.config, Manual: true, Replicated: m.o.Replicated})
 	defer n.close()
-	for _, op := range m.ops {
-		_ = n.apply(op) // refused here as there
+	for i, op := range m.ops {
+		if !m.o.Replicated {
+			_ = n.apply(op) // refused here as there
+			continue
+		}
+		_, err := n.shard.Apply(m.t.Context(), Entry{Position: oplog.Position{Seq: uint64(i + 1)}, Op: op})
+		require.NoError(m.t, err)
 	}
+	require.NoError(m.t, n.shard.WaitApplied(m.t.Context(), uint64(len(m.ops))))
+	mine, err := m.shard.Checksum(m.t.Context())
+	require.NoError(m.t, err)
+	other, err := n.shard.Checksum(m.t.Context())
+	require.NoError(m.t, err)
+	other.Epoch, other.Chain = mine.Epoch, mine.Chain
+	require.Equal(m.t, mine, other)
 	for id, p := range m.now.points {
 		mine, ok := m.shard.docs.Lookup(id)
 		require.True(m.t, ok)
@@ -496,6 +522,8 @@ func notFound(id *point.ID) error {
 // operate submits a random operation.
 func (m *meta) operate() {
 	switch n := m.rng.IntN(100); {
+	case n < 4 && m.o.Replicated:
+		m.submit(Op{}, func(*oracle, uint64) error { return nil })
 	case n < 45:
 		m.upsert()
 	case n < 52:
