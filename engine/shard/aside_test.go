@@ -74,6 +74,7 @@ func TestQuarantineReleasesTheLog(t *testing.T) {
 	}
 	p.put("sick", 20, 22)
 	require.NoError(t, sick.Checkpoint(t.Context()))
+	require.Equal(t, p.log.Stream("sick").Last(), sick.Flushed())
 	_, err := mem.Stat(sick.asideDir())
 	require.Error(t, err, "a checkpoint has what was set aside")
 	p.close()

@@ -202,6 +202,10 @@ func (m *meta) open() {
 	require.NoError(m.t, m.shard.Err())
 	if m.o.Replicated {
 		owner.recover(m.t, m.shard)
+	} else if known, err := m.o.Log.At(m.t.Context(), m.shard.Flushed().Seq); err == nil {
+		require.Equal(m.t, known, m.shard.Flushed(), "the manifest's position isn't the log's")
+	} else {
+		require.ErrorIs(m.t, err, oplog.ErrReleased)
 	}
 }
 

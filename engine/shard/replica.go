@@ -13,7 +13,7 @@ import (
 )
 
 // Hooks are what the owner of a replicated shard hears and adds. Each may be nil. None
-// may call Close, Checkpoint, Checksum or Export.
+// may block, nor call Apply, Close, Checkpoint, Checksum or Export.
 type Hooks struct {
 	// Applied is called by the applier after each entry, before the next one and before
 	// the entry's ticket tells: with it the owner keeps replicated state of its own in
@@ -34,7 +34,8 @@ type Entry struct {
 	// Position is its place. Entries follow each other without gap.
 	oplog.Position
 	// Body is the operation as Op.Encode gives it, Op the operation itself; either will
-	// do, and with both nothing is decoded. Without either the entry changes nothing.
+	// do, and with both nothing is decoded. Without either the entry changes nothing. Body
+	// isn't kept after Apply.
 	Body []byte
 	Op   Op
 	// Tag is for Hooks.Applied.

@@ -65,7 +65,7 @@ func (o *owner) recover(t *testing.T, s *Shard) {
 		require.Equal(t, known, at, "the manifest's position isn't the log's")
 	}
 	require.NoError(t, o.log.Read(t.Context(), at.Seq+1, func(r oplog.Record) error {
-		_, err := s.Apply(t.Context(), Entry{Position: r.Position, Body: append([]byte{}, r.Data...), Tag: r.Seq})
+		_, err := s.Apply(t.Context(), Entry{Position: r.Position, Body: r.Data, Tag: r.Seq})
 		return err
 	}))
 	require.NoError(t, s.WaitApplied(t.Context(), o.log.Durable().Seq))
