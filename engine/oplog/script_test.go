@@ -23,6 +23,7 @@ import (
 //	close                  read stream=s from=n     release stream=s to=n
 //	files                  flip file=n at=n         drop stream=s
 //	holders                cut file=n to=n          extend file=n by=n
+//	reset stream=s to=n
 func TestScripts(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, file string) {
 		t.Helper()
@@ -127,6 +128,10 @@ func (p *play) command(t *testing.T, d *datadriven.TestData) string {
 		err = p.append(id, max(1, num("n")))
 	case "truncate":
 		if err = p.log.Stream(id).TruncateAfter(t.Context(), uint64(num("after"))); err == nil {
+			p.idle()
+		}
+	case "reset":
+		if err = p.log.Stream(id).Reset(t.Context(), oplog.Position{Epoch: 1, Seq: uint64(num("to")), Chain: 7}); err == nil {
 			p.idle()
 		}
 	case "drop":

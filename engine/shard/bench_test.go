@@ -64,6 +64,38 @@ func BenchmarkUpsert(b *testing.B) {
 	b.ReportMetric(float64(100*b.N)/b.Elapsed().Seconds(), "points/s")
 }
 
+// BenchmarkSmallOperations changes payloads of single points in memory, many operations
+// under way at once: what an operation costs besides its points.
+func BenchmarkSmallOperations(b *testing.B) {
+	log, err := oplog.Open(oplog.Options{FS: fsx.NewMem(), Dir: "log"})
+	require.NoError(b, err)
+	s, err := Open(b.Context(), Options{
+		FS: fsx.NewMem(), Dir: "shard", Log: log.Stream("shard"), Config: singleVector(benchDim, pb.Distance_Cosine), Manual: true,
+	})
+	require.NoError(b, err)
+	rng := rand.New(rand.NewPCG(1, 1))
+	t, err := s.Submit(b.Context(), benchBatch(b, rng, 0, 1000))
+	require.NoError(b, err)
+	ops := make([]Op, 1000)
+	for i := range ops {
+		ops[i], err = SetPayload(&pb.SetPayloadPoints{
+			PointsSelector: &pb.PointsSelector{PointsSelectorOneOf: &pb.PointsSelector_Points{
+				Points: &pb.PointsIdsList{Ids: []*pb.PointId{pb.NewIDNum(uint64(i))}},
+			}},
+			Payload: map[string]*pb.Value{"n": pb.NewValueInt(rng.Int64())},
+		})
+		require.NoError(b, err)
+	}
+	for i := 0; b.Loop(); i++ {
+		if t, err = s.Submit(b.Context(), ops[i%len(ops)]); err != nil {
+			b.Fatal(err)
+		}
+	}
+	require.NoError(b, t.Applied(b.Context()))
+	require.NoError(b, s.Close())
+	require.NoError(b, log.Close())
+}
+
 // BenchmarkQuery searches 20,000 points through the shard and, for comparison,
 // through the bare vector index.
 func BenchmarkQuery(b *testing.B) {
@@ -151,4 +183,23 @@ func BenchmarkUnindexedFilter(b *testing.B) {
 	}
 	b.Run("indexed tenth", search("tenth"))
 	b.Run("indexed half", search("half"))
+}
+
+// BenchmarkChecksum computes the checksum of 20,000 points of 128 dimensions in files.
+func BenchmarkChecksum(b *testing.B) {
+	s := benchShard(b)
+	rng := rand.New(rand.NewPCG(1, 1))
+	const n = 20_000
+	for i := 0; i < n; i += 1000 {
+		t, err := s.Submit(b.Context(), benchBatch(b, rng, i, 1000))
+		require.NoError(b, err)
+		require.NoError(b, t.Applied(b.Context()))
+	}
+	require.NoError(b, s.Checkpoint(b.Context()))
+	for b.Loop() {
+		sum, err := s.Checksum(b.Context())
+		require.NoError(b, err)
+		require.EqualValues(b, n, sum.Points)
+	}
+	b.ReportMetric(float64(n*b.N)/b.Elapsed().Seconds(), "points/s")
 }

@@ -181,9 +181,11 @@ func (c *scan) add(doc uint32) {
 	}
 	le := binary.LittleEndian
 	isUUID, hi, lo := id.Parts()
-	b := append(c.buf[:0], 0)
+	b := c.buf[:0]
 	if isUUID {
-		b[0] = 1
+		b = append(b, 'u')
+	} else {
+		b = append(b, 'n')
 	}
 	b = le.AppendUint64(le.AppendUint64(le.AppendUint64(b, hi), lo), version)
 	o := c.s.docs.Payload(doc)

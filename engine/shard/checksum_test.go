@@ -44,12 +44,12 @@ func ids(from, to int) *pb.PointsSelector {
 // are there.
 func everyChange(t *testing.T, rng *rand.Rand) []Op {
 	t.Helper()
-	set := func(make func(*pb.SetPayloadPoints) (Op, error), from int) Op {
-		op, err := make(&pb.SetPayloadPoints{
+	set := func(op func(*pb.SetPayloadPoints) (Op, error), from int) Op {
+		out, err := op(&pb.SetPayloadPoints{
 			PointsSelector: ids(from, from+20), Payload: map[string]*pb.Value{"x": pb.NewValueInt(rng.Int64())},
 		})
 		require.NoError(t, err)
-		return op
+		return out
 	}
 	var again []*pb.PointStruct
 	for i := range 20 {

@@ -154,7 +154,11 @@ func verifyStaged(ctx context.Context, system fsx.FS, staging string, files []Fi
 	if err != nil {
 		return err
 	}
-	for _, info := range allFiles(m) {
+	all := allFiles(m)
+	if len(files) != len(all)+1 {
+		return &segment.CorruptedError{File: path.Join(staging, manifestFile), Why: "names other files than the export"}
+	}
+	for _, info := range all {
 		if byName[info.Name] != File(info) {
 			return &segment.CorruptedError{File: path.Join(staging, info.Name), Why: "isn't the file of the export"}
 		}

@@ -269,7 +269,7 @@ func (s *Shard) freeze() frozen {
 	}
 	if s.o.Hooks.Attachment != nil {
 		if f.attachment = s.o.Hooks.Attachment(); len(f.attachment) > 0 {
-			f.parts[attachmentName] = attachment(f.attachment)
+			f.parts[attachmentName] = &attachment{bytes: f.attachment}
 		}
 	}
 	f.names = slices.Sorted(maps.Keys(f.parts))

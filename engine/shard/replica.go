@@ -117,26 +117,29 @@ const (
 )
 
 // attachment is the owner's state in a checkpoint.
-type attachment []byte
+type attachment struct {
+	bytes []byte
+	files segment.Batch
+}
 
 // Write writes it as a file.
-func (a attachment) Write(_ context.Context, dir *segment.Dir) ([]segment.FileInfo, error) {
-	if len(a) > MaxAttachment {
-		return nil, fmt.Errorf("%d bytes are more than %d", len(a), MaxAttachment)
+func (a *attachment) Write(_ context.Context, dir *segment.Dir) ([]segment.FileInfo, error) {
+	if len(a.bytes) > MaxAttachment {
+		return nil, fmt.Errorf("%d bytes are more than %d", len(a.bytes), MaxAttachment)
 	}
-	b := segment.Batch{Dir: dir}
-	info, err := b.Write(attachmentName, attachmentKind, attachmentVersion, func(w *segment.Writer) error {
-		_, err := w.Section(attachmentSection).Write(a)
+	a.files.Dir = dir
+	info, err := a.files.Write(attachmentName, attachmentKind, attachmentVersion, func(w *segment.Writer) error {
+		_, err := w.Section(attachmentSection).Write(a.bytes)
 		return err
 	})
 	return []segment.FileInfo{info}, err
 }
 
 // Commit does nothing: the manifest has the file.
-func (attachment) Commit() error { return nil }
+func (*attachment) Commit() error { return nil }
 
-// Abort does nothing: the file is an orphan.
-func (attachment) Abort() {}
+// Abort removes the file.
+func (a *attachment) Abort() { a.files.Discard() }
 
 // readAttachment returns what a checkpoint has of the owner's state.
 func (s *Shard) readAttachment(m *segment.Manifest) (b []byte, err error) {

@@ -3,9 +3,11 @@ package shard
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"path"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -274,6 +276,32 @@ func TestAttachmentIsBounded(t *testing.T) {
 	require.Nil(t, replicated(t, mem, Options{}).Attachment(), "the last checkpoint had none")
 }
 
+// A checkpoint that fails, again and again, leaves no attachments behind.
+func TestFailedCheckpointsLeaveNoAttachment(t *testing.T) {
+	mem := fsx.NewMem()
+	fault := fsx.NewFault(mem, nil)
+	s := replicated(t, fault, Options{Hooks: Hooks{Attachment: func() []byte { return []byte("state") }}})
+	require.NoError(t, s.Checkpoint(t.Context()))
+	before, err := mem.ReadDir("shard")
+	require.NoError(t, err)
+	full := errors.New("no space")
+	for seq := range uint64(5) {
+		applyAll(t, s, entry(t, 1, seq+1, upsertOf(t, numbered(int(seq), dense(1, 2)))))
+		fault.SetInject(func(op fsx.Op) error {
+			if strings.Contains(op.Path, "vec-rows") {
+				return full
+			}
+			return nil
+		})
+		require.ErrorIs(t, s.Checkpoint(t.Context()), full)
+		fault.SetInject(nil)
+		after, err := mem.ReadDir("shard")
+		require.NoError(t, err)
+		require.Len(t, after, len(before))
+	}
+	require.NoError(t, s.Checkpoint(t.Context()))
+}
+
 // The queue of entries is bounded like that of operations.
 func TestApplyWaitsForRoom(t *testing.T) {
 	s := replicated(t, fsx.NewMem(), Options{QueueBytes: 2 * minWeight})
@@ -303,7 +331,7 @@ func TestApplyWaitsForRoom(t *testing.T) {
 func TestWaitAppliedEnds(t *testing.T) {
 	for name, end := range map[string]func(s *Shard){
 		"closed":     func(s *Shard) { _ = s.Close() },
-		"quarantine": func(s *Shard) { s.quarantine(fmt.Errorf("disk is gone")) },
+		"quarantine": func(s *Shard) { s.quarantine(errors.New("disk is gone")) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := replicated(t, fsx.NewMem(), Options{})
