@@ -169,10 +169,8 @@ func verifyStaged(ctx context.Context, system fsx.FS, staging string, files []Fi
 			return err
 		}
 	}
-	if err := syncFile(system, path.Join(staging, manifestFile)); err != nil {
-		return err
-	}
-	return system.SyncDir(staging)
+	// Load has made the names durable.
+	return syncFile(system, path.Join(staging, manifestFile))
 }
 
 func verifyFile(ctx context.Context, dir *segment.Dir, info segment.FileInfo) error {
@@ -191,9 +189,9 @@ func syncFile(system fsx.FS, name string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// replaceDir gives a directory the name of another one, which is removed. Each step is
-// durable before the next one: a crash in between leaves the old one under another
-// name, and nothing under its own.
+// replaceDir gives a directory the name of another one, which is removed: last, and when
+// the new name is durable. A crash in between leaves the old one under one of its two
+// names.
 func replaceDir(system fsx.FS, from, to string) error {
 	old, parent := to+".old", path.Dir(path.Clean(to))
 	if err := system.RemoveAll(old); err != nil {
@@ -202,9 +200,6 @@ func replaceDir(system fsx.FS, from, to string) error {
 	switch _, err := system.Stat(to); {
 	case err == nil:
 		if err := system.Rename(to, old); err != nil {
-			return err
-		}
-		if err := system.SyncDir(parent); err != nil {
 			return err
 		}
 	case !errors.Is(err, fs.ErrNotExist):
