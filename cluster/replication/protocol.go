@@ -8,6 +8,12 @@ import (
 
 // Position is a place in a shard's log: equal positions of two copies prove equal logs
 // up to there. It has the fields of oplog.Position.
+//
+// The state machine goes by Epoch and Seq alone, and leaves Chain 0 in what it makes: the
+// protocol lets no two entries share both. Chains are the check of that, and belong to
+// whoever carries effects out. It fills in the Chain of the entries that it reads for an
+// Append, and compares it with the one that its own log gives an entry that it appends.
+// If they differ it says LogDamaged.
 type Position struct {
 	// Epoch is the leadership that wrote the entry.
 	Epoch uint64
@@ -73,9 +79,18 @@ type Config struct {
 	Incarnations map[topology.PeerID]uint64
 }
 
+// LoggedOp is the operation of an entry.
+type LoggedOp struct {
+	// Seq is the entry's sequence.
+	Seq uint64
+	// Op is the operation's ID.
+	Op OpID
+}
+
 // LogState is what a copy finds on its disk when it starts.
 type LogState struct {
-	// First is the first entry that can be read; Last.Seq+1 when there is none.
+	// First is the first entry that can be read; Last.Seq+1 when there is none. It is
+	// Applied+1 at most: only what is in files is released.
 	First uint64
 	// Last is the last entry, durable.
 	Last Position
@@ -85,8 +100,12 @@ type LogState struct {
 	Applied uint64
 	// Epoch is the highest epoch that was adopted (R2).
 	Epoch uint64
-	// History is the identity of the log.
+	// History is the identity of the log; 0 for a copy that was just made, whose log is
+	// empty.
 	History uint64
+	// Ops are the operations of the entries behind Applied, in order; entries without
+	// an ID are left out.
+	Ops []LoggedOp
 }
 
 // Message is what copies say to each other. Every one is stamped (Envelope).
@@ -131,13 +150,17 @@ type Welcome struct {
 	At Position
 	// Commit is the last committed entry.
 	Commit uint64
+	// Barrier is the leader's first entry: what was committed before this epoch is in
+	// front of it.
+	Barrier uint64
 }
 
 // TakeFiles answers Hello when the leader's log doesn't reach back to the follower's, or
 // isn't the same: the follower needs a copy of the files first.
 type TakeFiles struct {
-	// History is the identity of the leader's log.
+	// History is the identity of the leader's log, First the first entry that it can read.
 	History uint64
+	First   uint64
 }
 
 // Refused answers a message of an older epoch, or of a process or copy that isn't the
@@ -153,7 +176,11 @@ type Append struct {
 	// doesn't end there says so.
 	Prev Position
 	// Entries follow each other. A leader's state machine names them by First and Last
-	// (First > Last: none) and whoever carries out the effect reads them from the log.
+	// (First > Last: none) and whoever carries out the effect reads them from the log,
+	// also when they aren't durable yet. When the copy has adopted a higher epoch in the
+	// meantime, the message must not be sent: the entries there may be others. Two
+	// messages of which one continues the other may be made one; a sender may leave off
+	// entries at the end, which costs a round trip.
 	Entries     []Entry
 	First, Last uint64
 	// Commit is the last committed entry, Visible the last one that all copies in sync
@@ -204,8 +231,8 @@ type ConfigChanged struct{ Config Config }
 // Received: another copy said something. Entries of an Append have bodies.
 type Received struct{ Envelope }
 
-// Stored: all effects AppendLog, TruncateLog and StoreEpoch up to the one with this
-// number are on disk.
+// Stored: all disk effects up to the one with this number are on disk. Every effect is
+// carried out sooner or later, in order, also on a disk that was full.
 type Stored struct {
 	// Number is the effect's.
 	Number uint64
@@ -233,11 +260,22 @@ type Propose struct {
 type ReadIndex struct{ Token uint64 }
 
 // FilesInstalled: what TakeFiles asked for is done: the log begins anew behind At, of
-// that history.
+// that history. Everything in the files is applied.
 type FilesInstalled struct {
 	At      Position
 	History uint64
+	// Recent are the operations that came with the files. The state machine keeps it.
+	Recent *OpTable
 }
+
+// FilesFailed: what TakeFiles asked for can't be done, and the log is as it was.
+type FilesFailed struct{}
+
+// LogReleased: the log's front was given up: First is the first entry that can be read.
+type LogReleased struct{ First uint64 }
+
+// LogDamaged: the log contradicts the leader's (a chain value), or can't be read.
+type LogDamaged struct{ Err error }
 
 // Transfer: the leader is asked to hand its leadership to a peer in sync, or (0) to any.
 type Transfer struct{ To topology.PeerID }
@@ -253,6 +291,9 @@ func (Applied) isEvent()        {}
 func (Propose) isEvent()        {}
 func (ReadIndex) isEvent()      {}
 func (FilesInstalled) isEvent() {}
+func (FilesFailed) isEvent()    {}
+func (LogReleased) isEvent()    {}
+func (LogDamaged) isEvent()     {}
 func (Transfer) isEvent()       {}
 func (Tick) isEvent()           {}
 
@@ -280,11 +321,27 @@ type Effects struct {
 	Took      []Took
 	Rejected  []Rejected
 	ReadReady []ReadReady
-	// TakeFiles asks for a copy of the leader's files, from this peer.
+	// TakeFiles asks for a copy of the leader's files, from this peer. The answer is
+	// FilesInstalled or FilesFailed; until then another one only names another source.
 	TakeFiles *FileSource
 	// Damaged says that this copy contradicts the others: it is to be set aside and
 	// filled again.
 	Damaged error
+
+	// entries is where entries of disk effects are kept.
+	entries []Entry
+}
+
+// Reset empties fx and keeps its memory. What was taken from it is invalid.
+func (fx *Effects) Reset() {
+	clear(fx.Disk)
+	clear(fx.Messages)
+	clear(fx.Alter)
+	clear(fx.entries)
+	*fx = Effects{
+		Disk: fx.Disk[:0], Messages: fx.Messages[:0], Alter: fx.Alter[:0], Took: fx.Took[:0],
+		Rejected: fx.Rejected[:0], ReadReady: fx.ReadReady[:0], entries: fx.entries[:0],
+	}
 }
 
 // DiskEffect is one change on disk.
@@ -297,10 +354,14 @@ type DiskEffect struct {
 	Truncate      bool
 	TruncateAfter uint64
 	Epoch         uint64
+	// History (when not 0) is to be remembered together with Epoch: from now on it is
+	// the identity of the log.
+	History uint64
 }
 
 // Alter proposes other copies in sync, or another leader, on condition that the record
-// still has this epoch and version (R6).
+// still has this epoch and version (R6). The set may be the one that the record has: then
+// all that changes is the version, so that an earlier proposal can't succeed any more.
 type Alter struct {
 	Shard          topology.ShardName
 	Proposer       topology.PeerID
@@ -346,6 +407,9 @@ const (
 	DiskFull
 	// LostLeadership: it was taken, and isn't known to be committed: the leadership ended.
 	LostLeadership
+	// TooOld: so many later writes of its coordinator are known that nobody knows any
+	// more whether this one was done.
+	TooOld
 )
 
 // ReadReady says that a read may take place once Commit is applied.
@@ -358,4 +422,6 @@ type ReadReady struct {
 type FileSource struct {
 	Peer    topology.PeerID
 	History uint64
+	// From is where the leader's log goes back to: files must have everything before it.
+	From uint64
 }

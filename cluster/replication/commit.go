@@ -1,0 +1,55 @@
+package replication
+
+import "github.com/sextantdb/sextant/cluster/topology"
+
+// least returns the least of what all members of the largest set have, by own for this
+// copy and by of for others: those in sync by the record, and those in a change that
+// may have been taken (R5, R6).
+func (r *Replica) least(own uint64, of func(*peer) uint64) uint64 {
+	least := own
+	for _, set := range [2][]topology.PeerID{r.cfg.InSync, r.lead.change.union} {
+		for _, id := range set {
+			if id == r.opt.Self {
+				continue
+			}
+			p := r.peer(id)
+			if p == nil {
+				return 0
+			}
+			least = min(least, of(p))
+		}
+	}
+	return least
+}
+
+// advanceCommit commits what all members of the largest set have on disk (R5).
+func (r *Replica) advanceCommit(fx *Effects) {
+	if len(r.cfg.InSync) < r.cfg.MinInSync || !r.cfg.IsInSync(r.opt.Self) {
+		return
+	}
+	c := r.least(r.log.durable, func(p *peer) uint64 { return p.durable })
+	if c <= r.commit {
+		return
+	}
+	r.commit, fx.Commit = c, c
+	w, n := r.lead.waiting, 0
+	for n < len(w) && w[n].seq <= c {
+		n++
+	}
+	r.lead.waiting = append(w[:0], w[n:]...)
+}
+
+// advanceVisible notes what all members of the largest set have applied.
+func (r *Replica) advanceVisible(fx *Effects) {
+	if !r.cfg.IsInSync(r.opt.Self) {
+		return
+	}
+	v := min(r.commit, r.least(r.applied, func(p *peer) uint64 { return p.applied }))
+	if v > r.visible {
+		r.visible, fx.Visible = v, v
+	}
+}
+
+// settledEpoch tells whether the epoch's barrier is committed, and with it all that was
+// committed before.
+func (r *Replica) settledEpoch() bool { return r.lead.barrier != 0 && r.commit >= r.lead.barrier }

@@ -1,0 +1,133 @@
+package replication
+
+import (
+	"slices"
+
+	"github.com/sextantdb/sextant/cluster/topology"
+)
+
+// change is what a leader has proposed on top of the version that it knows. Any of its
+// proposals may have been taken, until a newer version is seen.
+type change struct {
+	open    bool
+	version uint64
+	// union are the members of all sets that were proposed.
+	union []topology.PeerID
+	// at is when the last one was proposed.
+	at Now
+}
+
+func (c *change) has(id topology.PeerID) bool { return slices.Contains(c.union, id) }
+
+// noteSeat takes in whether the record has the copy in sync.
+func (s *seat) noteSeat(inSync bool, now Now, l *Limits) {
+	switch {
+	case s.inSync && !inSync && s.slow:
+		wait := l.RejoinAfter
+		for i := 0; i < s.flaps && wait < l.RejoinMax; i++ {
+			wait = back(wait, l.RejoinMax)
+		}
+		s.flaps++
+		s.outUntil = now + wait
+	case !s.inSync && inSync:
+		s.seatedAt = now
+	}
+	if s.inSync != inSync {
+		s.marked, s.slow, s.near = false, false, false
+	}
+	s.inSync = inSync
+}
+
+// advanceSet proposes another set of copies in sync when it should be another. One
+// proposal is under way at a time. When it isn't answered the next one says what is right
+// then: perhaps the old set, so that what was proposed before can't happen any more.
+func (r *Replica) advanceSet(fx *Effects) {
+	l := &r.lead
+	for i := range l.peers {
+		r.judge(&l.peers[i])
+	}
+	late := l.change.open && r.now >= l.change.at+r.opt.AlterAfter
+	if l.change.open && !late || l.handing.to != 0 || !r.maySet() {
+		return
+	}
+	set, joins := r.rightSet()
+	if !late && slices.Equal(set, r.cfg.InSync) {
+		return
+	}
+	a := Alter{InSync: set}
+	for _, p := range joins {
+		if a.Allocs == nil {
+			a.Allocs = make(map[topology.PeerID]topology.AllocID, len(joins))
+		}
+		a.Allocs[p.id] = p.alloc
+	}
+	r.alter(a, fx)
+}
+
+// maySet tells whether the leader may propose sets.
+func (r *Replica) maySet() bool { return !r.lead.over && r.cfg.IsInSync(r.opt.Self) }
+
+// alter proposes to the topology.
+func (r *Replica) alter(a Alter, fx *Effects) {
+	c := &r.lead.change
+	a.Shard, a.Proposer, a.Epoch, a.Version = r.opt.Shard, r.opt.Self, r.cfg.Epoch, r.cfg.Version
+	c.open, c.version, c.at = true, a.Version, r.now
+	for _, id := range a.InSync {
+		if !c.has(id) {
+			c.union = append(c.union, id)
+		}
+	}
+	fx.Alter = append(fx.Alter, a)
+}
+
+// judge notes whether a copy keeps up.
+func (r *Replica) judge(p *peer) {
+	if p.inSync {
+		r.judgeMember(p)
+		return
+	}
+	near := (p.kind == topology.Voter || p.kind == topology.Joining || p.kind == topology.Resharding) &&
+		p.state == PeerStreaming && !p.fenced && !p.full && r.settledEpoch() && p.durable >= r.commit &&
+		r.log.last.Seq-p.durable <= r.opt.JoinEntries &&
+		r.lead.sizes.between(p.durable, r.log.last.Seq) <= r.opt.JoinBytes
+	if near && !p.near {
+		p.nearAt = r.now
+	}
+	p.near = near
+}
+
+// judgeMember: a copy in sync gets to where the leader was within a time, or loses its
+// seat, since everybody waits for it.
+func (r *Replica) judgeMember(p *peer) {
+	if p.flaps > 0 && r.now >= p.seatedAt+r.opt.RejoinMax {
+		p.flaps = 0
+	}
+	switch {
+	case p.durable >= r.log.last.Seq && p.applied >= r.commit:
+		p.marked, p.slow = false, false
+	case !p.marked || !p.slow && p.durable >= p.markDurable && p.applied >= p.markApplied:
+		p.marked, p.markDurable, p.markApplied, p.markedAt = true, r.log.last.Seq, r.commit, r.now
+	case r.now >= p.markedAt+r.opt.EjectAfter:
+		p.slow = true
+	}
+	if p.full && p.durable < r.log.last.Seq {
+		p.slow = true
+	}
+}
+
+// rightSet returns the set as it should be, and who is new in it (R7).
+func (r *Replica) rightSet() (set []topology.PeerID, joins []*peer) {
+	for _, id := range r.cfg.InSync {
+		if p := r.peer(id); id == r.opt.Self || p != nil && !p.slow && !p.fenced {
+			set = append(set, id)
+		}
+	}
+	for i := range r.lead.peers {
+		p := &r.lead.peers[i]
+		if !p.inSync && p.near && r.now >= p.nearAt+r.opt.JoinAfter && r.now >= p.outUntil {
+			set, joins = append(set, p.id), append(joins, p)
+		}
+	}
+	slices.Sort(set)
+	return set, joins
+}
