@@ -24,11 +24,12 @@ func (r *Replica) least(own uint64, of func(*peer) uint64) uint64 {
 
 // advanceCommit commits what all members of the largest set have on disk (R5).
 func (r *Replica) advanceCommit(fx *Effects) {
-	if len(r.cfg.InSync) < r.cfg.MinInSync || !r.cfg.IsInSync(r.opt.Self) {
+	if !r.cfg.IsInSync(r.opt.Self) {
 		return
 	}
 	c := r.least(r.log.durable, func(p *peer) uint64 { return p.durable })
-	if c <= r.commit {
+	r.lead.held = max(r.lead.held, c)
+	if c <= r.commit || len(r.cfg.InSync) < r.cfg.MinInSync {
 		return
 	}
 	r.commit, fx.Commit = c, c
@@ -49,6 +50,11 @@ func (r *Replica) advanceVisible(fx *Effects) {
 		r.visible, fx.Visible = v, v
 	}
 }
+
+// mayJoin tells whether copies may join the set: those in it have the epoch's barrier. With
+// as many in sync as the collection demands that is to say that it is committed (R7); with
+// fewer nothing is, and would never be if nobody could join.
+func (r *Replica) mayJoin() bool { return r.lead.barrier != 0 && r.lead.held >= r.lead.barrier }
 
 // settledEpoch tells whether the epoch's barrier is committed, and with it all that was
 // committed before.

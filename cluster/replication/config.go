@@ -51,6 +51,7 @@ func (r *Replica) enter(fx *Effects) error {
 			// The record has another history because data was given up for it (R15), or
 			// because this is the first leader of all.
 			history = r.cfg.History
+			r.visible = min(r.visible, r.applied) // It was about the other one.
 		}
 		r.log.adopt(r.cfg.Epoch, history, fx)
 	}

@@ -66,11 +66,15 @@ func (r *Replica) obey(e *Envelope, fx *Effects) error {
 // committed, or one of the two isn't what it seems.
 func (r *Replica) onWelcome(m Welcome, fx *Effects) error {
 	if r.follow.synced || r.follow.filling {
+		r.follow.answer = true
 		return nil
 	}
 	at := m.At
-	if at.Seq > r.log.last.Seq {
-		return fmt.Errorf("the leader of epoch %d has entry %d in common with a log that ends at %d", r.log.epoch, at.Seq, r.log.last.Seq)
+	if m.Last.Epoch != r.log.last.Epoch || m.Last.Seq != r.log.last.Seq {
+		return nil
+	}
+	if at.Seq > m.Last.Seq {
+		return fmt.Errorf("the leader of epoch %d has entry %d in common with a log that ends at %d", r.log.epoch, at.Seq, m.Last.Seq)
 	}
 	if at.Seq < r.commit {
 		return fmt.Errorf("entries behind %d are to be cut off, entry %d is committed", at.Seq, r.commit)
@@ -89,11 +93,10 @@ func (r *Replica) onWelcome(m Welcome, fx *Effects) error {
 	if at.Seq < r.log.last.Seq {
 		r.log.truncate(at, fx)
 		r.ops.truncate(at.Seq)
-		r.fresh.from = min(r.fresh.from, max(at.Seq, m.Barrier))
 	}
 	r.follow.synced, r.follow.answer = true, true
 	r.follow.learned = max(r.follow.learned, m.Commit)
-	r.fresh.learnBarrier(max(m.Commit, m.Barrier))
+	r.fresh.learn(max(m.Commit, m.Barrier), r.applied)
 	return nil
 }
 
@@ -102,7 +105,11 @@ func (r *Replica) onWelcome(m Welcome, fx *Effects) error {
 // such a copy lacks.
 func (r *Replica) onTakeFiles(m TakeFiles, fx *Effects) {
 	f := &r.follow
-	if f.filling || f.synced && r.log.last.Seq+1 >= m.First {
+	if f.filling {
+		return
+	}
+	if f.synced && r.log.last.Seq+1 >= m.First {
+		r.sayHello(fx) // It doesn't know: an answer was lost.
 		return
 	}
 	if f.synced {

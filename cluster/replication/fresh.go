@@ -29,9 +29,10 @@ func (r *Replica) noteSet(old *Config) {
 	}
 }
 
-// learnBarrier takes in what was committed before this epoch at most.
-func (f *freshness) learnBarrier(seq uint64) {
-	if !f.known {
+// learn takes in, at the beginning of an epoch, what may have been committed so far at
+// most. A copy that had all it needed before the epoch has it still.
+func (f *freshness) learn(seq, applied uint64) {
+	if !f.known || applied < f.from {
 		f.from, f.known = seq, true
 	}
 }

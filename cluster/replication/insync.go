@@ -87,7 +87,7 @@ func (r *Replica) judge(p *peer) {
 		return
 	}
 	near := (p.kind == topology.Voter || p.kind == topology.Joining || p.kind == topology.Resharding) &&
-		p.state == PeerStreaming && !p.fenced && !p.full && r.settledEpoch() && p.durable >= r.commit &&
+		p.state == PeerStreaming && !p.fenced && !p.full && r.mayJoin() && p.durable >= r.lead.held &&
 		r.log.last.Seq-p.durable <= r.opt.JoinEntries &&
 		r.lead.sizes.between(p.durable, r.log.last.Seq) <= r.opt.JoinBytes
 	if near && !p.near {

@@ -12,6 +12,9 @@ type leaderState struct {
 	peers []peer
 	// barrier is the epoch's first entry, 0 until the disk takes it.
 	barrier uint64
+	// held is the last entry that all members of the largest set had: commit, but for
+	// the number of copies that the collection demands.
+	held uint64
 	// over says that a higher epoch is known to exist.
 	over    bool
 	waiting []waiter
@@ -150,7 +153,7 @@ func (r *Replica) leads(fx *Effects) {
 	l := &r.lead
 	if l.barrier == 0 && !r.full {
 		l.barrier = r.write(Entry{Kind: Barrier}, fx).Seq
-		r.fresh.learnBarrier(l.barrier)
+		r.fresh.learn(l.barrier, r.applied)
 	}
 	if r.log.stored < r.log.epoch {
 		return // R2

@@ -109,7 +109,7 @@ func (r *Replica) answerHello(p *peer, fx *Effects) {
 	p.next, p.told = at.Seq+1, r.commit
 	p.retry = r.opt.RetryAfter
 	p.wait(r.now)
-	r.send(fx, p.id, Welcome{At: at, Commit: r.commit, Barrier: r.lead.barrier})
+	r.send(fx, p.id, Welcome{Last: h.Last, At: at, Commit: r.commit, Barrier: r.lead.barrier})
 }
 
 // fill tells a copy to take files. What it has said so far is about other files.
@@ -133,7 +133,6 @@ func (p *peer) owes(commit uint64) bool {
 // feed sends a copy what it lacks.
 func (r *Replica) feed(p *peer, fx *Effects) {
 	if p.fenced || p.state == PeerSilent {
-		p.waits = false
 		return
 	}
 	if p.retry == 0 {
@@ -220,7 +219,7 @@ func (r *Replica) sendAppend(p *peer, first, last uint64, fx *Effects) {
 
 // peerAlarm names the times at which something is to be done about a copy.
 func (r *Replica) peerAlarm(p *peer, t *alarm) {
-	if p.waits {
+	if p.waits && !p.fenced {
 		t.by(p.since + p.retry)
 	}
 	if p.marked && !p.slow {

@@ -146,6 +146,9 @@ type Hello struct {
 // Welcome answers Hello: the follower's log is right up to and with At. It cuts off what
 // is behind, and appends follow.
 type Welcome struct {
+	// Last is where the follower's log ended by its Hello: an answer to an older Hello
+	// isn't about this log.
+	Last Position
 	// At is the end of what leader and follower have in common.
 	At Position
 	// Commit is the last committed entry.
