@@ -16,7 +16,6 @@ func (r *Replica) configure(c Config, fx *Effects) error {
 	r.cfg = c
 	mine, part := r.cfg.Replica(r.opt.Self)
 	part = part && mine.Alloc == r.opt.Alloc && mine.Created && c.Incarnations[r.opt.Self] == r.opt.Incarnation
-	r.noteSet(&old)
 	again := part && old.Shard != nil && r.role != NoRole && c.Epoch == old.Epoch
 	if !again {
 		r.resign(fx)

@@ -32,7 +32,11 @@ func (r *Replica) beFollower(fx *Effects) {
 	r.follow.helloAt, r.follow.helloWait = r.now, r.opt.HelloAfter
 	r.follow.learned = r.commit
 	if r.follow.filling {
-		r.askForFiles(r.follow.source.From, fx)
+		from := r.follow.source.From
+		if r.follow.source.History != r.cfg.History {
+			from = 0 // It was about another log.
+		}
+		r.askForFiles(from, fx)
 	}
 }
 
@@ -96,7 +100,7 @@ func (r *Replica) onWelcome(m Welcome, fx *Effects) error {
 	}
 	r.follow.synced, r.follow.answer = true, true
 	r.follow.learned = max(r.follow.learned, m.Commit)
-	r.fresh.learn(max(m.Commit, m.Barrier), r.applied)
+	r.fresh.learn(max(m.Commit, m.Barrier), r.applied, r.cfg.IsInSync(r.opt.Self))
 	return nil
 }
 

@@ -8,31 +8,19 @@ import (
 
 // freshness decides whether a copy may be read. A write that was acknowledged as visible
 // was applied on all copies in sync, so a copy that has been in sync since then has it.
-// One that was away (its process is new, or it was out of the set) has it when it
-// has applied all that may have been committed meanwhile.
+// One that gets in sync has it too: the leader waits for that (judge). One that comes
+// into an epoch out of sync, or in a new process, has it when it has applied all that was
+// committed before.
 type freshness struct {
 	// from is what must be applied; known says that it is known.
 	from  uint64
 	known bool
 }
 
-// noteSet takes in another set of copies in sync. A version that wasn't seen may have
-// been one without this copy.
-func (r *Replica) noteSet(old *Config) {
-	if !r.cfg.IsInSync(r.opt.Self) || r.role == Leader && r.cfg.Leader == r.opt.Self && r.cfg.Epoch == old.Epoch {
-		return
-	}
-	stayed := old.Shard != nil && old.IsInSync(r.opt.Self) && r.cfg.Version <= old.Version+1
-	if !stayed && r.fresh.known {
-		// When it was taken into the set, its log had all that was committed.
-		r.fresh.from = max(r.fresh.from, r.log.last.Seq)
-	}
-}
-
 // learn takes in, at the beginning of an epoch, what may have been committed so far at
-// most. A copy that had all it needed before the epoch has it still.
-func (f *freshness) learn(seq, applied uint64) {
-	if !f.known || applied < f.from {
+// most. A copy that had all it needed before, and is in sync, has all it needs.
+func (f *freshness) learn(seq, applied uint64, inSync bool) {
+	if !f.known || !inSync || applied < f.from {
 		f.from, f.known = seq, true
 	}
 }

@@ -86,8 +86,9 @@ func (r *Replica) judge(p *peer) {
 		r.judgeMember(p)
 		return
 	}
+	// What is visible must be applied, so that the copy may be read from the beginning.
 	near := (p.kind == topology.Voter || p.kind == topology.Joining || p.kind == topology.Resharding) &&
-		p.state == PeerStreaming && !p.fenced && !p.full && r.mayJoin() && p.durable >= r.lead.held &&
+		p.state == PeerStreaming && !p.fenced && !p.full && r.mayJoin() && p.durable >= r.lead.held && p.applied >= r.visible &&
 		r.log.last.Seq-p.durable <= r.opt.JoinEntries &&
 		r.lead.sizes.between(p.durable, r.log.last.Seq) <= r.opt.JoinBytes
 	if near && !p.near {

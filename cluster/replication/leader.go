@@ -153,7 +153,7 @@ func (r *Replica) leads(fx *Effects) {
 	l := &r.lead
 	if l.barrier == 0 && !r.full {
 		l.barrier = r.write(Entry{Kind: Barrier}, fx).Seq
-		r.fresh.learn(l.barrier, r.applied)
+		r.fresh.learn(l.barrier, r.applied, true)
 	}
 	if r.log.stored < r.log.epoch {
 		return // R2

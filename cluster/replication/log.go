@@ -25,7 +25,7 @@ type diskOp struct {
 
 func newLogView(s LogState) logView {
 	return logView{
-		table:   table{first: max(s.First, 1), last: s.Last, epochs: append([]EpochStart(nil), s.Epochs...)},
+		table:   table{first: max(s.First, 1), base: s.Base.Epoch, last: s.Last, epochs: append([]EpochStart(nil), s.Epochs...)},
 		durable: s.Last.Seq, epoch: s.Epoch, stored: s.Epoch, history: s.History,
 	}
 }
@@ -70,7 +70,7 @@ func (l *logView) truncate(at Position, fx *Effects) {
 
 // install makes the log begin anew behind a position.
 func (l *logView) install(at Position, history uint64) {
-	l.table = table{first: at.Seq + 1, last: at}
+	l.table = table{first: at.Seq + 1, base: at.Epoch, last: at}
 	l.durable, l.history = at.Seq, history
 	for i := range l.pending { // They were about the old log.
 		l.pending[i].end, l.pending[i].truncate = at.Seq, false

@@ -7,7 +7,9 @@ import "slices"
 // epoch at the same sequence are equal up to there, and the last such place is the end of
 // what they have in common.
 type table struct {
-	first  uint64
+	first uint64
+	// base is the epoch of the entry before first, 0 when it isn't known.
+	base   uint64
 	last   Position
 	epochs []EpochStart
 }
@@ -19,6 +21,8 @@ func (t *table) epochAt(seq uint64) (epoch uint64, ok bool) {
 		return 0, true
 	case seq == t.last.Seq:
 		return t.last.Epoch, t.last.Epoch != 0
+	case seq+1 == t.first:
+		return t.base, t.base != 0
 	case seq < t.first || seq > t.last.Seq:
 		return 0, false
 	}
@@ -45,7 +49,9 @@ func (t *table) release(first uint64) {
 	if first <= t.first {
 		return
 	}
-	t.first = min(first, t.last.Seq+1)
+	first = min(first, t.last.Seq+1)
+	t.base, _ = t.epochAt(first - 1)
+	t.first = first
 	n := 0
 	for n < len(t.epochs) && (n+1 < len(t.epochs) && t.epochs[n+1].First <= t.first || t.first > t.last.Seq) {
 		n++
@@ -59,23 +65,26 @@ func (t *table) release(first uint64) {
 // run is a stretch of entries of one epoch.
 type run struct{ epoch, end uint64 }
 
-// run returns the i-th run. An empty log has one: the place where it begins.
+// run returns the i-th run. Number -1 is the entry before the first one.
 func (t *table) run(i int) run {
-	if len(t.epochs) == 0 {
-		return run{t.last.Epoch, t.last.Seq}
-	}
 	end := t.last.Seq
 	if i+1 < len(t.epochs) {
 		end = t.epochs[i+1].First - 1
 	}
-	return run{t.epochs[i].Epoch, end}
+	switch {
+	case i >= 0:
+		return run{t.epochs[i].Epoch, end}
+	case len(t.epochs) == 0:
+		return run{t.last.Epoch, t.last.Seq}
+	}
+	return run{t.base, end}
 }
 
 // common returns the last place that two logs have in common as far as their tables
 // tell, the beginning when they tell of none.
 func common(a, b *table) Position {
-	i, j := max(len(a.epochs), 1)-1, max(len(b.epochs), 1)-1
-	for i >= 0 && j >= 0 {
+	i, j := len(a.epochs)-1, len(b.epochs)-1
+	for i >= -1 && j >= -1 {
 		x, y := a.run(i), b.run(j)
 		switch {
 		case x.epoch > y.epoch:

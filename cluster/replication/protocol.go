@@ -92,6 +92,8 @@ type LogState struct {
 	// First is the first entry that can be read; Last.Seq+1 when there is none. It is
 	// Applied+1 at most: only what is in files is released.
 	First uint64
+	// Base is the entry before First; zero if that isn't known.
+	Base Position
 	// Last is the last entry, durable.
 	Last Position
 	// Epochs are the leaderships whose entries can be read, oldest first.

@@ -201,7 +201,7 @@ func (w *world) start(n *node) {
 		}
 		p.recent = t
 	}
-	st := replication.LogState{First: d.log.base.Seq + 1, Last: d.log.last(), Applied: d.files.at.Seq, Epoch: d.epoch, History: d.history}
+	st := replication.LogState{First: d.log.base.Seq + 1, Base: d.log.base, Last: d.log.last(), Applied: d.files.at.Seq, Epoch: d.epoch, History: d.history}
 	for _, e := range d.log.entries {
 		if k := len(st.Epochs); k == 0 || st.Epochs[k-1].Epoch != e.Epoch {
 			st.Epochs = append(st.Epochs, replication.EpochStart{Epoch: e.Epoch, First: e.Seq})
