@@ -7,27 +7,24 @@ import (
 )
 
 // configure takes in what the topology says.
-func (r *Replica) configure(c Config, fx *Effects) error {
+func (r *Replica) configure(c Config, fx *Effects) {
 	if !r.isNews(&c) {
-		return nil
+		return
 	}
 	c.MinInSync = max(c.MinInSync, 1)
 	old := r.cfg
 	r.cfg = c
 	mine, part := r.cfg.Replica(r.opt.Self)
-	part = part && mine.Alloc == r.opt.Alloc && mine.Created && c.Incarnations[r.opt.Self] == r.opt.Incarnation
-	again := part && old.Shard != nil && r.role != NoRole && c.Epoch == old.Epoch
+	r.part = part && mine.Alloc == r.opt.Alloc && mine.Created && c.Incarnations[r.opt.Self] == r.opt.Incarnation
+	again := r.part && old.Shard != nil && r.role != NoRole && c.Epoch == old.Epoch
 	if !again {
 		r.resign(fx)
-		if part {
-			return r.enter(fx)
+		if r.part {
+			r.enter(fx)
 		}
-		return nil
-	}
-	if r.role == Leader {
+	} else if r.role == Leader {
 		r.setPeers()
 	}
-	return nil
 }
 
 // isNews tells whether a record is new to this process, and not older than its
@@ -42,27 +39,31 @@ func (r *Replica) isNews(c *Config) bool {
 
 // enter begins the copy's part in the record's epoch. The epoch is stored first (R2): no
 // message leaves before that, and entries are behind it on disk.
-func (r *Replica) enter(fx *Effects) error {
+func (r *Replica) enter(fx *Effects) {
 	leads := r.cfg.Leader == r.opt.Self
+	if leads && r.cfg.Epoch > r.led && !r.follow.filling {
+		r.beLeader(fx)
+		return
+	}
 	if r.cfg.Epoch > r.log.epoch {
-		history := uint64(0)
-		if leads && r.log.history != r.cfg.History {
-			// The record has another history because data was given up for it (R15), or
-			// because this is the first leader of all.
-			history = r.cfg.History
-			r.visible = min(r.visible, r.applied) // It was about the other one.
-		}
-		r.log.adopt(r.cfg.Epoch, history, fx)
+		r.log.adopt(r.cfg.Epoch, 0, fx)
 	}
 	switch {
-	case r.cfg.Leader == 0:
-	case !leads:
+	case r.cfg.Leader != 0 && !leads:
 		r.role = Follower
 		r.beFollower(fx)
-	case r.cfg.Epoch > r.led:
-		return r.beLeader()
+	case leads && r.follow.filling:
+		// It was chosen although it isn't in sync (R15): as soon as the files are there, or
+		// aren't to come, it leads with what it has.
+		r.askForFiles(0, 0, fx)
 	}
-	return nil
+}
+
+// leadNow begins to lead after all in an epoch in which the copy couldn't.
+func (r *Replica) leadNow(fx *Effects) {
+	if r.role == NoRole && r.part && r.cfg.Leader == r.opt.Self && r.cfg.Epoch == r.log.epoch && r.cfg.Epoch > r.led {
+		r.beLeader(fx)
+	}
 }
 
 // resign ends the copy's part in its epoch.

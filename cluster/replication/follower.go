@@ -1,6 +1,10 @@
 package replication
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/sextantdb/sextant/cluster/topology"
+)
 
 // followerState is what a follower knows in its epoch.
 type followerState struct {
@@ -36,13 +40,13 @@ func (r *Replica) beFollower(fx *Effects) {
 		if r.follow.source.History != r.cfg.History {
 			from = 0 // It was about another log.
 		}
-		r.askForFiles(from, fx)
+		r.askForFiles(r.cfg.Leader, from, fx)
 	}
 }
 
-func (r *Replica) askForFiles(from uint64, fx *Effects) {
+func (r *Replica) askForFiles(peer topology.PeerID, from uint64, fx *Effects) {
 	r.follow.filling = true
-	r.follow.source = FileSource{Peer: r.cfg.Leader, History: r.cfg.History, From: from}
+	r.follow.source = FileSource{Peer: peer, History: r.cfg.History, From: from}
 	source := r.follow.source
 	fx.TakeFiles = &source
 }
@@ -120,11 +124,11 @@ func (r *Replica) onTakeFiles(m TakeFiles, fx *Effects) {
 		f.floor = r.log.last.Seq
 	}
 	f.synced, f.answer = false, false
-	r.askForFiles(max(m.First, 1)-1, fx)
+	r.askForFiles(r.cfg.Leader, max(m.First, 1)-1, fx)
 }
 
 // filesInstalled takes in that the copy has other files and begins its log anew.
-func (r *Replica) filesInstalled(ev *FilesInstalled) error {
+func (r *Replica) filesInstalled(ev *FilesInstalled, fx *Effects) error {
 	if !r.follow.filling || r.role == Leader || r.follow.synced {
 		return fmt.Errorf("files up to entry %d were installed, and nobody asked for them", ev.At.Seq)
 	}
@@ -138,6 +142,7 @@ func (r *Replica) filesInstalled(ev *FilesInstalled) error {
 	r.follow.filling, r.follow.floor = false, 0
 	r.follow.learned = r.commit
 	r.follow.helloAt, r.follow.helloWait = r.now, r.opt.HelloAfter
+	r.leadNow(fx)
 	return nil
 }
 

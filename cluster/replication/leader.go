@@ -1,8 +1,6 @@
 package replication
 
 import (
-	"errors"
-
 	"github.com/sextantdb/sextant/cluster/topology"
 )
 
@@ -27,17 +25,21 @@ type leaderState struct {
 // waiter is a write that was taken and isn't committed.
 type waiter struct{ token, seq uint64 }
 
-// beLeader begins to lead. Whether the epoch is stored matters to messages only: entries
-// are behind it on disk.
-func (r *Replica) beLeader() error {
-	if r.follow.filling {
-		return errors.New("a copy without files was elected leader")
+// beLeader begins to lead. The record may have another history than the log, because data
+// was given up for it (R15), or because this is the first leader of all.
+func (r *Replica) beLeader(fx *Effects) {
+	history := uint64(0)
+	if r.log.history != r.cfg.History {
+		history = r.cfg.History
+		r.visible = min(r.visible, r.applied) // It was about the other one.
+	}
+	if r.cfg.Epoch > r.log.epoch || history != 0 {
+		r.log.adopt(r.cfg.Epoch, history, fx)
 	}
 	r.role, r.led = Leader, r.log.epoch
 	r.lead = leaderState{}
 	r.lead.sizes.reset(r.log.last.Seq)
 	r.setPeers()
-	return nil
 }
 
 // loseLeadership answers those who wait: nobody will tell them whether their write is

@@ -99,7 +99,6 @@ func (r *Replica) answerHello(p *peer, fx *Effects) {
 	at := meet(&r.log.table, h)
 	if h.History != r.log.history && !empty || at.Seq+1 < r.log.first {
 		r.fill(p, fx)
-		p.waits = false // If it doesn't hear it, it says Hello again.
 		return
 	}
 	if at.Seq < p.durable {
@@ -112,8 +111,10 @@ func (r *Replica) answerHello(p *peer, fx *Effects) {
 	r.send(fx, p.id, Welcome{Last: h.Last, At: at, Commit: r.commit, Barrier: r.lead.barrier})
 }
 
-// fill tells a copy to take files. What it has said so far is about other files.
+// fill tells a copy to take files, again and again until it says Hello with them. What it
+// has said so far is about other files.
 func (r *Replica) fill(p *peer, fx *Effects) {
+	p.waits, p.since = true, r.now
 	p.state, p.durable, p.applied, p.near = PeerFilling, 0, 0, false
 	r.send(fx, p.id, TakeFiles{History: r.log.history, First: r.log.first})
 }
@@ -198,7 +199,6 @@ func (r *Replica) hasRoom(p *peer) bool {
 func (r *Replica) sendEntries(p *peer, fx *Effects) {
 	if p.next < r.log.first { // They were released while it was away.
 		r.fill(p, fx)
-		p.waits, p.since = true, r.now // It knows nothing of it, and may not hear it.
 		return
 	}
 	last := min(r.log.last.Seq, p.next-1+r.opt.MessageEntries, p.durable+r.opt.WindowEntries)

@@ -425,6 +425,8 @@ type ReadReady struct {
 
 // FileSource is where to get files from.
 type FileSource struct {
+	// Peer has them; 0 is nobody any more: FilesFailed should come soon, or
+	// FilesInstalled if it is too late for that.
 	Peer    topology.PeerID
 	History uint64
 	// From is where the leader's log goes back to: files must have everything before it.

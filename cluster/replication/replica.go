@@ -99,6 +99,7 @@ type Replica struct {
 
 	// cfg is the newest that is known; its Shard is nil in the beginning.
 	cfg  Config
+	part bool // the copy is the one in the record, and this its process
 	role Role
 	log  logView
 	ops  opMemory
@@ -156,7 +157,7 @@ func (r *Replica) Step(now Now, ev Event, fx *Effects) {
 func (r *Replica) take(ev Event, fx *Effects) error {
 	switch ev := ev.(type) {
 	case ConfigChanged:
-		return r.configure(ev.Config, fx)
+		r.configure(ev.Config, fx)
 	case Received:
 		return r.receive(&ev.Envelope, fx)
 	case Stored:
@@ -173,9 +174,10 @@ func (r *Replica) take(ev Event, fx *Effects) error {
 	case ReadIndex:
 		r.readIndex(ev.Token, fx)
 	case FilesInstalled:
-		return r.filesInstalled(&ev)
+		return r.filesInstalled(&ev, fx)
 	case FilesFailed:
 		r.follow.filesFailed(r.now, r.opt.RetryMax)
+		r.leadNow(fx)
 	case LogReleased:
 		r.log.release(ev.First)
 	case LogDamaged:

@@ -455,6 +455,11 @@ func (w *world) fill(n *node) {
 	if p.source == nil {
 		return
 	}
+	if p.source.Peer == 0 {
+		p.source = nil
+		w.step(n, replication.FilesFailed{})
+		return
+	}
 	from := w.node(p.source.Peer)
 	if from.proc == nil || len(p.pending) > 0 {
 		return
