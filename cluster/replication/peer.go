@@ -34,8 +34,9 @@ type peer struct {
 	full             bool
 	// next is the next entry to send, told the last commit that was told.
 	next, told uint64
-	// probing says that an answer is awaited before more is sent.
-	probing bool
+	// probing says that an answer is awaited before more is sent, probe that the question
+	// is still to be sent.
+	probing, probe bool
 	// waits says that something is to be answered since then, retry how long that may take.
 	waits bool
 	since Now
@@ -77,10 +78,9 @@ func (p *peer) onAppended(m Appended, last uint64, now Now) {
 	switch {
 	case m.Full:
 		p.next, p.probing = p.durable+1, true
-	case m.Gap && !p.probing:
-		p.next, p.probing = p.durable+1, true
-		p.waits = false
-	case !m.Gap && progress:
+	case m.Gap && !p.probing && p.next > p.durable+1:
+		p.next, p.probing, p.probe = p.durable+1, true, true
+	case !m.Gap && (progress || p.next == p.durable+1):
 		p.probing = false
 	}
 	if progress && p.waits {
@@ -153,9 +153,11 @@ func (r *Replica) feed(p *peer, fx *Effects) {
 	sent := false
 	switch {
 	case late:
-		sent = r.probe(p, fx)
-	case p.state == PeerStreaming && p.probing && !p.waits:
-		sent = r.probe(p, fx)
+		r.ask(p, fx)
+		sent = true
+	case p.state == PeerStreaming && p.probing && p.probe:
+		r.ask(p, fx)
+		sent = true
 	case p.state == PeerStreaming && !p.probing && !p.full:
 		for p.state == PeerStreaming && r.hasRoom(p) {
 			r.sendEntries(p, fx)
@@ -174,9 +176,10 @@ func (r *Replica) feed(p *peer, fx *Effects) {
 	}
 }
 
-// probe asks a copy how far it is: with the entries that come next, so that the answer
-// is of use.
-func (r *Replica) probe(p *peer, fx *Effects) bool {
+// ask asks a copy how far it is: with the entries that come next, so that the answer is of
+// use.
+func (r *Replica) ask(p *peer, fx *Effects) {
+	p.probe = false
 	if p.state == PeerStreaming && p.next > p.durable+1 {
 		p.next, p.probing = p.durable+1, true
 	}
@@ -185,7 +188,6 @@ func (r *Replica) probe(p *peer, fx *Effects) bool {
 	} else {
 		r.sendAppend(p, p.next, p.next-1, fx)
 	}
-	return true
 }
 
 // hasRoom tells whether there are entries to send and room for them in the window.

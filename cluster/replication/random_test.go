@@ -1,6 +1,7 @@
 package replication_test
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -270,7 +271,11 @@ func (l *life) heal() error {
 		w.master.giveUp(l.node())
 		w.tally["gave up data"]++
 	}
+	rounds := 0
 	for end := w.now + 20*time.Minute; w.now < end; {
+		if rounds++; rounds > 20000 {
+			return errors.New("it never gets quiet")
+		}
 		if !l.quiet() {
 			continue
 		}

@@ -7,6 +7,21 @@ import (
 	"github.com/sextantdb/sextant/cluster/replication"
 )
 
+// text is an effect that is printed if somebody looks.
+type text struct{ of any }
+
+func (t text) String() string {
+	switch v := t.of.(type) {
+	case *replication.DiskEffect:
+		return diskText(v)
+	case *replication.Envelope:
+		return messageText(v)
+	case *replication.Alter:
+		return alterText(v)
+	}
+	return "?"
+}
+
 func diskText(d *replication.DiskEffect) string {
 	switch {
 	case len(d.Append) > 0:

@@ -244,7 +244,7 @@ func (w *world) carryOut(n *node) {
 	p, fx := n.proc, &n.proc.fx
 	var broken error
 	for _, d := range fx.Disk {
-		w.trace("%d: %s", n.id, diskText(&d))
+		w.trace("%d: %s", n.id, text{&d})
 		d.Append = slices.Clone(d.Append)
 		if d.Truncate && d.TruncateAfter < p.commit {
 			w.violate("node %d cuts its log after %d, %d is committed", n.id, d.TruncateAfter, p.commit)
@@ -255,7 +255,7 @@ func (w *world) carryOut(n *node) {
 		p.pending = append(p.pending, d)
 	}
 	for _, m := range fx.Messages {
-		w.trace("%d: %s", n.id, messageText(&m))
+		w.trace("%d: %s", n.id, text{&m})
 		switch a := m.Message.(type) {
 		case replication.Append:
 			a.Entries = p.log.read(a.First, a.Last)
@@ -276,7 +276,7 @@ func (w *world) carryOut(n *node) {
 		w.visible = max(w.visible, fx.Visible)
 	}
 	for _, a := range fx.Alter {
-		w.trace("%d: %s", n.id, alterText(&a))
+		w.trace("%d: %s", n.id, text{&a})
 		w.alters = append(w.alters, a)
 	}
 	w.answers(n)
