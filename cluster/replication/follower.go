@@ -78,7 +78,7 @@ func (r *Replica) onWelcome(m Welcome, fx *Effects) error {
 		return nil
 	}
 	at := m.At
-	if m.Last.Epoch != r.log.last.Epoch || m.Last.Seq != r.log.last.Seq {
+	if !samePlace(m.Last, r.log.last) {
 		return nil
 	}
 	if at.Seq > m.Last.Seq {
@@ -113,7 +113,7 @@ func (r *Replica) onWelcome(m Welcome, fx *Effects) error {
 // such a copy lacks.
 func (r *Replica) onTakeFiles(m TakeFiles, fx *Effects) {
 	f := &r.follow
-	if f.filling {
+	if f.filling || !f.synced && !samePlace(m.Last, r.log.last) {
 		return
 	}
 	if f.synced && r.log.last.Seq+1 >= m.First {
@@ -212,6 +212,9 @@ func (r *Replica) follows(fx *Effects) {
 		f.answer, f.gap = false, false
 	}
 }
+
+// samePlace compares positions but for their chains.
+func samePlace(a, b Position) bool { return a.Epoch == b.Epoch && a.Seq == b.Seq }
 
 func (r *Replica) sayHello(fx *Effects) {
 	r.send(fx, r.cfg.Leader, Hello{

@@ -27,8 +27,10 @@ type peer struct {
 	kind        topology.ReplicaKind
 	fenced      bool
 	state       PeerState
-	// hello is what the copy said and wasn't answered.
-	hello *Hello
+	// hello is what the copy said and wasn't answered, saidLast the end of its log by the
+	// last one.
+	hello    *Hello
+	saidLast Position
 	// durable and applied are what the copy said in this epoch.
 	durable, applied uint64
 	full             bool
@@ -94,7 +96,7 @@ func (p *peer) onAppended(m Appended, last uint64, now Now) {
 // answerHello says what of a copy's log is right (R3).
 func (r *Replica) answerHello(p *peer, fx *Effects) {
 	h := p.hello
-	p.hello = nil
+	p.hello, p.saidLast = nil, h.Last
 	empty := h.History == 0 && h.Last.Seq == 0
 	at := meet(&r.log.table, h)
 	if h.History != r.log.history && !empty || at.Seq+1 < r.log.first {
@@ -116,7 +118,7 @@ func (r *Replica) answerHello(p *peer, fx *Effects) {
 func (r *Replica) fill(p *peer, fx *Effects) {
 	p.waits, p.since = true, r.now
 	p.state, p.durable, p.applied, p.near = PeerFilling, 0, 0, false
-	r.send(fx, p.id, TakeFiles{History: r.log.history, First: r.log.first})
+	r.send(fx, p.id, TakeFiles{Last: p.saidLast, History: r.log.history, First: r.log.first})
 }
 
 func (p *peer) wait(now Now) {

@@ -163,6 +163,9 @@ type Welcome struct {
 // TakeFiles answers Hello when the leader's log doesn't reach back to the follower's, or
 // isn't the same: the follower needs a copy of the files first.
 type TakeFiles struct {
+	// Last is where the follower's log ended by its Hello, as in Welcome. It says nothing to
+	// a follower that was welcome and has fallen behind what the leader can read.
+	Last Position
 	// History is the identity of the leader's log, First the first entry that it can read.
 	History uint64
 	First   uint64
