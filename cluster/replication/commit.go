@@ -1,6 +1,10 @@
 package replication
 
-import "github.com/sextantdb/sextant/cluster/topology"
+import (
+	"slices"
+
+	"github.com/sextantdb/sextant/cluster/topology"
+)
 
 // least returns the least of what all members of the largest set have, by own for this
 // copy and by of for others: those in sync by the record, and those in a change that
@@ -33,11 +37,11 @@ func (r *Replica) advanceCommit(fx *Effects) {
 		return
 	}
 	r.commit, fx.Commit = c, c
-	w, n := r.lead.waiting, 0
-	for n < len(w) && w[n].seq <= c {
+	n := 0
+	for n < len(r.lead.waiting) && r.lead.waiting[n].seq <= c {
 		n++
 	}
-	r.lead.waiting = append(w[:0], w[n:]...)
+	r.lead.waiting = slices.Delete(r.lead.waiting, 0, n)
 }
 
 // advanceVisible notes what all members of the largest set have applied.

@@ -9,10 +9,10 @@ import (
 	"github.com/sextantdb/sextant/cluster/replication"
 )
 
-// healthy returns a world of copies that are all in sync.
-func healthy(t *testing.T, nodes int, limits replication.Limits) (*world, *play) {
+// healthy returns a world of two copies that are in sync.
+func healthy(t *testing.T, limits replication.Limits) (*world, *play) {
 	t.Helper()
-	p := &play{w: newWorld(nodes, 1, limits)}
+	p := &play{w: newWorld(2, 1, limits)}
 	for _, n := range p.w.nodes {
 		p.w.learnNewest(n)
 	}
@@ -34,7 +34,7 @@ func underway(w *world, to peerID) (entries, messages int) {
 }
 
 func TestWindowOfEntries(t *testing.T) {
-	w, p := healthy(t, 2, replication.Limits{WindowEntries: 5})
+	w, p := healthy(t, replication.Limits{WindowEntries: 5})
 	for range 9 {
 		w.propose(w.node(1), replication.OpID{}, "x")
 	}
@@ -46,7 +46,7 @@ func TestWindowOfEntries(t *testing.T) {
 }
 
 func TestWindowOfBytes(t *testing.T) {
-	w, p := healthy(t, 2, replication.Limits{WindowBytes: 100, MessageBytes: 50})
+	w, p := healthy(t, replication.Limits{WindowBytes: 100, MessageBytes: 50})
 	for range 9 {
 		w.propose(w.node(1), replication.OpID{}, "0123456789012345678901234567890123456789")
 	}
@@ -58,7 +58,7 @@ func TestWindowOfBytes(t *testing.T) {
 
 // TestCatchUpInMessages: what a follower lacks comes in messages of a bounded size.
 func TestCatchUpInMessages(t *testing.T) {
-	w, p := healthy(t, 2, replication.Limits{MessageEntries: 4})
+	w, p := healthy(t, replication.Limits{MessageEntries: 4})
 	for range 10 {
 		w.propose(w.node(1), replication.OpID{}, "x")
 	}
@@ -74,7 +74,7 @@ func TestCatchUpInMessages(t *testing.T) {
 
 // TestLateGap: a Gap that comes when all is well again starts nothing.
 func TestLateGap(t *testing.T) {
-	w, p := healthy(t, 2, replication.Limits{})
+	w, p := healthy(t, replication.Limits{})
 	late := w.node(2)
 	gap := replication.Envelope{
 		From: 2, To: 1, FromIncarnation: late.inc, FromAlloc: late.disk.alloc, Epoch: 1,
@@ -87,18 +87,18 @@ func TestLateGap(t *testing.T) {
 }
 
 func TestPendingIsBounded(t *testing.T) {
-	w, _ := healthy(t, 2, replication.Limits{PendingEntries: 3})
+	w, _ := healthy(t, replication.Limits{PendingEntries: 3})
 	for range 5 {
 		w.propose(w.node(1), replication.OpID{}, "x")
 	}
 	require.Equal(t, 2, w.tally["overloaded"])
 
-	w, _ = healthy(t, 2, replication.Limits{PendingBytes: 10})
+	w, _ = healthy(t, replication.Limits{PendingBytes: 10})
 	w.propose(w.node(1), replication.OpID{}, "more than ten bytes") // One always passes.
 	w.propose(w.node(1), replication.OpID{}, "x")
 	require.Equal(t, 1, w.tally["overloaded"])
 
-	w, _ = healthy(t, 1+1, replication.Limits{Reads: 2})
+	w, _ = healthy(t, replication.Limits{Reads: 2})
 	for range 4 {
 		w.read(w.node(1))
 	}
@@ -108,7 +108,7 @@ func TestPendingIsBounded(t *testing.T) {
 // TestSlowApplyLosesTheSeat: a copy that stores and doesn't apply keeps everybody who
 // waits for visibility waiting.
 func TestSlowApplyLosesTheSeat(t *testing.T) {
-	w, _ := healthy(t, 2, replication.Limits{})
+	w, _ := healthy(t, replication.Limits{})
 	w.propose(w.node(1), replication.OpID{}, "x")
 	for range 30 { // Everything but applying at node 2.
 		w.store(w.node(1), 10, true)
@@ -131,7 +131,7 @@ func TestSlowApplyLosesTheSeat(t *testing.T) {
 
 // TestRejoinBacksOff: a copy that is thrown out again and again stays out longer.
 func TestRejoinBacksOff(t *testing.T) {
-	w, p := healthy(t, 2, replication.Limits{})
+	w, p := healthy(t, replication.Limits{})
 	leader, follower := w.node(1), w.node(2)
 	var waits []time.Duration
 	for range 4 {
@@ -208,7 +208,7 @@ func TestContradictionsAreDamage(t *testing.T) {
 			return m(append2(replication.Position{}, replication.Position{Epoch: 0, Seq: 1}))
 		},
 	} {
-		w, _ := healthy(t, 2, replication.Limits{})
+		w, _ := healthy(t, replication.Limits{})
 		n := w.node(2)
 		w.step(n, ev(func(m replication.Message) replication.Event {
 			return replication.Received{Envelope: replication.Envelope{

@@ -232,14 +232,14 @@ func (Confirmed) isMessage() {}
 // Event is what happens to a copy.
 type Event interface{ isEvent() }
 
-// ConfigChanged: the topology says something new about the shard, or about it for the
+// ConfigChanged says: the topology says something new about the shard, or about it for the
 // first time since the process registered (R1: never before that).
 type ConfigChanged struct{ Config Config }
 
-// Received: another copy said something. Entries of an Append have bodies.
+// Received says: another copy said something. Entries of an Append have bodies.
 type Received struct{ Envelope }
 
-// Stored: all disk effects up to the one with this number are on disk. Every effect is
+// Stored says: all disk effects up to the one with this number are on disk. Every effect is
 // carried out sooner or later, in order, also on a disk that was full.
 type Stored struct {
 	// Number is the effect's.
@@ -248,13 +248,13 @@ type Stored struct {
 	Last Position
 }
 
-// LogFull: the disk takes no entries at the moment, or takes them again.
+// LogFull says: the disk takes no entries at the moment, or takes them again.
 type LogFull struct{ Full bool }
 
-// Applied: entries up to this one are applied.
+// Applied says: entries up to this one are applied.
 type Applied struct{ Seq uint64 }
 
-// Propose: a write for the leader. The answer is an effect Took or Rejected with the same
+// Propose says: a write for the leader. The answer is an effect Took or Rejected with the same
 // token.
 type Propose struct {
 	// Token names the write for the one who asks.
@@ -263,11 +263,11 @@ type Propose struct {
 	Entry Entry
 }
 
-// ReadIndex: somebody wants to read what is committed now (R13). The answer is an effect
+// ReadIndex says: somebody wants to read what is committed now (R13). The answer is an effect
 // ReadReady or Rejected with the same token.
 type ReadIndex struct{ Token uint64 }
 
-// FilesInstalled: what TakeFiles asked for is done: the log begins anew behind At, of
+// FilesInstalled says: what TakeFiles asked for is done: the log begins anew behind At, of
 // that history. Everything in the files is applied.
 type FilesInstalled struct {
 	At      Position
@@ -276,19 +276,19 @@ type FilesInstalled struct {
 	Recent *OpTable
 }
 
-// FilesFailed: what TakeFiles asked for can't be done, and the log is as it was.
+// FilesFailed says: what TakeFiles asked for can't be done, and the log is as it was.
 type FilesFailed struct{}
 
-// LogReleased: the log's front was given up: First is the first entry that can be read.
+// LogReleased says: the log's front was given up: First is the first entry that can be read.
 type LogReleased struct{ First uint64 }
 
-// LogDamaged: the log contradicts the leader's (a chain value), or can't be read.
+// LogDamaged says: the log contradicts the leader's (a chain value), or can't be read.
 type LogDamaged struct{ Err error }
 
-// Transfer: the leader is asked to hand its leadership to a peer in sync, or (0) to any.
+// Transfer says: the leader is asked to hand its leadership to a peer in sync, or (0) to any.
 type Transfer struct{ To topology.PeerID }
 
-// Tick: time has passed.
+// Tick says: time has passed.
 type Tick struct{}
 
 func (ConfigChanged) isEvent()  {}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -214,7 +215,7 @@ func (l *life) restart(n *node) {
 func (l *life) write(n *node) {
 	if len(l.ops) > 0 && l.rnd.IntN(4) == 0 {
 		op := l.ops[l.rnd.IntN(len(l.ops))]
-		l.w.propose(n, op, fmt.Sprint(op.Counter))
+		l.w.propose(n, op, strconv.FormatUint(op.Counter, 10))
 		return
 	}
 	l.w.counter++
@@ -223,7 +224,7 @@ func (l *life) write(n *node) {
 	if len(l.ops) > 30 {
 		l.ops = l.ops[1:]
 	}
-	l.w.propose(n, op, fmt.Sprint(op.Counter))
+	l.w.propose(n, op, strconv.FormatUint(op.Counter, 10))
 }
 
 // pass lets time pass, mostly up to where somebody waits for it.

@@ -96,7 +96,9 @@ func (p *play) event(d *datadriven.TestData, nums []int) bool {
 			if len(a.Vals) == 0 {
 				continue
 			}
-			fmt.Sscan(a.Vals[0], &v)
+			if _, err := fmt.Sscan(a.Vals[0], &v); err != nil {
+				return false
+			}
 			if a.Key == "op" {
 				op = replication.OpID{Peer: 9, Incarnation: 1, Counter: uint64(v)}
 			} else {
@@ -255,7 +257,10 @@ func TestNothingBeforeRegistration(t *testing.T) {
 	r := replication.New(replication.Options{Self: 1, Incarnation: 2, Alloc: 1})
 	var fx replication.Effects
 	for _, ev := range []replication.Event{
-		replication.Tick{}, replication.Applied{}, replication.LogFull{Full: true}, replication.Transfer{},
+		replication.Tick{},
+		replication.Applied{},
+		replication.LogFull{Full: true},
+		replication.Transfer{},
 		replication.Received{Envelope: replication.Envelope{From: 2, To: 1, Epoch: 3, Message: replication.Confirm{Round: 1}}},
 	} {
 		r.Step(time.Hour, ev, &fx)

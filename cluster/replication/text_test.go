@@ -48,9 +48,11 @@ func messageText(e *replication.Envelope) string {
 	switch m := e.Message.(type) {
 	case replication.Hello:
 		s += fmt.Sprintf("Hello history %d first %d last %s applied %d epochs", m.History, m.First, positionText(m.Last), m.Applied)
+		var b strings.Builder
 		for _, ep := range m.Epochs {
-			s += fmt.Sprintf(" %d@%d", ep.Epoch, ep.First)
+			fmt.Fprintf(&b, " %d@%d", ep.Epoch, ep.First)
 		}
+		s += b.String()
 	case replication.Welcome:
 		s += fmt.Sprintf("Welcome at %s commit %d barrier %d", positionText(m.At), m.Commit, m.Barrier)
 	case replication.TakeFiles:
@@ -58,7 +60,7 @@ func messageText(e *replication.Envelope) string {
 	case replication.Refused:
 		s += fmt.Sprintf("Refused epoch %d", m.Epoch)
 	case replication.Append:
-		s += fmt.Sprintf("Append behind %s", positionText(m.Prev))
+		s += "Append behind " + positionText(m.Prev)
 		if m.First <= m.Last {
 			s += fmt.Sprintf(" entries %d-%d", m.First, m.Last)
 		}

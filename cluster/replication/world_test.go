@@ -32,6 +32,8 @@ type world struct {
 	// readAt is what was committed when a read began.
 	readAt map[uint64]int
 	token  uint64
+	// asked are the operations of writes, by their tokens.
+	asked map[uint64]replication.OpID
 	// tally counts what happened, so that a test can see that it tests something.
 	tally map[string]int
 }
@@ -147,12 +149,14 @@ type proc struct {
 	source       *replication.FileSource
 	full         bool
 	broken       bool
+	// claims are writes that were taken and aren't answered.
+	claims []replication.Took
 	fx           replication.Effects
 }
 
 func newWorld(n, minInSync int, limits replication.Limits) *world {
 	w := &world{
-		limits: limits, truths: map[uint64]*truth{1: {ops: map[replication.OpID]uint64{}}}, readAt: map[uint64]int{},
+		limits: limits, truths: map[uint64]*truth{1: {ops: map[replication.OpID]uint64{}}}, readAt: map[uint64]int{}, asked: map[uint64]replication.OpID{},
 		tally: map[string]int{}, trace: func(string, ...any) {},
 	}
 	w.master = master{w: w, minInSync: minInSync, nextAlloc: 1, incs: map[peerID]uint64{}}
@@ -280,6 +284,7 @@ func (w *world) carryOut(n *node) {
 		w.alters = append(w.alters, a)
 	}
 	w.answers(n)
+	w.acknowledge(n)
 	if fx.TakeFiles != nil {
 		w.trace("%d: take files of history %d from %d, up to %d at least", n.id, fx.TakeFiles.History, fx.TakeFiles.Peer, fx.TakeFiles.From)
 		s := *fx.TakeFiles
@@ -304,10 +309,14 @@ func (w *world) answers(n *node) {
 		}
 		w.trace("%d: took write %d as %d.%d%s", n.id, t.Token, t.Epoch, t.Seq, again)
 		w.tally["took"]++
+		if w.asked[t.Token] != (replication.OpID{}) {
+			n.proc.claims = append(n.proc.claims, t)
+		}
 	}
 	for _, t := range fx.Rejected {
 		w.trace("%d: refused %d: %s, leader %d", n.id, t.Token, reasonText(t.Reason), t.Leader)
 		w.tally[reasonText(t.Reason)]++
+		n.proc.claims = slices.DeleteFunc(n.proc.claims, func(c replication.Took) bool { return c.Token == t.Token })
 	}
 	for _, t := range fx.ReadReady {
 		w.trace("%d: read %d at %d", n.id, t.Token, t.Commit)
@@ -316,6 +325,21 @@ func (w *world) answers(n *node) {
 			w.violate("node %d reads at %d what was committed up to %d before", n.id, t.Commit, at)
 		}
 	}
+}
+
+// acknowledge answers the writes that are committed: they must have been done.
+func (w *world) acknowledge(n *node) {
+	n.proc.claims = slices.DeleteFunc(n.proc.claims, func(c replication.Took) bool {
+		if c.Seq > n.proc.commit {
+			return false
+		}
+		at, ok := w.truths[n.disk.history].ops[w.asked[c.Token]]
+		if !ok || at > c.Seq {
+			w.violate("node %d acknowledges operation %v as %d, it isn't committed by then", n.id, w.asked[c.Token], c.Seq)
+		}
+		w.tally["acknowledged"]++
+		return true
+	})
 }
 
 // commits checks that all agree on what is committed, and that no operation is in it
@@ -481,6 +505,7 @@ func (w *world) fill(n *node) {
 // propose gives a node a write.
 func (w *world) propose(n *node, op replication.OpID, body string) {
 	w.token++
+	w.asked[w.token] = op
 	w.step(n, replication.Propose{Token: w.token, Entry: replication.Entry{Op: op, Body: []byte(body)}})
 }
 
