@@ -151,7 +151,7 @@ type proc struct {
 	broken       bool
 	// claims are writes that were taken and aren't answered.
 	claims []replication.Took
-	fx           replication.Effects
+	fx     replication.Effects
 }
 
 func newWorld(n, minInSync int, limits replication.Limits) *world {
