@@ -31,10 +31,29 @@ func WithAllowance(ctx context.Context, bytes int64) context.Context {
 	if allowanceOf(ctx) != nil {
 		return ctx
 	}
-	a := &allowance{limit: bytes}
-	a.left.Store(bytes)
+	return WithRestOfAllowance(ctx, bytes, bytes)
+}
+
+// WithRestOfAllowance returns a context with an allowance of limit bytes of which only
+// left are still there: a part of a request whose other parts are answered elsewhere.
+func WithRestOfAllowance(ctx context.Context, limit, left int64) context.Context {
+	a := &allowance{limit: limit}
+	a.left.Store(left)
 	return context.WithValue(ctx, allowanceKey{}, a)
 }
+
+// Allowance returns the bytes that the answer may take in all and what is left of them,
+// less than 0 after a read that was refused. ok is false when there is no bound.
+func Allowance(ctx context.Context) (limit, left int64, ok bool) {
+	a := allowanceOf(ctx)
+	if a == nil {
+		return 0, 0, false
+	}
+	return a.limit, a.left.Load(), true
+}
+
+// Spend takes bytes out of ctx's allowance that a read elsewhere has used.
+func Spend(ctx context.Context, bytes int64) error { return allowanceOf(ctx).spend(bytes) }
 
 func allowanceOf(ctx context.Context) *allowance {
 	a, _ := ctx.Value(allowanceKey{}).(*allowance)

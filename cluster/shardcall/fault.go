@@ -1,0 +1,114 @@
+package shardcall
+
+import (
+	"context"
+	"errors"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/sextantdb/sextant/internal/apierror"
+)
+
+// fault is an error on its way to another process. Clients see the kind and message of
+// the first apierror in a chain, logs see the whole text, and callers ask whether a
+// context has ended: that much is kept.
+type fault struct {
+	text    string // of the whole chain
+	public  bool   // kind and message are set
+	kind    apierror.Kind
+	message string
+	ended   ending
+}
+
+// ending says which end of a context is behind an error.
+type ending uint64
+
+const (
+	notEnded ending = iota
+	timedOut
+	cancelled
+)
+
+// faultOf returns nil for no error.
+func faultOf(err error) *fault {
+	if err == nil {
+		return nil
+	}
+	f := &fault{text: err.Error()}
+	if e, ok := errors.AsType[*apierror.Error](err); ok {
+		f.public, f.kind, f.message = true, e.Kind, e.Msg
+	}
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		f.ended = timedOut
+	case errors.Is(err, context.Canceled):
+		f.ended = cancelled
+	}
+	return f
+}
+
+// err returns the error again.
+func (f *fault) err() error {
+	if f == nil {
+		return nil
+	}
+	var cause error
+	switch f.ended {
+	case timedOut:
+		cause = context.DeadlineExceeded
+	case cancelled:
+		cause = context.Canceled
+	}
+	if f.public {
+		cause = &apierror.Error{Kind: f.kind, Msg: f.message, Err: cause}
+	}
+	if cause != nil && cause.Error() == f.text {
+		return cause
+	}
+	return &elsewhere{f.text, cause}
+}
+
+// elsewhere is an error of another process whose text says more than its cause.
+type elsewhere struct {
+	text  string
+	cause error
+}
+
+func (e *elsewhere) Error() string { return e.text }
+func (e *elsewhere) Unwrap() error { return e.cause }
+
+// Numbers of a fault's fields.
+const (
+	faultText    protowire.Number = 1
+	faultKind    protowire.Number = 2 // kind + 1
+	faultMessage protowire.Number = 3
+	faultEnded   protowire.Number = 4
+)
+
+func (f *fault) encode() []byte {
+	b := putBytes(nil, faultText, []byte(f.text))
+	if f.public {
+		b = putNumber(b, faultKind, uint64(f.kind)+1)
+		b = putBytes(b, faultMessage, []byte(f.message))
+	}
+	return putNumber(b, faultEnded, uint64(f.ended))
+}
+
+func decodeFault(b []byte) (*fault, error) {
+	f := &fault{}
+	return f, eachField(b, func(num protowire.Number, n uint64, data []byte) error {
+		switch num {
+		case faultText:
+			f.text = string(data)
+		case faultKind:
+			if n > 0 {
+				f.public, f.kind = true, apierror.Kind(min(n-1, 1<<31)) //nolint:gosec // bounded
+			}
+		case faultMessage:
+			f.message = string(data)
+		case faultEnded:
+			f.ended = ending(n)
+		}
+		return nil
+	})
+}
