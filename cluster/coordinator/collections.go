@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"path"
 	"slices"
 	"time"
 
@@ -14,7 +13,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sextantdb/sextant/cluster/topology"
-	"github.com/sextantdb/sextant/engine/oplog"
 	"github.com/sextantdb/sextant/engine/shard"
 	"github.com/sextantdb/sextant/internal/apierror"
 )
@@ -48,7 +46,7 @@ func (s *Collections) Create(ctx context.Context, req *pb.CreateCollection) (*pb
 	}
 	c.changing.Lock()
 	defer c.changing.Unlock()
-	if limit := c.opts.MaxCollections; limit > 0 && len(c.state.Collections()) >= limit {
+	if limit := c.opts.MaxCollections; limit > 0 && len(c.topology.State().Collections()) >= limit {
 		return nil, apierror.New(apierror.BadRequest, "Max collections limit reached: %d", limit)
 	}
 	config, err := topology.NewConfig(req, c.opts.Defaults)
@@ -56,37 +54,27 @@ func (s *Collections) Create(ctx context.Context, req *pb.CreateCollection) (*pb
 		return nil, err
 	}
 	t := &topology.Collection{Name: name, Incarnation: uuid.NewString(), Config: config}
-	for id := range config.GetParams().GetShardNumber() {
-		t.Shards = append(t.Shards, &topology.Shard{ID: id})
-	}
+	addShards(t, config.GetParams().GetShardNumber())
 	if _, err := shard.NewSchema(config); err != nil {
 		return nil, err
 	}
-	if _, err := c.change(topology.CreateCollection{Collection: t}); err != nil {
+	if _, err := c.topology.Change(ctx, topology.CreateCollection{Collection: t}); err != nil {
 		return nil, err
 	}
-	if t, err = c.state.Collection(name); err != nil { // with what the topology added
-		return nil, err
-	}
-	col, err := c.openCollection(ctx, t)
+	c.settle()
+	col, err := c.collection(name)
 	if err == nil {
 		_, err = col.all()
 	}
 	if err != nil {
 		// The shards could not be made (disk full, say): take the collection back
-		// rather than leave one that nobody can use.
-		_, undo := c.change(topology.DeleteCollection{Name: name})
-		return nil, errors.Join(err, undo, c.removeData(ctx, name, t.Incarnation, col))
+		// rather than leave one that nobody can use. A request that can't wait any
+		// longer must not leave half of it behind.
+		_, undo := c.topology.Change(context.WithoutCancel(ctx), topology.DeleteCollection{Name: name})
+		c.settle()
+		return nil, errors.Join(err, undo, c.failure(t.Incarnation))
 	}
-	c.publish(col)
-	return done(start), nil
-}
-
-// publish makes a collection visible, in place of an older form of itself.
-func (c *Coordinator) publish(col *collection) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.collections[col.Name] = col
+	return done(start), c.shards.Ready(ctx, t)
 }
 
 // Delete removes a collection, by its own name only: an alias that is taken for
@@ -95,64 +83,18 @@ func (s *Collections) Delete(ctx context.Context, req *pb.DeleteCollection) (*pb
 	start, c := time.Now(), s.c
 	c.changing.Lock()
 	defer c.changing.Unlock()
-	t, err := c.state.Collection(req.GetCollectionName())
+	t, err := c.topology.State().Collection(req.GetCollectionName())
 	if err != nil || t.Name != req.GetCollectionName() {
 		return outcome(start, false), nil
 	}
-	c.mu.Lock()
-	col := c.collections[t.Name]
-	delete(c.collections, t.Name)
-	c.mu.Unlock()
-	if _, err := c.change(topology.DeleteCollection{Name: t.Name}); err != nil {
-		if col != nil {
-			c.publish(col)
-		}
+	if _, err := c.topology.Change(ctx, topology.DeleteCollection{Name: t.Name}); err != nil {
 		return nil, err
 	}
-	if err := c.removeData(ctx, t.Name, t.Incarnation, col); err != nil {
+	c.settle()
+	if err := c.failure(t.Incarnation); err != nil {
 		return nil, err
 	}
 	return done(start), nil
-}
-
-// removeData removes what a deleted collection has on disk. What can't be removed
-// now is at the next start. The caller holds changing.
-func (c *Coordinator) removeData(ctx context.Context, name, incarnation string, col *collection) error {
-	// A request that can't wait any longer must not leave half of it behind.
-	ctx = context.WithoutCancel(ctx)
-	if col != nil {
-		if err := col.close(); err != nil {
-			c.opts.Logger.WarnContext(ctx, "closing a deleted collection", "collection", name, "error", err)
-		}
-	}
-	// The files first: on a full disk they make the room that the log needs.
-	dir := path.Join(c.opts.StoragePath, "collections", name)
-	if err := c.opts.FS.RemoveAll(path.Join(dir, incarnation)); err != nil {
-		return fmt.Errorf("remove data of %s: %w", name, err)
-	}
-	later := false
-	for _, id := range c.log.Streams() {
-		if path.Dir(id) == incarnation {
-			if err := c.log.Stream(id).Drop(ctx); errors.Is(err, oplog.ErrFailed) {
-				// It was taken, and is written when the log can write. Should the node stop
-				// before, the next start does it: the topology still says so.
-				c.opts.Logger.WarnContext(ctx, "the log of a deleted collection is dropped later", "stream", id, "error", err)
-				later = true
-			} else if err != nil {
-				return fmt.Errorf("drop log of %s: %w", id, err)
-			}
-		}
-	}
-	if rest, err := c.opts.FS.ReadDir(dir); err == nil && len(rest) == 0 {
-		if err := c.opts.FS.Remove(dir); err != nil {
-			return fmt.Errorf("remove directory of %s: %w", name, err)
-		}
-	}
-	if later {
-		return nil
-	}
-	_, err := c.change(topology.ForgetDropped{Incarnation: incarnation})
-	return err
 }
 
 // Update changes the configuration of a collection; what depends on it is
@@ -169,87 +111,66 @@ func (s *Collections) Update(ctx context.Context, req *pb.UpdateCollection) (*pb
 	if err != nil {
 		return nil, err
 	}
-	changed, err := c.change(topology.ReplaceConfig{Name: col.Name, Config: config})
+	changed, err := c.topology.Change(ctx, topology.ReplaceConfig{Name: col.Name, Config: config})
 	if err != nil || !changed {
 		return outcome(start, err == nil), err
 	}
-	if err := c.refresh(col); err != nil {
+	if col, err = c.changed(col); err != nil {
 		return nil, err
 	}
-	return done(start), col.everywhere(ctx, shard.SetConfig(config))
+	return done(start), c.everywhere(ctx, col, shard.SetConfig(config))
 }
 
-// refresh republishes a collection after its topology changed.
-func (c *Coordinator) refresh(col *collection) error {
-	t, err := c.state.Collection(col.Name)
-	if err != nil {
-		return err
+// changed returns the newer form of a collection that the topology has changed.
+func (c *Coordinator) changed(col *collection) (*collection, error) {
+	c.settle()
+	if err := c.failure(col.Incarnation); err != nil {
+		return nil, err
 	}
-	next, err := newCollection(t, col.shards)
-	if err != nil {
-		return err
-	}
-	c.publish(next)
-	return nil
+	return c.collection(col.Name)
 }
 
-// everywhere submits one operation to all shards and waits until it is applied.
-func (col *collection) everywhere(ctx context.Context, op shard.Op) error {
-	shards, err := col.all()
+// everywhere has all shards follow a change and waits until they have.
+func (c *Coordinator) everywhere(ctx context.Context, col *collection, op shard.Op) error {
+	w, err := c.adaptation(col, op)
 	if err != nil {
 		return err
 	}
-	tickets := make([]*shard.Ticket, len(shards))
-	for i, s := range shards {
-		if tickets[i], err = s.Submit(ctx, op); err != nil {
-			return err
-		}
-	}
-	var errs []error
-	for _, t := range tickets {
-		errs = append(errs, t.Applied(ctx))
-	}
-	return errors.Join(errs...)
+	_, err = w.run(ctx, true, time.Time{})
+	return err
 }
 
 // List names the collections.
 func (s *Collections) List(context.Context, *pb.ListCollectionsRequest) (*pb.ListCollectionsResponse, error) {
 	start := time.Now()
 	resp := &pb.ListCollectionsResponse{}
-	for _, t := range s.c.topology().Collections() {
+	for _, t := range s.c.topology.State().Collections() {
 		resp.Collections = append(resp.Collections, &pb.CollectionDescription{Name: t.Name})
 	}
 	resp.Time = since(start)
 	return resp, nil
 }
 
-// topology returns the current state, which is never changed.
-func (c *Coordinator) topology() *topology.State {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return c.state
-}
-
 // CollectionExists says whether a collection or alias of that name exists.
 func (s *Collections) CollectionExists(_ context.Context, req *pb.CollectionExistsRequest) (*pb.CollectionExistsResponse, error) {
 	start := time.Now()
-	_, err := s.c.topology().Collection(req.GetCollectionName())
+	_, err := s.c.topology.State().Collection(req.GetCollectionName())
 	return &pb.CollectionExistsResponse{Result: &pb.CollectionExists{Exists: err == nil}, Time: since(start)}, nil
 }
 
 // Get describes a collection.
-func (s *Collections) Get(_ context.Context, req *pb.GetCollectionInfoRequest) (*pb.GetCollectionInfoResponse, error) {
+func (s *Collections) Get(ctx context.Context, req *pb.GetCollectionInfoRequest) (*pb.GetCollectionInfoResponse, error) {
 	start := time.Now()
 	col, err := s.c.collection(req.GetCollectionName())
 	if err != nil {
 		return nil, err
 	}
-	return &pb.GetCollectionInfoResponse{Result: col.info(), Time: since(start)}, nil
+	return &pb.GetCollectionInfoResponse{Result: col.info(ctx), Time: since(start)}, nil
 }
 
 // Applied returns the position in its log of the last operation that each shard
 // of a collection applied, in the order of the shards; nil when the collection
-// isn't there. A shard that can't be used counts 0.
+// isn't there. A shard that isn't in this process, or can't be used, counts 0.
 func (s *Collections) Applied(name string) []uint64 {
 	col, err := s.c.collection(name)
 	if err != nil {
@@ -257,17 +178,14 @@ func (s *Collections) Applied(name string) []uint64 {
 	}
 	var out []uint64
 	for _, id := range slices.Sorted(maps.Keys(col.shards)) {
-		var seq uint64
-		if r := col.shards[id]; r.err == nil {
-			seq = r.Info().Seq
-		}
-		out = append(out, seq)
+		out = append(out, col.shards[id].here().Seq)
 	}
 	return out
 }
 
 // Vectors returns how many points of a collection have a vector, for each vector
-// name; nil when the collection isn't there. Shards that can't be used count 0.
+// name; nil when the collection isn't there. Shards that aren't in this process, or
+// can't be used, count 0.
 func (s *Collections) Vectors(name string) map[string]uint64 {
 	col, err := s.c.collection(name)
 	if err != nil {
@@ -275,14 +193,24 @@ func (s *Collections) Vectors(name string) map[string]uint64 {
 	}
 	out := map[string]uint64{}
 	for _, r := range col.shards {
-		if r.err != nil {
-			continue
-		}
-		for vector, n := range r.Info().Vectors {
+		for vector, n := range r.here().Vectors {
 			out[vector] += n
 		}
 	}
 	return out
+}
+
+// here describes a shard of this process, and no other: nobody asks other nodes for
+// what this one has.
+func (r *replica) here() shard.Info {
+	if r.err != nil || !r.Local() {
+		return shard.Info{}
+	}
+	info, err := r.Info(context.Background())
+	if err != nil {
+		return shard.Info{}
+	}
+	return info
 }
 
 // severity orders the statuses: the worst shard is the collection's.
@@ -290,7 +218,7 @@ var severity = []pb.CollectionStatus{
 	pb.CollectionStatus_Green, pb.CollectionStatus_Grey, pb.CollectionStatus_Yellow, pb.CollectionStatus_Red,
 }
 
-func (col *collection) info() *pb.CollectionInfo {
+func (col *collection) info(ctx context.Context) *pb.CollectionInfo {
 	info := &pb.CollectionInfo{
 		Status: pb.CollectionStatus_Green, OptimizerStatus: &pb.OptimizerStatus{Ok: true}, Config: col.Config,
 		PayloadSchema: map[string]*pb.PayloadSchemaInfo{}, PointsCount: new(uint64), IndexedVectorsCount: new(uint64),
@@ -304,12 +232,12 @@ func (col *collection) info() *pb.CollectionInfo {
 	}
 	worst := 0
 	for _, r := range col.shards {
-		if r.err != nil {
+		one, err := r.describe(ctx)
+		if err != nil {
 			worst = len(severity) - 1
-			info.OptimizerStatus = &pb.OptimizerStatus{Error: r.err.Error()}
+			info.OptimizerStatus = &pb.OptimizerStatus{Error: err.Error()}
 			continue
 		}
-		one := r.Info()
 		worst = max(worst, slices.Index(severity, one.Status))
 		if one.OptimizerError != "" {
 			info.OptimizerStatus = &pb.OptimizerStatus{Error: one.OptimizerError}
@@ -326,6 +254,14 @@ func (col *collection) info() *pb.CollectionInfo {
 	}
 	info.Status = severity[worst]
 	return info
+}
+
+// describe asks a shard for its description, or says why there is none.
+func (r *replica) describe(ctx context.Context) (shard.Info, error) {
+	if r.err != nil {
+		return shard.Info{}, r.err
+	}
+	return r.Info(ctx)
 }
 
 // warnings names settings that have no effect beside the others.
@@ -347,7 +283,7 @@ func warnings(c *pb.CollectionConfig) (out []*pb.CollectionWarning) {
 }
 
 // UpdateAliases carries out all alias operations or none.
-func (s *Collections) UpdateAliases(_ context.Context, req *pb.ChangeAliases) (*pb.CollectionOperationResponse, error) {
+func (s *Collections) UpdateAliases(ctx context.Context, req *pb.ChangeAliases) (*pb.CollectionOperationResponse, error) {
 	start, c := time.Now(), s.c
 	for _, a := range req.GetActions() {
 		if create := a.GetCreateAlias(); create != nil {
@@ -358,7 +294,7 @@ func (s *Collections) UpdateAliases(_ context.Context, req *pb.ChangeAliases) (*
 	}
 	c.changing.Lock()
 	defer c.changing.Unlock()
-	if _, err := c.change(topology.ChangeAliases{Actions: req.GetActions()}); err != nil {
+	if _, err := c.topology.Change(ctx, topology.ChangeAliases{Actions: req.GetActions()}); err != nil {
 		return nil, err
 	}
 	return done(start), nil
@@ -366,12 +302,12 @@ func (s *Collections) UpdateAliases(_ context.Context, req *pb.ChangeAliases) (*
 
 // ListAliases lists all aliases.
 func (s *Collections) ListAliases(context.Context, *pb.ListAliasesRequest) (*pb.ListAliasesResponse, error) {
-	return aliases(time.Now(), s.c.topology().Aliases("")), nil
+	return aliases(time.Now(), s.c.topology.State().Aliases("")), nil
 }
 
 // ListCollectionAliases lists the aliases of one collection.
 func (s *Collections) ListCollectionAliases(_ context.Context, req *pb.ListCollectionAliasesRequest) (*pb.ListAliasesResponse, error) {
-	start, state := time.Now(), s.c.topology()
+	start, state := time.Now(), s.c.topology.State()
 	t, err := state.Collection(req.GetCollectionName())
 	if err != nil {
 		return nil, err

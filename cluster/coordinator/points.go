@@ -7,7 +7,9 @@ import (
 	"time"
 
 	pb "github.com/qdrant/go-client/qdrant"
+	"golang.org/x/sync/errgroup"
 
+	"github.com/sextantdb/sextant/cluster/shardcall"
 	"github.com/sextantdb/sextant/cluster/topology"
 	"github.com/sextantdb/sextant/engine/point"
 	"github.com/sextantdb/sextant/engine/shard"
@@ -32,10 +34,14 @@ type write struct {
 	col *collection
 	// parts are the operations for each shard.
 	parts []part
+	// ordering is the client's wish.
+	ordering pb.WriteOrderingType
+	// adapt, when set, follows a change of the topology instead of submitting.
+	adapt Shards
 }
 
 type part struct {
-	shard *shard.Shard
+	shard shardcall.Shard
 	op    shard.Op
 }
 
@@ -44,6 +50,7 @@ type writeRequest interface {
 	GetCollectionName() string
 	GetWait() bool
 	GetTimeout() uint64
+	GetOrdering() *pb.WriteOrdering
 }
 
 func (s *Points) write(ctx context.Context, req writeRequest, shardKey *pb.ShardKeySelector, op *pb.PointsUpdateOperation) (*pb.PointsOperationResponse, error) {
@@ -59,6 +66,9 @@ func (s *Points) write(ctx context.Context, req writeRequest, shardKey *pb.Shard
 	if err != nil {
 		return nil, err
 	}
+	if w.ordering, err = orderingOf(req.GetOrdering()); err != nil {
+		return nil, err
+	}
 	result, err := w.run(ctx, req.GetWait(), deadline(start, req.GetTimeout()))
 	if err != nil {
 		return nil, err
@@ -72,6 +82,11 @@ func deadline(start time.Time, seconds uint64) time.Time {
 		return time.Time{}
 	}
 	return start.Add(time.Duration(min(seconds, 1<<31)) * time.Second)
+}
+
+// orderingOf returns the ordering that a request asks for: weak when it says nothing.
+func orderingOf(m *pb.WriteOrdering) (pb.WriteOrderingType, error) {
+	return m.GetType(), checkEnum("ordering", m.GetType())
 }
 
 func noShardKeys(sel *pb.ShardKeySelector) error {
@@ -91,7 +106,7 @@ func (w *write) run(ctx context.Context, wait bool, until time.Time) (*pb.Update
 // update is a write under way.
 type update struct {
 	result  *pb.UpdateResult
-	tickets []*shard.Ticket
+	tickets []shardcall.Ticket
 }
 
 // submit submits the parts, and waits until all are applied when wait is set. A
@@ -100,16 +115,12 @@ type update struct {
 // error too: a part of the points may have been changed.
 func (w *write) submit(ctx context.Context, wait bool, until time.Time) (*update, error) {
 	u := &update{result: &pb.UpdateResult{OperationId: new(uint64), Status: pb.UpdateStatus_Acknowledged}}
-	for _, p := range w.parts {
-		t, err := p.shard.Submit(ctx, p.op)
-		if err != nil {
-			return u, err
-		}
-		u.tickets = append(u.tickets, t)
+	err := w.hand(ctx, u, shardcall.Write{Wait: wait, Until: until, Ordering: w.ordering})
+	for _, t := range u.tickets {
 		*u.result.OperationId = max(*u.result.OperationId, t.Seq())
 	}
-	if !wait {
-		return u, nil
+	if err != nil || !wait {
+		return u, err
 	}
 	waiting := ctx
 	if !until.IsZero() {
@@ -121,13 +132,50 @@ func (w *write) submit(ctx context.Context, wait bool, until time.Time) (*update
 	var errs []error
 	for _, t := range u.tickets {
 		err := t.Visible(waiting)
-		if err != nil && waiting.Err() != nil && ctx.Err() == nil {
+		if errors.Is(err, context.DeadlineExceeded) && !until.IsZero() && ctx.Err() == nil {
 			u.result.Status = pb.UpdateStatus_WaitTimeout
 			break
 		}
 		errs = append(errs, err)
 	}
 	return u, errors.Join(errs...)
+}
+
+// hand gives each part to its shard. Shards of this process take them one after the
+// other without waiting for anything; others are called side by side.
+func (w *write) hand(ctx context.Context, u *update, how shardcall.Write) error {
+	if w.col.local || len(w.parts) == 1 {
+		for _, p := range w.parts {
+			t, err := w.handPart(ctx, p, how)
+			if err != nil {
+				return err
+			}
+			u.tickets = append(u.tickets, t)
+		}
+		return nil
+	}
+	tickets := make([]shardcall.Ticket, len(w.parts))
+	var g errgroup.Group // one that fails doesn't stop the others: their points are theirs
+	for i, p := range w.parts {
+		g.Go(func() (err error) {
+			tickets[i], err = w.handPart(ctx, p, how)
+			return err
+		})
+	}
+	err := g.Wait()
+	for _, t := range tickets {
+		if t != nil {
+			u.tickets = append(u.tickets, t)
+		}
+	}
+	return err
+}
+
+func (w *write) handPart(ctx context.Context, p part, how shardcall.Write) (shardcall.Ticket, error) {
+	if w.adapt != nil {
+		return w.adapt.Adapt(ctx, p.shard, w.col.Collection, p.op, how)
+	}
+	return p.shard.Submit(ctx, p.op, how)
 }
 
 // durable waits until all parts survive a power cut.
@@ -211,11 +259,16 @@ func (s *Points) UpdateBatch(ctx context.Context, req *pb.UpdateBatchPoints) (*p
 	if err != nil {
 		return nil, err
 	}
+	ordering, err := orderingOf(req.GetOrdering())
+	if err != nil {
+		return nil, err
+	}
 	writes := make([]*write, len(req.GetOperations()))
 	for i, op := range req.GetOperations() {
 		if writes[i], err = col.prepare(op); err != nil {
 			return nil, err
 		}
+		writes[i].ordering = ordering
 	}
 	resp := &pb.UpdateBatchResponse{}
 	var all update
@@ -258,26 +311,43 @@ func (s *Points) changeField(ctx context.Context, req writeRequest, cmd topology
 	if err != nil {
 		return nil, err
 	}
-	shards, err := col.all()
+	if _, err := col.all(); err != nil {
+		return nil, err
+	}
+	ordering, err := orderingOf(req.GetOrdering())
 	if err != nil {
 		return nil, err
 	}
 	cmd.Name = col.Name
-	if _, err := c.change(cmd); err != nil {
+	if _, err := c.topology.Change(ctx, cmd); err != nil {
 		return nil, err
 	}
-	if err := c.refresh(col); err != nil {
+	if col, err = c.changed(col); err != nil {
 		return nil, err
 	}
-	w := &write{col: col}
-	for _, sh := range shards {
-		w.parts = append(w.parts, part{sh, op})
+	w, err := c.adaptation(col, op)
+	if err != nil {
+		return nil, err
 	}
+	w.ordering = ordering
 	result, err := w.run(ctx, req.GetWait(), deadline(start, req.GetTimeout()))
 	if err != nil {
 		return nil, err
 	}
 	return &pb.PointsOperationResponse{Result: result, Time: since(start)}, nil
+}
+
+// adaptation is a change of a collection that all its shards follow.
+func (c *Coordinator) adaptation(col *collection, op shard.Op) (*write, error) {
+	shards, err := col.all()
+	if err != nil {
+		return nil, err
+	}
+	w := &write{col: col, adapt: c.shards}
+	for _, s := range shards {
+		w.parts = append(w.parts, part{s, op})
+	}
+	return w, nil
 }
 
 // prepare checks one write and splits it by shards.

@@ -2,15 +2,16 @@ package coordinator
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	pb "github.com/qdrant/go-client/qdrant"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/sextantdb/sextant/cluster/shardcall"
 	"github.com/sextantdb/sextant/engine/point"
 	"github.com/sextantdb/sextant/engine/query"
-	"github.com/sextantdb/sextant/engine/shard"
 	"github.com/sextantdb/sextant/engine/vector"
 	"github.com/sextantdb/sextant/internal/apierror"
 )
@@ -200,7 +201,7 @@ func both(a, b *pb.Filter) *pb.Filter {
 type execution struct {
 	c      *Coordinator
 	col    *collection
-	shards []*shard.Shard
+	shards []shardcall.Shard
 	// withPayload and withVectors are fetched together with the hits when the
 	// root is a leaf on a single shard, where no hit can be superfluous.
 	withPayload *pb.WithPayloadSelector
@@ -306,7 +307,7 @@ func (x *execution) leaf(ctx context.Context, n *node, among []*pb.PointId, want
 	if root && len(x.shards) == 1 {
 		q.WithPayload, q.WithVectors, x.filled = x.withPayload, x.withVectors, true
 	}
-	lists, err := fanOut(ctx, x.shards, func(ctx context.Context, s *shard.Shard) ([]query.Scored, error) {
+	lists, err := fanOut(ctx, x.shards, func(ctx context.Context, s shardcall.Shard) ([]query.Scored, error) {
 		return s.Query(ctx, q)
 	})
 	if err != nil {
@@ -487,21 +488,37 @@ func (x *execution) fill(ctx context.Context, hits []query.Scored) error {
 		id := x.col.ring.Shard(h.ID)
 		byShard[id] = append(byShard[id], i)
 	}
-	for id, places := range byShard {
-		s, err := x.col.shard(id)
-		if err != nil {
+	ids := slices.Collect(maps.Keys(byShard))
+	fill := func(ctx context.Context, id uint32) (struct{}, error) {
+		return struct{}{}, x.fillFrom(ctx, id, hits, byShard[id])
+	}
+	if !x.col.local {
+		_, err := fanOut(ctx, ids, fill)
+		return err
+	}
+	for _, id := range ids { // look-ups in memory: no goroutine for each
+		if _, err := fill(ctx, id); err != nil {
 			return err
 		}
-		part := make([]query.Scored, len(places))
-		for j, i := range places {
-			part[j] = hits[i]
-		}
-		if err := s.Fill(ctx, part, x.withPayload, x.withVectors); err != nil {
-			return err
-		}
-		for j, i := range places {
-			hits[i] = part[j]
-		}
+	}
+	return nil
+}
+
+// fillFrom fills the hits at some places, which are all of one shard.
+func (x *execution) fillFrom(ctx context.Context, id uint32, hits []query.Scored, places []int) error {
+	s, err := x.col.shard(id)
+	if err != nil {
+		return err
+	}
+	part := make([]query.Scored, len(places))
+	for j, i := range places {
+		part[j] = hits[i]
+	}
+	if err := s.Fill(ctx, part, x.withPayload, x.withVectors); err != nil {
+		return err
+	}
+	for j, i := range places {
+		hits[i] = part[j]
 	}
 	return nil
 }
@@ -516,16 +533,17 @@ func wantsVectors(sel *pb.WithVectorsSelector) bool {
 	return sel.GetSelectorOptions() != nil && (!isSwitch || on.Enable)
 }
 
-// fanOut asks every shard at once and returns their answers in order.
-func fanOut[T any](ctx context.Context, shards []*shard.Shard, ask func(context.Context, *shard.Shard) (T, error)) ([]T, error) {
-	answers := make([]T, len(shards))
-	if len(shards) == 1 { // no goroutine for the common case
+// fanOut asks every shard, or part of the question, at once and returns the answers in
+// order.
+func fanOut[S, T any](ctx context.Context, parts []S, ask func(context.Context, S) (T, error)) ([]T, error) {
+	answers := make([]T, len(parts))
+	if len(parts) == 1 { // no goroutine for the common case
 		var err error
-		answers[0], err = ask(ctx, shards[0])
+		answers[0], err = ask(ctx, parts[0])
 		return answers, err
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	for i, s := range shards {
+	for i, s := range parts {
 		g.Go(func() (err error) {
 			answers[i], err = ask(ctx, s)
 			return err

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -11,7 +12,8 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/sextantdb/sextant/engine/payload"
+	"github.com/sextantdb/sextant/cluster/consistency"
+	"github.com/sextantdb/sextant/cluster/shardcall"
 	"github.com/sextantdb/sextant/engine/point"
 	"github.com/sextantdb/sextant/engine/query"
 	"github.com/sextantdb/sextant/engine/shard"
@@ -24,10 +26,11 @@ type readRequest interface {
 	GetCollectionName() string
 	GetShardKeySelector() *pb.ShardKeySelector
 	GetTimeout() uint64
+	GetReadConsistency() *pb.ReadConsistency
 }
 
-// read opens the collection of a request and bounds the time. The caller calls
-// cancel.
+// read opens the collection of a request, bounds the time, and tells the shards by the
+// context how much must have been seen. The caller calls cancel.
 func (s *Points) read(ctx context.Context, req readRequest) (context.Context, context.CancelFunc, *execution, error) {
 	col, err := s.c.collection(req.GetCollectionName())
 	if err != nil {
@@ -40,11 +43,16 @@ func (s *Points) read(ctx context.Context, req readRequest) (context.Context, co
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	level, err := consistency.FromProto(req.GetReadConsistency())
+	if err != nil {
+		return nil, nil, nil, err
+	}
 	limit := s.c.opts.SearchTimeout
 	if t := req.GetTimeout(); t > 0 {
 		limit = time.Duration(min(t, 1<<31)) * time.Second
 	}
-	ctx, cancel := timelimit.Within(shard.WithAllowance(ctx, s.c.opts.MaxAnswerBytes), limit)
+	ctx = consistency.With(shard.WithAllowance(ctx, s.c.opts.MaxAnswerBytes), level)
+	ctx, cancel := timelimit.Within(ctx, limit)
 	return ctx, cancel, &execution{c: s.c, col: col, shards: shards}, nil
 }
 
@@ -64,19 +72,55 @@ func (s *Points) Get(ctx context.Context, req *pb.GetPoints) (*pb.GetResponse, e
 		return nil, err
 	}
 	defer cancel()
-	ids := make([]point.ID, len(req.GetIds()))
-	for i, id := range req.GetIds() {
-		if ids[i], err = point.FromProto(id); err != nil {
-			return nil, err
-		}
+	parts, err := x.byShard(req.GetIds())
+	if err != nil {
+		return nil, err
 	}
-	lists, err := fanOut(ctx, x.shards, func(ctx context.Context, sh *shard.Shard) ([]*pb.RetrievedPoint, error) {
-		return sh.Retrieve(ctx, ids, req.GetWithPayload(), req.GetWithVectors())
+	lists, err := fanOut(ctx, parts, func(ctx context.Context, p idsOfShard) ([]*pb.RetrievedPoint, error) {
+		return p.shard.Retrieve(ctx, p.ids, req.GetWithPayload(), req.GetWithVectors())
 	})
 	if err != nil {
 		return nil, timely(err)
 	}
 	return &pb.GetResponse{Result: slices.Concat(lists...), Time: since(start)}, nil
+}
+
+// idsOfShard are points and the shard that has them.
+type idsOfShard struct {
+	shard shardcall.Shard
+	ids   []point.ID
+}
+
+// byShard groups IDs by the shards that are to be asked, in the order of the shards.
+// One is asked at least, because it may have something to say about the question.
+func (x *execution) byShard(messages []*pb.PointId) ([]idsOfShard, error) {
+	ids := make([]point.ID, len(messages))
+	for i, m := range messages {
+		var err error
+		if ids[i], err = point.FromProto(m); err != nil {
+			return nil, err
+		}
+	}
+	if len(x.shards) == 0 {
+		return nil, nil
+	}
+	if len(x.shards) == 1 || len(ids) == 0 {
+		return []idsOfShard{{x.shards[0], ids}}, nil
+	}
+	of := map[uint32][]point.ID{}
+	for _, id := range ids {
+		to := x.col.ring.Shard(id)
+		of[to] = append(of[to], id)
+	}
+	var parts []idsOfShard
+	for _, to := range slices.Sorted(maps.Keys(of)) {
+		s, err := x.col.shard(to)
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, idsOfShard{s, of[to]})
+	}
+	return parts, nil
 }
 
 // Count counts points; exactly, unless the request says otherwise.
@@ -91,7 +135,7 @@ func (s *Points) Count(ctx context.Context, req *pb.CountPoints) (*pb.CountRespo
 		return nil, err
 	}
 	exact := req.Exact == nil || req.GetExact()
-	counts, err := fanOut(ctx, x.shards, func(ctx context.Context, sh *shard.Shard) (uint64, error) {
+	counts, err := fanOut(ctx, x.shards, func(ctx context.Context, sh shardcall.Shard) (uint64, error) {
 		return sh.Count(ctx, req.GetFilter(), exact)
 	})
 	if err != nil {
@@ -124,7 +168,7 @@ func (s *Points) Scroll(ctx context.Context, req *pb.ScrollPoints) (*pb.ScrollRe
 	if err := checkFilter(req.GetFilter()); err != nil {
 		return nil, err
 	}
-	pages, err := fanOut(ctx, x.shards, func(ctx context.Context, sh *shard.Shard) (shard.Page, error) {
+	pages, err := fanOut(ctx, x.shards, func(ctx context.Context, sh shardcall.Shard) (shard.Page, error) {
 		return sh.Scroll(ctx, req)
 	})
 	if err != nil {
@@ -215,41 +259,28 @@ func (s *Points) query(ctx context.Context, req *pb.QueryPoints) ([]*pb.ScoredPo
 		return nil, err
 	}
 	x.publicScores(n, hits)
-	return scoredPoints(hits), nil
-}
-
-// scoredPoints renders hits. One allocation holds all messages of an answer.
-func scoredPoints(hits []query.Scored) []*pb.ScoredPoint {
-	block := make([]struct {
-		point  pb.ScoredPoint
-		id     pb.PointId
-		number pb.PointId_Num
-	}, len(hits))
-	out := make([]*pb.ScoredPoint, len(hits))
-	for i, h := range hits {
-		p := &block[i].point
-		h.ID.PutProto(&block[i].id, &block[i].number)
-		p.Id, p.Score, p.Version, p.OrderValue, p.Vectors = &block[i].id, h.Score, h.Version, h.Order, h.Vectors
-		if h.Payload != nil {
-			payload.Attach(p, h.Payload)
-		}
-		out[i] = p
-	}
-	return out
+	return shardcall.ScoredPoints(hits), nil
 }
 
 // QueryBatch runs several query trees side by side.
 func (s *Points) QueryBatch(ctx context.Context, req *pb.QueryBatchPoints) (*pb.QueryBatchResponse, error) {
 	start := time.Now()
-	results, err := s.batch(ctx, req.GetCollectionName(), req.GetTimeout(), req.GetQueryPoints())
+	results, err := s.batch(ctx, req, req.GetQueryPoints())
 	if err != nil {
 		return nil, err
 	}
 	return &pb.QueryBatchResponse{Result: results, Time: since(start)}, nil
 }
 
-func (s *Points) batch(ctx context.Context, collection string, timeout uint64, queries []*pb.QueryPoints) ([]*pb.BatchResult, error) {
-	if _, err := s.c.collection(collection); err != nil {
+// batchRequest is what batches of reads have in common.
+type batchRequest interface {
+	GetCollectionName() string
+	GetTimeout() uint64
+	GetReadConsistency() *pb.ReadConsistency
+}
+
+func (s *Points) batch(ctx context.Context, req batchRequest, queries []*pb.QueryPoints) ([]*pb.BatchResult, error) {
+	if _, err := s.c.collection(req.GetCollectionName()); err != nil {
 		return nil, err
 	}
 	results := make([]*pb.BatchResult, len(queries))
@@ -258,11 +289,15 @@ func (s *Points) batch(ctx context.Context, collection string, timeout uint64, q
 	g.SetLimit(maxParallel)
 	for i, q := range queries {
 		g.Go(func() error {
-			// A query inside a batch runs on the batch's collection, in its time.
+			// A query inside a batch runs on the batch's collection, in its time, and sees
+			// what the batch is to see.
 			q = proto.CloneOf(q)
-			q.CollectionName = collection
-			if timeout > 0 {
+			q.CollectionName = req.GetCollectionName()
+			if timeout := req.GetTimeout(); timeout > 0 {
 				q.Timeout = &timeout
+			}
+			if level := req.GetReadConsistency(); level != nil {
+				q.ReadConsistency = level
 			}
 			hits, err := s.query(ctx, q)
 			results[i] = &pb.BatchResult{Result: hits}
@@ -289,7 +324,7 @@ func (s *Points) SearchBatch(ctx context.Context, req *pb.SearchBatchPoints) (*p
 	for i, one := range req.GetSearchPoints() {
 		queries[i] = searchAsQuery(one)
 	}
-	results, err := s.batch(ctx, req.GetCollectionName(), req.GetTimeout(), queries)
+	results, err := s.batch(ctx, req, queries)
 	if err != nil {
 		return nil, err
 	}
@@ -305,7 +340,7 @@ func searchAsQuery(req *pb.SearchPoints) *pb.QueryPoints {
 		CollectionName: req.GetCollectionName(), Query: &pb.Query{Variant: &pb.Query_Nearest{Nearest: input}},
 		Using: req.VectorName, Filter: req.GetFilter(), Params: req.GetParams(), ScoreThreshold: req.ScoreThreshold,
 		Limit: new(req.GetLimit()), Offset: req.Offset, WithPayload: req.GetWithPayload(), WithVectors: req.GetWithVectors(),
-		Timeout: req.Timeout, ShardKeySelector: req.GetShardKeySelector(),
+		Timeout: req.Timeout, ShardKeySelector: req.GetShardKeySelector(), ReadConsistency: req.GetReadConsistency(),
 	}
 }
 
@@ -332,7 +367,7 @@ func (s *Points) Facet(ctx context.Context, req *pb.FacetCounts) (*pb.FacetRespo
 		// The first values of every shard need not contain the first of all.
 		whole.Limit = proto.Uint64(1 << 62)
 	}
-	lists, err := fanOut(ctx, x.shards, func(ctx context.Context, sh *shard.Shard) ([]*pb.FacetHit, error) {
+	lists, err := fanOut(ctx, x.shards, func(ctx context.Context, sh shardcall.Shard) ([]*pb.FacetHit, error) {
 		return sh.Facet(ctx, whole)
 	})
 	if err != nil {

@@ -1,0 +1,101 @@
+package coordinator
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"sync"
+	"sync/atomic"
+
+	"github.com/sextantdb/sextant/cluster/topology"
+	"github.com/sextantdb/sextant/internal/apierror"
+	"github.com/sextantdb/sextant/internal/fsx"
+)
+
+// Topology is who knows what exists, and agrees to changes of it: a file of a node
+// alone, or the consensus of a cluster.
+type Topology interface {
+	// State returns what is known here. It is never changed, but replaced.
+	State() *topology.State
+	// Changed returns a channel that is closed when State is replaced. Whoever gets it
+	// before State misses nothing.
+	Changed() <-chan struct{}
+	// Change carries out a command, or says why not. When it returns, the change is
+	// durable and in State.
+	Change(ctx context.Context, c topology.Command) (changed bool, err error)
+}
+
+// ownTopology is the topology of a node alone.
+type ownTopology struct {
+	store topology.Store
+	// changing serialises changes, with their I/O.
+	changing sync.Mutex
+	state    atomic.Pointer[topology.State]
+
+	// mu guards changed.
+	mu      sync.Mutex
+	changed chan struct{}
+}
+
+var _ Topology = &ownTopology{}
+
+// openTopology refuses to start on data without a topology: starting empty would
+// look like the loss of everything, and the next deletion could make it one.
+func openTopology(fs fsx.FS, storagePath string) (*ownTopology, error) {
+	t := &ownTopology{store: topology.Store{FS: fs, Path: path.Join(storagePath, "topology")}, changed: make(chan struct{})}
+	state, found, err := t.store.Load()
+	if err != nil {
+		return nil, fmt.Errorf("load topology: %w", err)
+	}
+	if !found {
+		dir := path.Join(storagePath, "collections")
+		entries, err := fs.ReadDir(dir)
+		if err != nil {
+			return nil, fmt.Errorf("list collections: %w", err)
+		}
+		for _, e := range entries {
+			if e.IsDir() {
+				return nil, fmt.Errorf("%s holds collection %q, but %s is missing: restore the file, or move the directory away to start empty",
+					dir, e.Name(), t.store.Path)
+			}
+		}
+	}
+	t.state.Store(state)
+	t.store.KeepReserve()
+	return t, nil
+}
+
+// State implements Topology.
+func (t *ownTopology) State() *topology.State { return t.state.Load() }
+
+// Changed implements Topology.
+func (t *ownTopology) Changed() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.changed
+}
+
+// Change implements Topology. The new state is durable before it is visible.
+func (t *ownTopology) Change(_ context.Context, c topology.Command) (changed bool, err error) {
+	t.changing.Lock()
+	defer t.changing.Unlock()
+	next := t.State().Clone()
+	if changed, err = next.Apply(c); err != nil || !changed {
+		return changed, err
+	}
+	save := t.store.Save
+	if _, ok := c.(topology.DeleteCollection); ok {
+		save = t.store.SaveDeletion
+	}
+	if err := save(next); fsx.IsFull(err) {
+		return false, apierror.New(apierror.StorageFull, "the disk is full: save topology: %w", err)
+	} else if err != nil {
+		return false, fmt.Errorf("save topology: %w", err)
+	}
+	t.state.Store(next)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	close(t.changed)
+	t.changed = make(chan struct{})
+	return true, nil
+}
