@@ -121,7 +121,7 @@ func (c *Coordinator) failure(incarnation string) error {
 }
 
 // note remembers what an attempt came to.
-func (c *Coordinator) note(ctx context.Context, t *topology.Collection, what string, err error) {
+func (c *Coordinator) note(ctx context.Context, t *topology.Collection, doing string, err error) {
 	c.care.mu.Lock()
 	defer c.care.mu.Unlock()
 	if err == nil {
@@ -129,7 +129,7 @@ func (c *Coordinator) note(ctx context.Context, t *topology.Collection, what str
 		return
 	}
 	c.care.failures[t.Incarnation] = err
-	c.opts.Logger.ErrorContext(ctx, what, "collection", t.Name, "error", err)
+	c.opts.Logger.ErrorContext(ctx, "can't follow the topology", "doing", doing, "collection", t.Name, "error", err)
 }
 
 // round compares what is open with the topology: first what is gone, which makes room,
@@ -155,7 +155,7 @@ func (c *Coordinator) round(ctx context.Context) {
 	for name, t := range named {
 		if old := open[name]; old == nil || old.Collection != t {
 			g.Go(func() error {
-				c.note(ctx, t, "collection does not open", c.follow(ctx, t, old))
+				c.note(ctx, t, "open", c.follow(ctx, t, old))
 				return nil
 			})
 		}
@@ -241,6 +241,6 @@ func (c *Coordinator) removeDropped(ctx context.Context, state *topology.State) 
 		if err == nil && gone {
 			_, err = c.topology.Change(ctx, topology.ForgetDropped{Incarnation: incarnation})
 		}
-		c.note(ctx, &topology.Collection{Name: name, Incarnation: incarnation}, "deleted collection is not removed", err)
+		c.note(ctx, &topology.Collection{Name: name, Incarnation: incarnation}, "remove", err)
 	}
 }

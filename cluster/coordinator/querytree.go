@@ -488,20 +488,23 @@ func (x *execution) fill(ctx context.Context, hits []query.Scored) error {
 		id := x.col.ring.Shard(h.ID)
 		byShard[id] = append(byShard[id], i)
 	}
-	ids := slices.Collect(maps.Keys(byShard))
-	fill := func(ctx context.Context, id uint32) (struct{}, error) {
-		return struct{}{}, x.fillFrom(ctx, id, hits, byShard[id])
-	}
 	if !x.col.local {
-		_, err := fanOut(ctx, ids, fill)
-		return err
+		return x.fillFar(ctx, hits, byShard)
 	}
-	for _, id := range ids { // look-ups in memory: no goroutine for each
-		if _, err := fill(ctx, id); err != nil {
+	for id, places := range byShard { // look-ups in memory: no goroutine for each
+		if err := x.fillFrom(ctx, id, hits, places); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// fillFar asks shards of other nodes side by side.
+func (x *execution) fillFar(ctx context.Context, hits []query.Scored, byShard map[uint32][]int) error {
+	_, err := fanOut(ctx, slices.Collect(maps.Keys(byShard)), func(ctx context.Context, id uint32) (struct{}, error) {
+		return struct{}{}, x.fillFrom(ctx, id, hits, byShard[id])
+	})
+	return err
 }
 
 // fillFrom fills the hits at some places, which are all of one shard.

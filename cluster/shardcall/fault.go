@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"google.golang.org/protobuf/encoding/protowire"
-
 	"github.com/sextantdb/sextant/internal/apierror"
 )
 
@@ -54,6 +52,7 @@ func (f *fault) err() error {
 	}
 	var cause error
 	switch f.ended {
+	case notEnded:
 	case timedOut:
 		cause = context.DeadlineExceeded
 	case cancelled:
@@ -79,10 +78,10 @@ func (e *elsewhere) Unwrap() error { return e.cause }
 
 // Numbers of a fault's fields.
 const (
-	faultText    protowire.Number = 1
-	faultKind    protowire.Number = 2 // kind + 1
-	faultMessage protowire.Number = 3
-	faultEnded   protowire.Number = 4
+	faultText    = 1
+	faultKind    = 2 // kind + 1
+	faultMessage = 3
+	faultEnded   = 4
 )
 
 func (f *fault) encode() []byte {
@@ -96,7 +95,7 @@ func (f *fault) encode() []byte {
 
 func decodeFault(b []byte) (*fault, error) {
 	f := &fault{}
-	return f, eachField(b, func(num protowire.Number, n uint64, data []byte) error {
+	return f, eachField(b, func(num int, n uint64, data []byte) error {
 		switch num {
 		case faultText:
 			f.text = string(data)

@@ -50,7 +50,7 @@ func (s *submission) encode() []byte {
 func decodeSubmission(b []byte) (shard.Op, Write, error) {
 	var data []byte
 	var w Write
-	err := eachField(b, func(num protowire.Number, n uint64, field []byte) error {
+	err := eachField(b, func(num int, n uint64, field []byte) error {
 		switch num {
 		case 1:
 			data = field
@@ -98,7 +98,7 @@ func (o *outcome) encode() []byte {
 
 func decodeOutcome(b []byte) (*outcome, error) {
 	o := &outcome{}
-	return o, eachField(b, func(num protowire.Number, n uint64, data []byte) (err error) {
+	return o, eachField(b, func(num int, n uint64, data []byte) (err error) {
 		switch num {
 		case 1:
 			o.seq = n
@@ -132,7 +132,7 @@ func encodeInfo(i shard.Info) ([]byte, error) {
 func decodeInfo(b []byte) (shard.Info, error) {
 	var i shard.Info
 	shared := &pb.CollectionInfo{}
-	err := eachField(b, func(num protowire.Number, n uint64, data []byte) error {
+	err := eachField(b, func(num int, n uint64, data []byte) error {
 		switch num {
 		case 1:
 			return unmarshal(data, shared)
@@ -153,7 +153,7 @@ func decodeInfo(b []byte) (shard.Info, error) {
 func addVectors(i *shard.Info, b []byte) error {
 	var name string
 	var count uint64
-	err := eachField(b, func(num protowire.Number, n uint64, data []byte) error {
+	err := eachField(b, func(num int, n uint64, data []byte) error {
 		switch num {
 		case 1:
 			name = string(data)

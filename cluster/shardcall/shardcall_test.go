@@ -156,7 +156,10 @@ func same[T any](t *rapid.T, local, remote shardcall.Shard, ask func(context.Con
 func drawFilter(t *rapid.T) *pb.Filter {
 	red := pb.NewMatch("color", "red")
 	return rapid.SampledFrom([]*pb.Filter{
-		nil, {}, {Must: []*pb.Condition{red}}, {MustNot: []*pb.Condition{red}},
+		nil,
+		{},
+		{Must: []*pb.Condition{red}},
+		{MustNot: []*pb.Condition{red}},
 		{Must: []*pb.Condition{pb.NewRange("n", &pb.Range{Gte: proto.Float64(3), Lt: proto.Float64(9)})}},
 		{Should: []*pb.Condition{pb.NewHasID(id(3), id(5), id(10)), pb.NewIsEmpty("n")}},
 		{Must: []*pb.Condition{pb.NewMatch("a[", "broken")}},

@@ -80,7 +80,7 @@ func (r *request) encode() []byte {
 
 func decodeRequest(b []byte) (*request, error) {
 	r := &request{}
-	return r, eachField(b, func(num protowire.Number, n uint64, data []byte) error {
+	return r, eachField(b, func(num int, n uint64, data []byte) error {
 		const most = 1 << 62
 		switch num {
 		case 1:
@@ -116,7 +116,7 @@ func (r *response) encode() []byte {
 
 func decodeResponse(b []byte) (*response, error) {
 	r := &response{}
-	return r, eachField(b, func(num protowire.Number, n uint64, data []byte) (err error) {
+	return r, eachField(b, func(num int, n uint64, data []byte) (err error) {
 		switch num {
 		case 1:
 			r.fault, err = decodeFault(data)
@@ -145,7 +145,7 @@ func putBytes(b []byte, num protowire.Number, data []byte) []byte {
 
 // eachField hands over numbers and byte strings, and skips what no node of this version
 // writes. data shares b's memory.
-func eachField(b []byte, f func(num protowire.Number, n uint64, data []byte) error) error {
+func eachField(b []byte, f func(num int, n uint64, data []byte) error) error {
 	for len(b) > 0 {
 		num, typ, size := protowire.ConsumeTag(b)
 		if size < 0 {
@@ -169,7 +169,7 @@ func eachField(b []byte, f func(num protowire.Number, n uint64, data []byte) err
 		if typ != protowire.VarintType && typ != protowire.BytesType {
 			continue
 		}
-		if err := f(num, n, data); err != nil {
+		if err := f(int(num), n, data); err != nil {
 			return err
 		}
 	}
