@@ -40,10 +40,13 @@ type Level struct {
 	Copies uint64
 }
 
-// Header is the header of a REST request, and the key of a gRPC request's metadata,
-// whose value "linearizable" asks for the strongest level. The API's own messages have
-// no word for it.
-const Header = "x-read-consistency"
+// Header is the header of a REST request, and MetadataKey that of a gRPC request's
+// metadata, whose value "linearizable" asks for the strongest level. The API's own
+// messages have no word for it.
+const (
+	Header      = "X-Read-Consistency"
+	MetadataKey = "x-read-consistency"
+)
 
 // FromHeader reads the value of the header; "" is Any.
 func FromHeader(value string) (Level, error) {

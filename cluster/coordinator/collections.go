@@ -324,33 +324,6 @@ func aliases(start time.Time, list []topology.Alias) *pb.ListAliasesResponse {
 	return resp
 }
 
-// The parts of the service that need a cluster.
-
-// CollectionClusterInfo is not built yet.
-func (s *Collections) CollectionClusterInfo(context.Context, *pb.CollectionClusterInfoRequest) (*pb.CollectionClusterInfoResponse, error) {
-	return nil, unbuilt("collection cluster info")
-}
-
-// UpdateCollectionClusterSetup is not built yet.
-func (s *Collections) UpdateCollectionClusterSetup(context.Context, *pb.UpdateCollectionClusterSetupRequest) (*pb.UpdateCollectionClusterSetupResponse, error) {
-	return nil, unbuilt("collection cluster set-up")
-}
-
-// CreateShardKey is not built yet.
-func (s *Collections) CreateShardKey(context.Context, *pb.CreateShardKeyRequest) (*pb.CreateShardKeyResponse, error) {
-	return nil, unbuilt("shard keys")
-}
-
-// DeleteShardKey is not built yet.
-func (s *Collections) DeleteShardKey(context.Context, *pb.DeleteShardKeyRequest) (*pb.DeleteShardKeyResponse, error) {
-	return nil, unbuilt("shard keys")
-}
-
-// ListShardKeys is not built yet.
-func (s *Collections) ListShardKeys(context.Context, *pb.ListShardKeysRequest) (*pb.ListShardKeysResponse, error) {
-	return nil, unbuilt("shard keys")
-}
-
 func unbuilt(what string) error {
 	return apierror.New(apierror.NotImplemented, "%s: not implemented yet", what)
 }

@@ -21,6 +21,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sextantdb/sextant/cluster/admin"
 	"github.com/sextantdb/sextant/cluster/placement"
 	"github.com/sextantdb/sextant/cluster/shardcall"
 	"github.com/sextantdb/sextant/cluster/topology"
@@ -52,6 +53,8 @@ type Options struct {
 	// everything under StoragePath. Both or none.
 	Topology Topology
 	Shards   Shards
+	// Admin is the cluster's desk for operators; nil is that of a node alone.
+	Admin admin.Desk
 }
 
 // Coordinator is the front desk of one node. Its methods are safe for concurrent

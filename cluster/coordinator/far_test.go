@@ -32,6 +32,8 @@ type farShards struct {
 	cut func() error // what is wrong with the connections
 	// between, when set, puts something before a shard where it is.
 	between func(shardcall.Shard) shardcall.Shard
+	// handle, when set, makes another handle of one.
+	handle func(*farShard) shardcall.Shard
 	seen
 }
 
@@ -61,7 +63,7 @@ func (f *farShards) Open(ctx context.Context, t *topology.Collection, id uint32)
 	if err != nil {
 		return near, err
 	}
-	return &farShard{all: f, near: near, Remote: &shardcall.Remote{Call: func(ctx context.Context, req []byte) ([]byte, error) {
+	one := &farShard{all: f, near: near, Remote: &shardcall.Remote{Call: func(ctx context.Context, req []byte) ([]byte, error) {
 		if err := f.cut(); err != nil {
 			return nil, err
 		}
@@ -76,10 +78,19 @@ func (f *farShards) Open(ctx context.Context, t *topology.Collection, id uint32)
 			at = f.between(near)
 		}
 		return shardcall.Serve(far, at, req) //nolint:contextcheck // nothing but bytes goes over
-	}}}, nil
+	}}}
+	if f.handle != nil {
+		return f.handle(one), nil
+	}
+	return one, nil
 }
 
-func (f *farShards) Release(s shardcall.Shard) error { return f.Shards.Release(s.(*farShard).near) }
+func (f *farShards) Release(s shardcall.Shard) error {
+	if two, ok := s.(twoCopies); ok {
+		s = two.Shard
+	}
+	return f.Shards.Release(s.(*farShard).near)
+}
 
 func (s *farShard) Submit(ctx context.Context, op shard.Op, w shardcall.Write) (shardcall.Ticket, error) {
 	s.all.mu.Lock()

@@ -21,6 +21,8 @@ import (
 type Points struct {
 	pb.UnimplementedPointsServer
 	c *Coordinator
+	// only, when set, restricts reads to this node's copy of one shard.
+	only *uint32
 }
 
 var _ pb.PointsServer = (*Points)(nil)

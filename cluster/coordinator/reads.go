@@ -39,7 +39,7 @@ func (s *Points) read(ctx context.Context, req readRequest) (context.Context, co
 	if err := noShardKeys(req.GetShardKeySelector()); err != nil {
 		return nil, nil, nil, err
 	}
-	shards, err := col.all()
+	shards, err := s.restricted(col)
 	if err != nil {
 		return nil, nil, nil, err
 	}

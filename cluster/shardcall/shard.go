@@ -55,6 +55,12 @@ type Shard interface {
 	Info(ctx context.Context) (shard.Info, error)
 }
 
+// Copies is a handle that stands for several copies of a shard.
+type Copies interface {
+	// Here returns the copy in this process, nil when there is none.
+	Here() Shard
+}
+
 // Write says how a write is to be done.
 type Write struct {
 	// Wait says that somebody will wait until the write is visible.

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	grpcstatus "google.golang.org/grpc/status"
 
+	"github.com/sextantdb/sextant/cluster/consistency"
 	"github.com/sextantdb/sextant/internal/apierror"
 	"github.com/sextantdb/sextant/internal/timelimit"
 	"github.com/sextantdb/sextant/server/auth"
@@ -49,6 +50,11 @@ func (s *Server) call(ctx context.Context, m method, req any, handler grpc.Unary
 		}
 	}()
 	if m.read {
+		level, err := consistency.FromHeader(header(ctx, consistency.MetadataKey))
+		if err != nil {
+			return nil, err
+		}
+		ctx = consistency.With(ctx, level)
 		var cancel context.CancelFunc
 		ctx, cancel = s.limit(ctx, req)
 		defer cancel()

@@ -32,7 +32,7 @@ func openDesk(ctx context.Context, o Options) (*Desk, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Desk{Points: front.Points(), Collections: front.Collections(), Close: front.Close}, nil
+	return &Desk{Points: front.Points(), Collections: front.Collections(), Cluster: front.Admin(), Close: front.Close}, nil
 }
 
 // newBudget makes the processor budget of background work.

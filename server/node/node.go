@@ -27,6 +27,7 @@ import (
 	pb "github.com/qdrant/go-client/qdrant"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/sextantdb/sextant/cluster/admin"
 	"github.com/sextantdb/sextant/internal/fsx"
 	"github.com/sextantdb/sextant/internal/jsonx"
 	"github.com/sextantdb/sextant/internal/observe"
@@ -47,6 +48,7 @@ type Desk struct {
 	Points      pb.PointsServer
 	Collections pb.CollectionsServer
 	Snapshots   pb.SnapshotsServer // may be nil: answered as not implemented
+	Cluster     admin.Desk         // may be nil: a node that is in no cluster
 	// Close flushes and closes what the desk holds open; nil is nothing.
 	Close func() error
 }
@@ -152,7 +154,7 @@ func (n *Node) build() {
 		readTimeout = time.Duration(*t) * time.Second
 	}
 	handler := rest.New(rest.Options{
-		Points: n.desk.Points, Collections: n.desk.Collections, Snapshots: n.desk.Snapshots,
+		Points: n.desk.Points, Collections: n.desk.Collections, Snapshots: n.desk.Snapshots, Cluster: n.desk.Cluster,
 		Version: APIVersion, Commit: n.opts.Commit,
 		Ready:     func(context.Context) bool { return n.ready.Load() },
 		Telemetry: n.telemetry.Report, Metrics: n.telemetry.Metrics(),

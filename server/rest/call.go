@@ -72,7 +72,7 @@ func pathOnly[T any, P interface {
 }
 
 // body makes a request from the body.
-func body[Req proto.Message](s *server, decode func([]byte) (Req, error)) func(*exchange) (Req, error) {
+func body[Req any](s *server, decode func([]byte) (Req, error)) func(*exchange) (Req, error) {
 	return func(x *exchange) (req Req, err error) {
 		buf, err := s.body(x)
 		if err != nil {

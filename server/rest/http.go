@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/codes"
 	grpcstatus "google.golang.org/grpc/status"
 
+	"github.com/sextantdb/sextant/cluster/consistency"
 	"github.com/sextantdb/sextant/internal/apierror"
 	"github.com/sextantdb/sextant/internal/timelimit"
 	"github.com/sextantdb/sextant/server/rest/dialect"
@@ -199,7 +200,12 @@ func (s *server) handle(rt route) http.HandlerFunc {
 				s.fail(x, err)
 				return
 			}
-			ctx, cancel := timelimit.Within(x.r.Context(), timeout)
+			level, err := consistency.FromHeader(x.r.Header.Get(consistency.Header))
+			if err != nil {
+				s.fail(x, err)
+				return
+			}
+			ctx, cancel := timelimit.Within(consistency.With(x.r.Context(), level), timeout)
 			defer cancel()
 			x.r = x.r.WithContext(ctx)
 		}

@@ -27,6 +27,7 @@ func (s *server) routes() []route {
 	rs = append(rs, s.readRoutes()...)
 	rs = append(rs, s.legacyRoutes()...)
 	rs = append(rs, s.snapshotRoutes()...)
+	rs = append(rs, s.clusterRoutes()...)
 	return append(rs, s.missingRoutes()...)
 }
 
@@ -190,14 +191,9 @@ func (s *server) missingRoutes() []route {
 		"GET /quotas", "PUT /quotas",
 		"GET /logger", "POST /logger", "POST /audit/logs", "GET /stacktrace",
 		"GET /debugger", "PATCH /debugger", "GET /profiler/slow_requests",
-		"GET /cluster/telemetry",
-		"GET /cluster/metadata/keys", "GET /cluster/metadata/keys/{key}", "PUT /cluster/metadata/keys/{key}",
-		"DELETE /cluster/metadata/keys/{key}",
 		"GET /snapshots/{snapshot_name}",
 		"GET " + collection + "/optimizations", "GET " + collection + "/memory",
 		"POST " + collection + "/truncate_unapplied_wal", "POST " + collection + "/debug",
-		"GET " + collection + "/cluster", "POST " + collection + "/cluster",
-		"GET " + collection + "/shards", "PUT " + collection + "/shards", "POST " + collection + "/shards/delete",
 		"POST " + collection + "/snapshots/upload", "PUT " + collection + "/snapshots/recover",
 		"GET " + collection + "/snapshots/{snapshot_name}",
 		"GET " + collection + "/shards/{shard_id}/snapshot",
@@ -210,8 +206,7 @@ func (s *server) missingRoutes() []route {
 		"POST " + collection + "/shards/{shard_id}/snapshot/partial/recover",
 		"POST " + collection + "/shards/{shard_id}/snapshot/partial/recover_from",
 		"GET " + collection + "/shards/{shard_id}/snapshot/partial/manifest",
-		"POST " + collection + "/shards/{shard_id}/points", "POST " + collection + "/shards/{shard_id}/points/scroll",
-		"POST " + collection + "/shards/{shard_id}/points/count", "POST " + collection + "/shards/{shard_id}/cleanup",
+		"POST " + collection + "/shards/{shard_id}/cleanup",
 		"GET " + collection + "/shards/{shard_id}/wal", "GET " + collection + "/shards/{shard_id}/recovery_point",
 	} {
 		access := Manage
@@ -239,9 +234,6 @@ func (s *server) serviceRoutes() []route {
 		// Nothing looks for issues yet, so there are none to tell or to clear.
 		{"GET /issues", Read, s.fixed(`{"issues":[]}`)},
 		{"DELETE /issues", Manage, s.fixed("true")},
-		{"GET /cluster", Read, s.fixed(`{"status":"disabled"}`)},
-		{"POST /cluster/recover", Manage, standalone},
-		{"DELETE /cluster/peer/{peer_id}", Manage, standalone},
 	}
 }
 
@@ -251,11 +243,6 @@ func (s *server) fixed(result string) func(*exchange) error {
 		s.answer(x, http.StatusOK, dialect.OK(nil, dialect.Text([]byte(result)), x.seconds(), nil))
 		return nil
 	}
-}
-
-// standalone refuses what only nodes of a cluster can do.
-func standalone(*exchange) error {
-	return apierror.New(apierror.Standalone, "The node is running in standalone mode: there is no cluster to change")
 }
 
 func (s *server) version(x *exchange) error {

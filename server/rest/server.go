@@ -14,6 +14,8 @@ import (
 	"time"
 
 	pb "github.com/qdrant/go-client/qdrant"
+
+	"github.com/sextantdb/sextant/cluster/admin"
 )
 
 // Access is what a request needs to be allowed to do.
@@ -60,6 +62,7 @@ type Options struct {
 	Points      pb.PointsServer
 	Collections pb.CollectionsServer
 	Snapshots   pb.SnapshotsServer // optional
+	Cluster     admin.Desk         // optional: a node that is in no cluster
 	// Version and Commit are shown by GET /.
 	Version, Commit string
 	// Ready reports whether all shards can serve; nil is always.
@@ -94,6 +97,9 @@ func New(o Options) http.Handler {
 	}
 	if o.ReadTimeout == 0 {
 		o.ReadTimeout = time.Minute
+	}
+	if o.Cluster == nil {
+		o.Cluster = admin.Alone{}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

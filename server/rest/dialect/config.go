@@ -208,6 +208,14 @@ func required(message protoreflect.FullName) []protoreflect.Name {
 		return []protoreflect.Name{"old_alias_name", "new_alias_name"}
 	case "qdrant.DeleteAlias":
 		return []protoreflect.Name{"alias_name"}
+	case "qdrant.MoveShard", "qdrant.ReplicateShard", "qdrant.AbortShardTransfer":
+		return []protoreflect.Name{"shard_id", "to_peer_id", "from_peer_id"}
+	case "qdrant.RestartTransfer":
+		return []protoreflect.Name{"shard_id", "from_peer_id", "to_peer_id", "method"}
+	case "qdrant.Replica":
+		return []protoreflect.Name{"shard_id", "peer_id"}
+	case "qdrant.CreateShardKey", "qdrant.DeleteShardKey":
+		return []protoreflect.Name{"shard_key"}
 	default:
 		return nil
 	}
@@ -261,6 +269,10 @@ func readUnion(r *jsonx.Reader, m protoreflect.Message) bool {
 		v.Languages = []string{r.Text()}
 	case *pb.StemmingAlgorithm:
 		readStemmer(r, v)
+	case *pb.ShardKey:
+		if k := shardKey(r); k != nil {
+			v.Key = k.Key
+		}
 	case *pb.AliasOperations:
 		return false
 	case *pb.Value:

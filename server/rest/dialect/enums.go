@@ -17,7 +17,13 @@ var (
 	orderings      = []string{"weak", "medium", "strong"}
 	consistencies  = []string{"all", "majority", "quorum"}
 	collStatuses   = []string{"", "green", "yellow", "red", "grey"}
-	updateStatuses = []string{"", "acknowledged", "completed", "clock_rejected", "wait_timeout"}
+	replicaStates  = []string{
+		"Active", "Dead", "Partial", "Initializing", "Listener", "PartialSnapshot", "Recovery",
+		"Resharding", "ReshardingScaleDown", "ActiveRead", "ManualRecovery",
+	}
+	transferMethods      = []string{"stream_records", "snapshot", "wal_delta", "resharding_stream_records"}
+	reshardingDirections = []string{"up", "down"}
+	updateStatuses       = []string{"", "acknowledged", "completed", "clock_rejected", "wait_timeout"}
 )
 
 // enumNames returns the names of the enums that occur in configuration.
@@ -43,6 +49,10 @@ func enumNames(name protoreflect.FullName) []string {
 		return []string{"bits1", "bits1_5", "bits2", "bits4"}
 	case "qdrant.ShardingMethod":
 		return []string{"auto", "custom"}
+	case "qdrant.ReplicaState":
+		return replicaStates
+	case "qdrant.ShardTransferMethod":
+		return transferMethods
 	case "qdrant.TokenizerType":
 		return []string{"", "prefix", "whitespace", "word", "multilingual"}
 	default:
