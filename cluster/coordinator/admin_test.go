@@ -102,7 +102,9 @@ func operatorsChanges(ctx context.Context, c *coordinator.Coordinator) []func(co
 			})
 			return err
 		},
-		func(name string) error { return c.Admin().Reshard(ctx, &admin.Reshard{Collection: name, Step: admin.Abort}) },
+		func(name string) error {
+			return c.Admin().Reshard(ctx, &admin.Reshard{Collection: name, Step: admin.Abort})
+		},
 	}
 }
 

@@ -185,7 +185,7 @@ func (c *Coordinator) follow(ctx context.Context, t *topology.Collection, old *c
 		}
 		shards[id] = &replica{Shard: s, err: err}
 	}
-	col, err := newCollection(t, shards)
+	col, err := newCollection(t, shards, old)
 	if err != nil {
 		return fmt.Errorf("open collection %s: %w", t.Name, errors.Join(err, c.releaseBut(shards, old)))
 	}

@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	pb "github.com/qdrant/go-client/qdrant"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/sextantdb/sextant/cluster/shardcall"
 	"github.com/sextantdb/sextant/cluster/topology"
 	"github.com/sextantdb/sextant/engine/shard"
 	"github.com/sextantdb/sextant/internal/apierror"
@@ -39,13 +41,26 @@ func since(start time.Time) float64 { return time.Since(start).Seconds() }
 // Create makes a collection with its shards. When it returns, the collection
 // survives a power cut.
 func (s *Collections) Create(ctx context.Context, req *pb.CreateCollection) (*pb.CollectionOperationResponse, error) {
-	start, c := time.Now(), s.c
-	name := req.GetCollectionName()
+	start := time.Now()
+	t, err := s.create(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.c.shards.Ready(ctx, t); err != nil {
+		return nil, err
+	}
+	return done(start), nil
+}
+
+// create makes a collection that is open on this node.
+func (s *Collections) create(ctx context.Context, req *pb.CreateCollection) (*topology.Collection, error) {
+	c, name := s.c, req.GetCollectionName()
 	if err := topology.CheckName(name); err != nil {
 		return nil, err
 	}
-	c.changing.Lock()
-	defer c.changing.Unlock()
+	defer c.turns.take(name)()
+	c.creating.Lock()
+	defer c.creating.Unlock()
 	if limit := c.opts.MaxCollections; limit > 0 && len(c.topology.State().Collections()) >= limit {
 		return nil, apierror.New(apierror.BadRequest, "Max collections limit reached: %d", limit)
 	}
@@ -70,19 +85,26 @@ func (s *Collections) Create(ctx context.Context, req *pb.CreateCollection) (*pb
 		// The shards could not be made (disk full, say): take the collection back
 		// rather than leave one that nobody can use. A request that can't wait any
 		// longer must not leave half of it behind.
-		_, undo := c.topology.Change(context.WithoutCancel(ctx), topology.DeleteCollection{Name: name})
-		c.settle()
-		return nil, errors.Join(err, undo, c.failure(t.Incarnation))
+		return nil, errors.Join(err, c.undo(context.WithoutCancel(ctx), t))
 	}
-	return done(start), c.shards.Ready(ctx, t)
+	return t, nil
+}
+
+// undo takes back a collection, unless there is another one by now.
+func (c *Coordinator) undo(ctx context.Context, t *topology.Collection) error {
+	if now, err := c.topology.State().Collection(t.Name); err != nil || now.Incarnation != t.Incarnation {
+		return nil //nolint:nilerr // it is gone, that's what is wanted
+	}
+	_, err := c.topology.Change(ctx, topology.DeleteCollection{Name: t.Name})
+	c.settle()
+	return errors.Join(err, c.failure(t.Incarnation))
 }
 
 // Delete removes a collection, by its own name only: an alias that is taken for
 // a name must not cost the data behind it. The name is free when Delete returns.
 func (s *Collections) Delete(ctx context.Context, req *pb.DeleteCollection) (*pb.CollectionOperationResponse, error) {
 	start, c := time.Now(), s.c
-	c.changing.Lock()
-	defer c.changing.Unlock()
+	defer c.turns.take(req.GetCollectionName())()
 	t, err := c.topology.State().Collection(req.GetCollectionName())
 	if err != nil || t.Name != req.GetCollectionName() {
 		return outcome(start, false), nil
@@ -101,24 +123,56 @@ func (s *Collections) Delete(ctx context.Context, req *pb.DeleteCollection) (*pb
 // re-indexed in the background.
 func (s *Collections) Update(ctx context.Context, req *pb.UpdateCollection) (*pb.CollectionOperationResponse, error) {
 	start, c := time.Now(), s.c
-	c.changing.Lock()
-	defer c.changing.Unlock()
-	col, err := c.collection(req.GetCollectionName())
-	if err != nil {
+	adapted, err := c.alter(ctx, req.GetCollectionName(), shardcall.Write{Wait: true}, func(col *collection) (topology.Command, shard.Op, error) {
+		config, err := topology.MergeConfig(col.Config, req)
+		return topology.ReplaceConfig{Name: col.Name, Config: config}, shard.SetConfig(config), err
+	})
+	if err == nil {
+		err = adapted.visible(ctx)
+	}
+	if err = cmp.Or(err, adapted.durable(ctx)); err != nil {
 		return nil, err
 	}
-	config, err := topology.MergeConfig(col.Config, req)
+	return done(start), nil
+}
+
+// alter changes a collection in the topology, for replicas to come, and then has each
+// shard follow, where the change takes effect. It doesn't wait for that.
+func (c *Coordinator) alter(
+	ctx context.Context, name string, how shardcall.Write, change func(*collection) (topology.Command, shard.Op, error),
+) (*update, error) {
+	none := newUpdate(how)
+	t, err := c.topology.State().Collection(name)
 	if err != nil {
-		return nil, err
+		return none, err
 	}
-	changed, err := c.topology.Change(ctx, topology.ReplaceConfig{Name: col.Name, Config: config})
-	if err != nil || !changed {
-		return outcome(start, err == nil), err
+	defer c.turns.take(t.Name)() // by its own name: changes by an alias are changes of it
+	col, err := c.collection(t.Name)
+	if err != nil {
+		return none, err
+	}
+	if _, err := col.all(); err != nil {
+		return none, err
+	}
+	cmd, op, err := change(col)
+	if err != nil {
+		return none, err
+	}
+	changed, err := c.topology.Change(ctx, cmd)
+	if err != nil {
+		return none, err
+	}
+	if _, config := cmd.(topology.ReplaceConfig); config && !changed {
+		return none, nil // as it was; a field's index may have failed, and is tried again
 	}
 	if col, err = c.changed(col); err != nil {
-		return nil, err
+		return none, err
 	}
-	return done(start), c.everywhere(ctx, col, shard.SetConfig(config))
+	w, err := c.adaptation(col, op)
+	if err != nil {
+		return none, err
+	}
+	return w.hand(ctx, how)
 }
 
 // changed returns the newer form of a collection that the topology has changed.
@@ -128,16 +182,6 @@ func (c *Coordinator) changed(col *collection) (*collection, error) {
 		return nil, err
 	}
 	return c.collection(col.Name)
-}
-
-// everywhere has all shards follow a change and waits until they have.
-func (c *Coordinator) everywhere(ctx context.Context, col *collection, op shard.Op) error {
-	w, err := c.adaptation(col, op)
-	if err != nil {
-		return err
-	}
-	_, err = w.run(ctx, true, time.Time{})
-	return err
 }
 
 // List names the collections.
@@ -292,8 +336,7 @@ func (s *Collections) UpdateAliases(ctx context.Context, req *pb.ChangeAliases) 
 			}
 		}
 	}
-	c.changing.Lock()
-	defer c.changing.Unlock()
+	defer c.turns.take("")() // no collection has that name
 	if _, err := c.topology.Change(ctx, topology.ChangeAliases{Actions: req.GetActions()}); err != nil {
 		return nil, err
 	}

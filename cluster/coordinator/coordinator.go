@@ -63,8 +63,11 @@ type Coordinator struct {
 	opts     Options
 	topology Topology
 	shards   Shards
-	// changing serialises changes that clients ask for, from looking to the end.
-	changing sync.Mutex
+	// turns serialise changes that clients ask for, from looking to their place in the
+	// shards' order.
+	turns turns
+	// creating serialises creations, for the limit of their number.
+	creating sync.Mutex
 	care     caretaker
 
 	// mu guards collections. It is held for map look-ups only.
@@ -77,6 +80,7 @@ type Coordinator struct {
 type collection struct {
 	*topology.Collection
 	schema *shard.Schema
+	ids    []uint32 // of the shards, on the ring
 	ring   *placement.Ring
 	shards map[uint32]*replica
 	// open are the shards in the order of their numbers; when one of them isn't
@@ -138,8 +142,8 @@ func (c *Coordinator) openOwn() error {
 // Close closes every shard after a last checkpoint, then the log. It is
 // idempotent.
 func (c *Coordinator) Close() error {
-	c.changing.Lock()
-	defer c.changing.Unlock()
+	c.turns.changing.Lock()
+	defer c.turns.changing.Unlock()
 	c.stopCare()
 	c.mu.Lock()
 	open := c.collections
@@ -167,12 +171,23 @@ func (c *Coordinator) collection(name string) (*collection, error) {
 	return col, nil
 }
 
-func newCollection(t *topology.Collection, shards map[uint32]*replica) (*collection, error) {
-	schema, err := shard.NewSchema(t.Config)
-	if err != nil {
-		return nil, err
+// newCollection takes over what is the same in an older form of the collection, which may
+// be nil: in a cluster a record changes with every leader, but seldom what matters here.
+func newCollection(t *topology.Collection, shards map[uint32]*replica, old *collection) (*collection, error) {
+	col := &collection{Collection: t, ids: shardIDs(t), shards: shards, local: true}
+	if old != nil && slices.Equal(old.ids, col.ids) {
+		col.ring = old.ring
+	} else {
+		col.ring = placement.NewRing(col.ids)
 	}
-	col := &collection{Collection: t, schema: schema, ring: placement.NewRing(shardIDs(t)), shards: shards, local: true}
+	if old != nil && old.Config == t.Config {
+		col.schema = old.schema
+	} else {
+		var err error
+		if col.schema, err = shard.NewSchema(t.Config); err != nil {
+			return nil, err
+		}
+	}
 	col.open, col.closed = col.list()
 	for _, s := range col.open {
 		col.local = col.local && s.Local()

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	pb "github.com/qdrant/go-client/qdrant"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
 
@@ -288,6 +289,70 @@ func TestWaitTimeoutOfFarShard(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, pb.UpdateStatus_WaitTimeout, r.GetResult().GetStatus())
 	require.Positive(t, r.GetResult().GetOperationId())
+}
+
+// TestStuckChangeHoldsUpNobodyElse: a collection whose shards can't follow a change at the
+// moment doesn't keep others from being made, changed and deleted.
+func TestStuckChangeHoldsUpNobodyElse(t *testing.T) {
+	c, far := openFar(t)
+	create(t, c, "stuck", 1)
+	far.take()
+	stuck := make(chan struct{})
+	far.between = func(s shardcall.Shard) shardcall.Shard { close(stuck); return blind{s} }
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() {
+		_, err := c.Points().CreateFieldIndex(ctx, &pb.CreateFieldIndexCollection{
+			CollectionName: "stuck", FieldName: "n", FieldType: pb.FieldType_FieldTypeInteger.Enum(), Wait: new(true),
+		})
+		ended <- err
+	}()
+	<-stuck
+	far.between = nil
+	create(t, c, "other", 1)
+	_, err := c.Points().CreateFieldIndex(t.Context(), &pb.CreateFieldIndexCollection{
+		CollectionName: "other", FieldName: "n", FieldType: pb.FieldType_FieldTypeInteger.Enum(), Wait: new(true),
+	})
+	require.NoError(t, err)
+	_, err = c.Collections().Delete(t.Context(), &pb.DeleteCollection{CollectionName: "other"})
+	require.NoError(t, err)
+	cancel()
+	require.ErrorIs(t, <-ended, context.Canceled)
+}
+
+// TestConcurrentChanges makes, changes and deletes one collection from many sides; what
+// is left is what the topology says, and every request has an answer.
+func TestConcurrentChanges(t *testing.T) {
+	c := open(t, fsx.NewMem())
+	var g errgroup.Group
+	for worker := range 4 {
+		g.Go(func() error {
+			for i := range 10 {
+				_, err := c.Collections().Create(t.Context(), &pb.CreateCollection{
+					CollectionName: "a", VectorsConfig: pb.NewVectorsConfig(&pb.VectorParams{Size: 4, Distance: pb.Distance_Dot}),
+				})
+				if err != nil && apierror.KindOf(err) != apierror.AlreadyExists {
+					return err
+				}
+				_, err = c.Points().CreateFieldIndex(t.Context(), &pb.CreateFieldIndexCollection{
+					CollectionName: "a", FieldName: "n", FieldType: pb.FieldType_FieldTypeInteger.Enum(), Wait: new(true),
+				})
+				if err != nil && apierror.KindOf(err) != apierror.NotFound && apierror.KindOf(err) != apierror.Unavailable {
+					return err
+				}
+				if (worker+i)%2 == 0 {
+					if _, err := c.Collections().Delete(t.Context(), &pb.DeleteCollection{CollectionName: "a"}); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		})
+	}
+	require.NoError(t, g.Wait())
+	_, err := c.Collections().Delete(t.Context(), &pb.DeleteCollection{CollectionName: "a"})
+	require.NoError(t, err)
+	require.Empty(t, list(t, c))
 }
 
 // TestTopologyChangesFromElsewhere: collections come, change and go with the topology,

@@ -105,56 +105,46 @@ func (w *write) run(ctx context.Context, wait bool, until time.Time) (*pb.Update
 	return u.result, cmp.Or(err, u.durable(ctx))
 }
 
+// submit submits the parts, and waits until all are applied when wait is set. The
+// caller has to wait until the update is durable before it says anything, after an
+// error too: a part of the points may have been changed.
+func (w *write) submit(ctx context.Context, wait bool, until time.Time) (*update, error) {
+	u, err := w.hand(ctx, shardcall.Write{Wait: wait, Until: until, Ordering: w.ordering})
+	if err != nil {
+		return u, err
+	}
+	return u, u.visible(ctx)
+}
+
 // update is a write under way.
 type update struct {
+	how     shardcall.Write
 	result  *pb.UpdateResult
 	tickets []shardcall.Ticket
 }
 
-// submit submits the parts, and waits until all are applied when wait is set. A
-// wait that ends at the deadline is no error: the operation will be applied. The
-// caller has to wait until the update is durable before it says anything, after an
-// error too: a part of the points may have been changed.
-func (w *write) submit(ctx context.Context, wait bool, until time.Time) (*update, error) {
-	u := &update{result: &pb.UpdateResult{OperationId: new(uint64), Status: pb.UpdateStatus_Acknowledged}}
-	err := w.hand(ctx, u, shardcall.Write{Wait: wait, Until: until, Ordering: w.ordering})
-	for _, t := range u.tickets {
-		*u.result.OperationId = max(*u.result.OperationId, t.Seq())
-	}
-	if err != nil || !wait {
-		return u, err
-	}
-	waiting := ctx
-	if !until.IsZero() {
-		var cancel context.CancelFunc
-		waiting, cancel = context.WithDeadline(ctx, until)
-		defer cancel()
-	}
-	u.result.Status = pb.UpdateStatus_Completed
-	var errs []error
-	for _, t := range u.tickets {
-		err := t.Visible(waiting)
-		if errors.Is(err, context.DeadlineExceeded) && !until.IsZero() && ctx.Err() == nil {
-			u.result.Status = pb.UpdateStatus_WaitTimeout
-			break
-		}
-		errs = append(errs, err)
-	}
-	return u, errors.Join(errs...)
+func newUpdate(how shardcall.Write) *update {
+	return &update{how: how, result: &pb.UpdateResult{OperationId: new(uint64), Status: pb.UpdateStatus_Acknowledged}}
+}
+
+func (u *update) took(t shardcall.Ticket) {
+	u.tickets = append(u.tickets, t)
+	*u.result.OperationId = max(*u.result.OperationId, t.Seq())
 }
 
 // hand gives each part to its shard. Shards of this process take them one after the
 // other without waiting for anything; others are called side by side.
-func (w *write) hand(ctx context.Context, u *update, how shardcall.Write) error {
+func (w *write) hand(ctx context.Context, how shardcall.Write) (*update, error) {
+	u := newUpdate(how)
 	if w.col.local || len(w.parts) == 1 {
 		for _, p := range w.parts {
 			t, err := w.handPart(ctx, p, how)
 			if err != nil {
-				return err
+				return u, err
 			}
-			u.tickets = append(u.tickets, t)
+			u.took(t)
 		}
-		return nil
+		return u, nil
 	}
 	tickets := make([]shardcall.Ticket, len(w.parts))
 	var g errgroup.Group // one that fails doesn't stop the others: their points are theirs
@@ -167,10 +157,10 @@ func (w *write) hand(ctx context.Context, u *update, how shardcall.Write) error 
 	err := g.Wait()
 	for _, t := range tickets {
 		if t != nil {
-			u.tickets = append(u.tickets, t)
+			u.took(t)
 		}
 	}
-	return err
+	return u, err
 }
 
 func (w *write) handPart(ctx context.Context, p part, how shardcall.Write) (shardcall.Ticket, error) {
@@ -178,6 +168,31 @@ func (w *write) handPart(ctx context.Context, p part, how shardcall.Write) (shar
 		return w.adapt.Adapt(ctx, p.shard, w.col.Collection, p.op, how)
 	}
 	return p.shard.Submit(ctx, p.op, how)
+}
+
+// visible waits until all parts are applied, if the write is to wait. A wait that ends at
+// the deadline is no error: the operation will be applied.
+func (u *update) visible(ctx context.Context) error {
+	if !u.how.Wait {
+		return nil
+	}
+	waiting := ctx
+	if !u.how.Until.IsZero() {
+		var cancel context.CancelFunc
+		waiting, cancel = context.WithDeadline(ctx, u.how.Until)
+		defer cancel()
+	}
+	u.result.Status = pb.UpdateStatus_Completed
+	var errs []error
+	for _, t := range u.tickets {
+		err := t.Visible(waiting)
+		if errors.Is(err, context.DeadlineExceeded) && !u.how.Until.IsZero() && ctx.Err() == nil {
+			u.result.Status = pb.UpdateStatus_WaitTimeout
+			break
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 // durable waits until all parts survive a power cut.
@@ -303,40 +318,25 @@ func (s *Points) DeleteFieldIndex(ctx context.Context, req *pb.DeleteFieldIndexC
 	return s.changeField(ctx, req, topology.SetField{Field: req.GetFieldName()}, shard.DeleteIndex(req))
 }
 
-// changeField records a schema change in the topology, for replicas to come, and
-// then in the log of every shard, where it takes effect.
+// changeField changes the schema of a collection.
 func (s *Points) changeField(ctx context.Context, req writeRequest, cmd topology.SetField, op shard.Op) (*pb.PointsOperationResponse, error) {
-	start, c := time.Now(), s.c
-	c.changing.Lock()
-	defer c.changing.Unlock()
-	col, err := c.collection(req.GetCollectionName())
-	if err != nil {
-		return nil, err
-	}
-	if _, err := col.all(); err != nil {
-		return nil, err
-	}
+	start := time.Now()
 	ordering, err := orderingOf(req.GetOrdering())
 	if err != nil {
 		return nil, err
 	}
-	cmd.Name = col.Name
-	if _, err := c.topology.Change(ctx, cmd); err != nil {
+	how := shardcall.Write{Wait: req.GetWait(), Until: deadline(start, req.GetTimeout()), Ordering: ordering}
+	u, err := s.c.alter(ctx, req.GetCollectionName(), how, func(col *collection) (topology.Command, shard.Op, error) {
+		cmd.Name = col.Name
+		return cmd, op, nil
+	})
+	if err == nil {
+		err = u.visible(ctx)
+	}
+	if err = cmp.Or(err, u.durable(ctx)); err != nil {
 		return nil, err
 	}
-	if col, err = c.changed(col); err != nil {
-		return nil, err
-	}
-	w, err := c.adaptation(col, op)
-	if err != nil {
-		return nil, err
-	}
-	w.ordering = ordering
-	result, err := w.run(ctx, req.GetWait(), deadline(start, req.GetTimeout()))
-	if err != nil {
-		return nil, err
-	}
-	return &pb.PointsOperationResponse{Result: result, Time: since(start)}, nil
+	return &pb.PointsOperationResponse{Result: u.result, Time: since(start)}, nil
 }
 
 // adaptation is a change of a collection that all its shards follow.

@@ -19,7 +19,6 @@ import (
 // its desk.
 func (s *server) clusterRoutes() []route {
 	c := s.Collections
-	keys := func(r *pb.ListShardKeysResponse) dialect.Answer { return dialect.ShardKeys(r) }
 	const metadata, shard = "/cluster/metadata/keys", collection + "/shards/{shard_id}"
 	return []route{
 		{"GET /cluster", Read, s.clusterStatus},
@@ -32,7 +31,7 @@ func (s *server) clusterRoutes() []route {
 		{"DELETE " + metadata + "/{key}", Manage, s.deleteMetadata},
 		{"GET " + collection + "/cluster", Read, s.collectionCluster},
 		{"POST " + collection + "/cluster", Manage, s.changeCluster},
-		{"GET " + collection + "/shards", Read, do(s, pathOnly[pb.ListShardKeysRequest], c.ListShardKeys, keys)},
+		{"GET " + collection + "/shards", Read, do(s, pathOnly[pb.ListShardKeysRequest], c.ListShardKeys, dialect.ShardKeys)},
 		{"PUT " + collection + "/shards", Manage, changed(s, body(s, dialect.CreateShardKey), c.CreateShardKey)},
 		{"POST " + collection + "/shards/delete", Manage, changed(s, body(s, dialect.DeleteShardKey), c.DeleteShardKey)},
 		{"POST " + shard + "/points", Read, local(s, body(s, dialect.GetPoints), admin.LocalReads.Get, func(r *pb.GetResponse) dialect.Answer {

@@ -163,16 +163,9 @@ func TestClusterScripts(t *testing.T) {
 			r := httptest.NewRequestWithContext(t.Context(), td.Cmd, td.CmdArgs[0].String(), strings.NewReader(td.Input))
 			w := httptest.NewRecorder()
 			h.ServeHTTP(w, r)
-			return fmt.Sprintf("%s%d %s\n", lines(d.asked), w.Code, took.ReplaceAllString(w.Body.String(), `"time":T`))
+			return fmt.Sprintf("%s%d %s\n", strings.Join(append(d.asked, ""), "\n"), w.Code, took.ReplaceAllString(w.Body.String(), `"time":T`))
 		})
 	})
-}
-
-func lines(list []string) (out string) {
-	for _, one := range list {
-		out += one + "\n"
-	}
-	return out
 }
 
 // leveled is a front desk that notes how much its reads must have seen.
