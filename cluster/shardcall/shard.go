@@ -30,7 +30,8 @@ import (
 // Shard is one shard of a collection. The reads are those of engine/shard, which says
 // what they do. Methods are safe for concurrent use.
 type Shard interface {
-	// Local says that calls stay in this process: they need no goroutine to overlap.
+	// Local says that calls stay in this process, now and later: they need no goroutine
+	// to overlap.
 	Local() bool
 	// Submit hands a write to the shard. When it returns, the write has its place in the
 	// shard's order: another Submit comes behind it. A shard in another process may

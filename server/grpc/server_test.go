@@ -29,6 +29,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 
+	"github.com/sextantdb/sextant/cluster/consistency"
 	"github.com/sextantdb/sextant/engine/payload"
 	"github.com/sextantdb/sextant/internal/apierror"
 	"github.com/sextantdb/sextant/server/auth"
@@ -394,6 +395,31 @@ func TestKeys(t *testing.T) {
 	f("api-key", "all", map[string]codes.Code{"manage": absent})
 	f("authorization", "Bearer all", map[string]codes.Code{"manage": absent})
 	f("api-key", "look", map[string]codes.Code{"write": forbidden, "manage": forbidden})
+}
+
+// leveled is a service that notes how much its reads must have seen.
+type leveled struct {
+	points
+	level consistency.Level
+}
+
+func (p *leveled) Count(ctx context.Context, _ *pb.CountPoints) (*pb.CountResponse, error) {
+	p.level = consistency.Of(ctx)
+	return &pb.CountResponse{}, nil
+}
+
+func TestMetadataAsksForLinearizableReads(t *testing.T) {
+	p := &leveled{}
+	_, conn := serve(t, door.Options{Points: p})
+	count := func(key, value string) error {
+		_, err := pb.NewPointsClient(conn).Count(metadata.AppendToOutgoingContext(t.Context(), key, value), &pb.CountPoints{})
+		return err
+	}
+	require.NoError(t, count("other", "linearizable"))
+	require.Equal(t, consistency.Level{}, p.level)
+	require.NoError(t, count("x-read-consistency", "linearizable"))
+	require.Equal(t, consistency.Level{Mode: consistency.Linearizable}, p.level)
+	require.Equal(t, codes.InvalidArgument, status.Code(count("x-read-consistency", "strong")))
 }
 
 // observed keeps what an Observer was told.

@@ -50,6 +50,15 @@ func decoders() map[string]func([]byte) (proto.Message, error) {
 		"aliases":         decoder(ChangeAliases),
 		"create-vector":   decoder(CreateVectorName),
 		"create-index":    decoder(CreateFieldIndex),
+		"create-key":      decoder(CreateShardKey),
+		"delete-key":      decoder(DeleteShardKey),
+		"cluster": func(body []byte) (proto.Message, error) {
+			op, err := ReadClusterOperation(body)
+			if err != nil || op.Setup == nil {
+				return &pb.UpdateCollectionClusterSetupRequest{}, err
+			}
+			return op.Setup, nil
+		},
 	}
 }
 
