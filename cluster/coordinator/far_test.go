@@ -377,7 +377,7 @@ func TestTopologyChangesFromElsewhere(t *testing.T) {
 		"v": {Size: 4, Distance: pb.Distance_Dot},
 	})}, topology.Defaults{})
 	require.NoError(t, err)
-	born := &topology.Collection{Name: "a", Incarnation: uuid.NewString(), Config: config, Shards: []uint32{0, 1}}
+	born := &topology.Collection{Name: "a", Incarnation: uuid.NewString(), Config: config, Shards: []*topology.Shard{{ID: 0}, {ID: 1}}}
 	count := func() error {
 		_, err := c.Points().Count(t.Context(), &pb.CountPoints{CollectionName: "a"})
 		return err
