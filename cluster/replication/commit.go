@@ -7,8 +7,8 @@ import (
 )
 
 // least returns the least of what all members of the largest set have, by own for this
-// copy and by of for others: those in sync by the record, and those in a change that
-// may have been taken (R5, R6).
+// copy and by of for others: those in sync by the record, those in a change that may
+// have been taken (R5, R6), and those that are awaited (R7).
 func (r *Replica) least(own uint64, of func(*peer) uint64) uint64 {
 	least := own
 	for _, set := range [2][]topology.PeerID{r.cfg.InSync, r.lead.change.union} {
@@ -20,6 +20,11 @@ func (r *Replica) least(own uint64, of func(*peer) uint64) uint64 {
 			if p == nil {
 				return 0
 			}
+			least = min(least, of(p))
+		}
+	}
+	for i := range r.lead.peers {
+		if p := &r.lead.peers[i]; p.awaited {
 			least = min(least, of(p))
 		}
 	}

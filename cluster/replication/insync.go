@@ -33,7 +33,7 @@ func (s *seat) noteSeat(inSync bool, now Now, l *Limits) {
 		s.seatedAt = now
 	}
 	if s.inSync != inSync {
-		s.marked, s.slow, s.near = false, false, false
+		s.marked, s.slow, s.near, s.awaited = false, false, false, false
 	}
 	s.inSync = inSync
 }
@@ -86,15 +86,35 @@ func (r *Replica) judge(p *peer) {
 		r.judgeMember(p)
 		return
 	}
-	// What is visible must be applied, so that the copy may be read from the beginning.
 	near := (p.kind == topology.Voter || p.kind == topology.Joining || p.kind == topology.Resharding) &&
-		p.state == PeerStreaming && !p.fenced && !p.full && r.mayJoin() && p.durable >= r.lead.held && p.applied >= r.visible &&
+		p.state == PeerStreaming && !p.fenced && !p.full && r.mayJoin() &&
 		r.log.last.Seq-p.durable <= r.opt.JoinEntries &&
 		r.lead.sizes.between(p.durable, r.log.last.Seq) <= r.opt.JoinBytes
 	if near && !p.near {
 		p.nearAt = r.now
 	}
 	p.near = near
+	r.await(p)
+}
+
+// await lets a copy count like a member when it has been near for long enough. Under load
+// more is committed all the time, and a copy that isn't waited for would never have
+// everything at the moment at which it is proposed.
+func (r *Replica) await(p *peer) {
+	switch {
+	case !p.near:
+		p.awaited = false
+	case p.awaited && !r.lead.change.has(p.id) && r.now >= p.awaitedAt+r.opt.AwaitFor:
+		p.awaited, p.nearAt, p.outUntil = false, r.now, r.now+r.opt.RejoinAfter
+	case !p.awaited && r.now >= p.nearAt+r.opt.JoinAfter && r.now >= p.outUntil:
+		p.awaited, p.awaitedAt = true, r.now
+	}
+}
+
+// mayTake tells whether a copy has what a member must have: all that is committed on disk,
+// and what is visible applied, so that it may be read from the beginning (R7).
+func (r *Replica) mayTake(p *peer) bool {
+	return p.awaited && p.durable >= r.lead.held && p.applied >= r.visible
 }
 
 // judgeMember: a copy in sync gets to where the leader was within a time, or loses its
@@ -125,7 +145,7 @@ func (r *Replica) rightSet() (set []topology.PeerID, joins []*peer) {
 	}
 	for i := range r.lead.peers {
 		p := &r.lead.peers[i]
-		if !p.inSync && p.near && r.now >= p.nearAt+r.opt.JoinAfter && r.now >= p.outUntil {
+		if !p.inSync && r.mayTake(p) {
 			set, joins = append(set, p.id), append(joins, p)
 		}
 	}

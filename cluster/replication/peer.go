@@ -61,6 +61,10 @@ type seat struct {
 	// near says that it has been near enough since then to get one.
 	near   bool
 	nearAt Now
+	// awaited says that it counts like a member since then, so that it catches up with what
+	// is committed.
+	awaited   bool
+	awaitedAt Now
 	// flaps counts how often it was too slow, outUntil is until when it stays out.
 	flaps    int
 	outUntil Now
@@ -117,7 +121,7 @@ func (r *Replica) answerHello(p *peer, fx *Effects) {
 // has said so far is about other files.
 func (r *Replica) fill(p *peer, fx *Effects) {
 	p.waits, p.since = true, r.now
-	p.state, p.durable, p.applied, p.near = PeerFilling, 0, 0, false
+	p.state, p.durable, p.applied, p.near, p.awaited = PeerFilling, 0, 0, false, false
 	r.send(fx, p.id, TakeFiles{Last: p.saidLast, History: r.log.history, First: r.log.first})
 }
 
@@ -229,7 +233,11 @@ func (r *Replica) peerAlarm(p *peer, t *alarm) {
 	if p.marked && !p.slow {
 		t.by(p.markedAt + r.opt.EjectAfter)
 	}
-	if p.near && !r.lead.change.open && r.lead.handing.to == 0 && r.maySet() {
+	switch {
+	case !p.near || r.lead.change.open || r.lead.handing.to != 0 || !r.maySet():
+	case p.awaited:
+		t.by(p.awaitedAt + r.opt.AwaitFor)
+	default:
 		t.by(max(p.nearAt+r.opt.JoinAfter, p.outUntil))
 	}
 }

@@ -42,6 +42,9 @@ type Limits struct {
 	// JoinAfter for how long it must have been so near.
 	JoinEntries, JoinBytes uint64
 	JoinAfter              Now
+	// AwaitFor is for how long writes wait for a follower that is to join and has to get
+	// what is committed meanwhile.
+	AwaitFor Now
 	// EjectAfter is how long a copy in sync may take to get where the leader was.
 	EjectAfter Now
 	// RejoinAfter is for how long a copy that was too slow stays out, the first time;
@@ -69,6 +72,7 @@ func (l *Limits) setDefaults() {
 	l.JoinEntries = cmp.Or(l.JoinEntries, 1000)
 	l.JoinBytes = cmp.Or(l.JoinBytes, 1<<20)
 	l.JoinAfter = cmp.Or(l.JoinAfter, time.Second)
+	l.AwaitFor = cmp.Or(l.AwaitFor, time.Second)
 	l.EjectAfter = cmp.Or(l.EjectAfter, 10*time.Second)
 	l.RejoinAfter = cmp.Or(l.RejoinAfter, 5*time.Second)
 	l.RejoinMax = cmp.Or(l.RejoinMax, 5*time.Minute)
