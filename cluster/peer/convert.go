@@ -38,9 +38,11 @@ func envelopeToPB(e *replication.Envelope) (*peerpb.Envelope, error) {
 			History: m.History, First: m.First, Last: positionToPB(m.Last), Epochs: epochsToPB(m.Epochs), Applied: m.Applied,
 		}}
 	case replication.Welcome:
-		out.Message = &peerpb.Envelope_Welcome{Welcome: &peerpb.Welcome{At: positionToPB(m.At), Commit: m.Commit}}
+		out.Message = &peerpb.Envelope_Welcome{Welcome: &peerpb.Welcome{
+			At: positionToPB(m.At), Commit: m.Commit, Last: positionToPB(m.Last), Barrier: m.Barrier,
+		}}
 	case replication.TakeFiles:
-		out.Message = &peerpb.Envelope_TakeFiles{TakeFiles: &peerpb.TakeFiles{History: m.History}}
+		out.Message = &peerpb.Envelope_TakeFiles{TakeFiles: &peerpb.TakeFiles{History: m.History, Last: positionToPB(m.Last), First: m.First}}
 	case replication.Refused:
 		out.Message = &peerpb.Envelope_Refused{Refused: &peerpb.Refused{Epoch: m.Epoch}}
 	case replication.Append:
@@ -86,9 +88,13 @@ func messageFromPB(e *peerpb.Envelope) (replication.Message, error) {
 			Epochs: epochsFromPB(h.GetEpochs()), Applied: h.GetApplied(),
 		}, nil
 	case *peerpb.Envelope_Welcome:
-		return replication.Welcome{At: positionFromPB(m.Welcome.GetAt()), Commit: m.Welcome.GetCommit()}, nil
+		w := m.Welcome
+		return replication.Welcome{
+			At: positionFromPB(w.GetAt()), Commit: w.GetCommit(), Last: positionFromPB(w.GetLast()), Barrier: w.GetBarrier(),
+		}, nil
 	case *peerpb.Envelope_TakeFiles:
-		return replication.TakeFiles{History: m.TakeFiles.GetHistory()}, nil
+		t := m.TakeFiles
+		return replication.TakeFiles{History: t.GetHistory(), Last: positionFromPB(t.GetLast()), First: t.GetFirst()}, nil
 	case *peerpb.Envelope_Refused:
 		return replication.Refused{Epoch: m.Refused.GetEpoch()}, nil
 	case *peerpb.Envelope_Append:

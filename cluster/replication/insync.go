@@ -139,8 +139,9 @@ func (r *Replica) judgeMember(p *peer) {
 // rightSet returns the set as it should be, and who is new in it (R7).
 func (r *Replica) rightSet() (set []topology.PeerID, joins []*peer) {
 	for _, id := range r.cfg.InSync {
-		if p := r.peer(id); id == r.opt.Self || p != nil && !p.slow && !p.fenced {
-			set = append(set, id)
+		p := r.peer(id)
+		if id == r.opt.Self || p == nil && !r.isFenced(id) || p != nil && !p.slow && !p.fenced {
+			set = append(set, id) // also one that isn't made yet: it has all that there is
 		}
 	}
 	for i := range r.lead.peers {

@@ -602,6 +602,8 @@ type Welcome struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	At            *Position              `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
 	Commit        uint64                 `protobuf:"varint,2,opt,name=commit,proto3" json:"commit,omitempty"`
+	Last          *Position              `protobuf:"bytes,3,opt,name=last,proto3" json:"last,omitempty"`
+	Barrier       uint64                 `protobuf:"varint,4,opt,name=barrier,proto3" json:"barrier,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -650,9 +652,25 @@ func (x *Welcome) GetCommit() uint64 {
 	return 0
 }
 
+func (x *Welcome) GetLast() *Position {
+	if x != nil {
+		return x.Last
+	}
+	return nil
+}
+
+func (x *Welcome) GetBarrier() uint64 {
+	if x != nil {
+		return x.Barrier
+	}
+	return 0
+}
+
 type TakeFiles struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	History       uint64                 `protobuf:"fixed64,1,opt,name=history,proto3" json:"history,omitempty"`
+	Last          *Position              `protobuf:"bytes,2,opt,name=last,proto3" json:"last,omitempty"`
+	First         uint64                 `protobuf:"varint,3,opt,name=first,proto3" json:"first,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -690,6 +708,20 @@ func (*TakeFiles) Descriptor() ([]byte, []int) {
 func (x *TakeFiles) GetHistory() uint64 {
 	if x != nil {
 		return x.History
+	}
+	return 0
+}
+
+func (x *TakeFiles) GetLast() *Position {
+	if x != nil {
+		return x.Last
+	}
+	return nil
+}
+
+func (x *TakeFiles) GetFirst() uint64 {
+	if x != nil {
+		return x.First
 	}
 	return 0
 }
@@ -1030,12 +1062,16 @@ const file_replication_proto_rawDesc = "" +
 	"\x05first\x18\x02 \x01(\x04R\x05first\x12-\n" +
 	"\x04last\x18\x03 \x01(\v2\x19.sextant.peer.v1.PositionR\x04last\x123\n" +
 	"\x06epochs\x18\x04 \x03(\v2\x1b.sextant.peer.v1.EpochStartR\x06epochs\x12\x18\n" +
-	"\aapplied\x18\x05 \x01(\x04R\aapplied\"L\n" +
+	"\aapplied\x18\x05 \x01(\x04R\aapplied\"\x95\x01\n" +
 	"\aWelcome\x12)\n" +
 	"\x02at\x18\x01 \x01(\v2\x19.sextant.peer.v1.PositionR\x02at\x12\x16\n" +
-	"\x06commit\x18\x02 \x01(\x04R\x06commit\"%\n" +
+	"\x06commit\x18\x02 \x01(\x04R\x06commit\x12-\n" +
+	"\x04last\x18\x03 \x01(\v2\x19.sextant.peer.v1.PositionR\x04last\x12\x18\n" +
+	"\abarrier\x18\x04 \x01(\x04R\abarrier\"j\n" +
 	"\tTakeFiles\x12\x18\n" +
-	"\ahistory\x18\x01 \x01(\x06R\ahistory\"\x1f\n" +
+	"\ahistory\x18\x01 \x01(\x06R\ahistory\x12-\n" +
+	"\x04last\x18\x02 \x01(\v2\x19.sextant.peer.v1.PositionR\x04last\x12\x14\n" +
+	"\x05first\x18\x03 \x01(\x04R\x05first\"\x1f\n" +
 	"\aRefused\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\"\xc5\x01\n" +
 	"\x06Append\x12-\n" +
@@ -1096,13 +1132,15 @@ var file_replication_proto_depIdxs = []int32{
 	1,  // 9: sextant.peer.v1.Hello.last:type_name -> sextant.peer.v1.Position
 	2,  // 10: sextant.peer.v1.Hello.epochs:type_name -> sextant.peer.v1.EpochStart
 	1,  // 11: sextant.peer.v1.Welcome.at:type_name -> sextant.peer.v1.Position
-	1,  // 12: sextant.peer.v1.Append.prev:type_name -> sextant.peer.v1.Position
-	4,  // 13: sextant.peer.v1.Append.entries:type_name -> sextant.peer.v1.Entry
-	14, // [14:14] is the sub-list for method output_type
-	14, // [14:14] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	1,  // 12: sextant.peer.v1.Welcome.last:type_name -> sextant.peer.v1.Position
+	1,  // 13: sextant.peer.v1.TakeFiles.last:type_name -> sextant.peer.v1.Position
+	1,  // 14: sextant.peer.v1.Append.prev:type_name -> sextant.peer.v1.Position
+	4,  // 15: sextant.peer.v1.Append.entries:type_name -> sextant.peer.v1.Entry
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_replication_proto_init() }
