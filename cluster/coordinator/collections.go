@@ -73,7 +73,11 @@ func (s *Collections) create(ctx context.Context, req *pb.CreateCollection) (*to
 	if _, err := shard.NewSchema(config); err != nil {
 		return nil, err
 	}
-	if _, err := c.topology.Change(ctx, topology.CreateCollection{Collection: t}); err != nil {
+	places, err := c.shards.Place(t)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := c.topology.Change(ctx, topology.CreateCollection{Collection: t, Placement: places}); err != nil {
 		return nil, err
 	}
 	c.settle()

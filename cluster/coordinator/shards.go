@@ -25,6 +25,9 @@ type Shards interface {
 	// shard, or makes it. It is called once for a shard, for several at the same time. A
 	// handle that comes with an error is not to be used, but released.
 	Open(ctx context.Context, t *topology.Collection, id uint32) (shardcall.Shard, error)
+	// Place says which nodes hold the shards of a new collection, in their order; nil on a
+	// node alone.
+	Place(t *topology.Collection) ([][]topology.PeerID, error)
 	// Release ends the use of a handle that Open returned.
 	Release(s shardcall.Shard) error
 	// Remove removes what this node has on disk of a deleted collection, whose handles
@@ -83,6 +86,9 @@ func (s *ownShards) Open(ctx context.Context, t *topology.Collection, id uint32)
 	}
 	return shardcall.Local{Shard: one}, err
 }
+
+// Place implements Shards.
+func (*ownShards) Place(*topology.Collection) ([][]topology.PeerID, error) { return nil, nil }
 
 // shardDir names the incarnation too, so that a collection that is deleted and
 // created again under its name never sees the old data.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/sextantdb/sextant/cluster/topology"
 	"github.com/sextantdb/sextant/internal/apierror"
 )
 
@@ -16,6 +17,7 @@ type fault struct {
 	kind    apierror.Kind
 	message string
 	ended   ending
+	moved   *Moved
 }
 
 // ending says which end of a context is behind an error.
@@ -36,6 +38,7 @@ func faultOf(err error) *fault {
 	if e, ok := errors.AsType[*apierror.Error](err); ok {
 		f.public, f.kind, f.message = true, e.Kind, e.Msg
 	}
+	f.moved, _ = errors.AsType[*Moved](err)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		f.ended = timedOut
@@ -51,6 +54,9 @@ func (f *fault) err() error {
 		return nil
 	}
 	var cause error
+	if f.moved != nil {
+		cause = f.moved
+	}
 	switch f.ended {
 	case notEnded:
 	case timedOut:
@@ -82,6 +88,8 @@ const (
 	faultKind    = 2 // kind + 1
 	faultMessage = 3
 	faultEnded   = 4
+	faultMoved   = 5 // flags: 1 it moved, 2 outcome unknown, 4 committed
+	faultLeader  = 6
 )
 
 func (f *fault) encode() []byte {
@@ -90,12 +98,24 @@ func (f *fault) encode() []byte {
 		b = putNumber(b, faultKind, uint64(f.kind)+1)
 		b = putBytes(b, faultMessage, []byte(f.message))
 	}
-	return putNumber(b, faultEnded, uint64(f.ended))
+	b = putNumber(b, faultEnded, uint64(f.ended))
+	if f.moved == nil {
+		return b
+	}
+	flags := uint64(1)
+	if f.moved.Unknown {
+		flags |= 2
+	}
+	if f.moved.Committed {
+		flags |= 4
+	}
+	return putNumber(putNumber(b, faultMoved, flags), faultLeader, uint64(f.moved.Leader))
 }
 
 func decodeFault(b []byte) (*fault, error) {
 	f := &fault{}
-	return f, eachField(b, func(num int, n uint64, data []byte) error {
+	var leader topology.PeerID
+	err := eachField(b, func(num int, n uint64, data []byte) error {
 		switch num {
 		case faultText:
 			f.text = string(data)
@@ -107,7 +127,36 @@ func decodeFault(b []byte) (*fault, error) {
 			f.message = string(data)
 		case faultEnded:
 			f.ended = ending(n)
+		case faultMoved:
+			f.moved = &Moved{Unknown: n&2 != 0, Committed: n&4 != 0}
+		case faultLeader:
+			leader = topology.PeerID(n)
 		}
 		return nil
 	})
+	if f.moved != nil {
+		f.moved.Leader = leader
+	}
+	return f, err
+}
+
+// Moved says that a copy of a shard can't answer: it doesn't lead, or isn't in sync. The call may
+// be made again elsewhere, a write under the same ID.
+type Moved struct {
+	// Leader leads the shard as far as is known, 0 for nobody.
+	Leader topology.PeerID
+	// Unknown says that the write may have been done, Committed that it was.
+	Unknown, Committed bool
+}
+
+// Error implements error.
+func (e *Moved) Error() string {
+	switch {
+	case e.Unknown:
+		return "the shard's leadership was lost before the outcome of the write was known"
+	case e.Leader == 0:
+		return "no copy of the shard that could answer is known here"
+	default:
+		return "another node leads the shard"
+	}
 }

@@ -36,6 +36,12 @@ func Serve(ctx context.Context, s Shard, req []byte) ([]byte, error) {
 	return resp.encode(), nil
 }
 
+// Fail is the answer to a call that fails before there is a shard to call.
+func Fail(err error) []byte {
+	resp := &response{fault: faultOf(err)}
+	return resp.encode()
+}
+
 func serve(ctx context.Context, s Shard, r *request) ([]byte, error) {
 	switch r.method {
 	case callSubmit:

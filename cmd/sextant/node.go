@@ -76,9 +76,6 @@ func (f *nodeFlags) check() error {
 			errs = append(errs, fmt.Errorf("%s %q is not an address like http://host:6335", one.name, one.value))
 		}
 	}
-	if f.reinit {
-		errs = append(errs, errors.New("--reinit: cluster mode is not built yet"))
-	}
 	if len(f.snapshots) > 0 || f.storageSnapshot != "" {
 		errs = append(errs, errors.New("--snapshot, --storage-snapshot: recovery from snapshots is not built yet"))
 	}
@@ -106,14 +103,16 @@ func runNode(ctx context.Context, f nodeFlags) error {
 		return err
 	}
 	tell(logger, notes)
-	if f.uri != "" || f.bootstrap != "" {
+	if !cfg.Cluster.Enabled && (f.uri != "" || f.bootstrap != "") {
 		logger.WarnContext(ctx, "--uri and --bootstrap have no effect: cluster.enabled is false", "uri", f.uri, "bootstrap", f.bootstrap)
 	}
 	node.TuneProcess(logger)
 	quiet, stop := context.WithCancel(ctx)
 	var keeper sync.WaitGroup
 	keeper.Go(func() { node.ReturnMemory(quiet) })
-	err = node.Run(ctx, node.Options{Config: cfg, Logger: logger, Commit: revision()}, func(*node.Node) error {
+	err = node.Run(ctx, node.Options{
+		Config: cfg, Logger: logger, Commit: revision(), URI: f.uri, Bootstrap: f.bootstrap, Reinit: f.reinit,
+	}, func(*node.Node) error {
 		return node.TouchInitFile()
 	})
 	stop()

@@ -92,6 +92,11 @@ func (p Position) follow(epoch, seq, dataHash uint64) Position {
 	return Position{Epoch: epoch, Seq: seq, Chain: xxhash.Sum64(b[:])}
 }
 
+// Follow returns the position of a record with this data that follows p.
+func (p Position) Follow(epoch, seq uint64, data []byte) Position {
+	return p.follow(epoch, seq, xxhash.Sum64(data))
+}
+
 // fileHeader begins a file and ties it to the log and to the file before.
 type fileHeader struct {
 	logID  uint64

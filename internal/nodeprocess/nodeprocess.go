@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -39,16 +40,21 @@ type Options struct {
 	Dir string
 	// Env is added to the environment.
 	Env []string
+	// Cluster makes the node a member of a cluster, which it founds unless Bootstrap is the
+	// address of a member (Process.URI).
+	Cluster   bool
+	Bootstrap string
 }
 
 // Process is a node, running or not. Its methods are for one goroutine at a time,
 // except Output.
 type Process struct {
-	// HTTP and GRPC are its ports, which stay the same over restarts.
-	HTTP, GRPC int
+	// HTTP and GRPC are its ports, which stay the same over restarts; P2P is that for other
+	// nodes, 0 without a cluster.
+	HTTP, GRPC, P2P int
 
 	binary, dir string
-	env         []string
+	env, args   []string
 	cmd         *exec.Cmd  // nil while it isn't running
 	ended       chan error // gets what Wait returned
 	output      buffer
@@ -87,13 +93,27 @@ func New(ctx context.Context, o Options) (*Process, error) {
 	if p.GRPC, err = FreePort(ctx); err != nil {
 		return nil, err
 	}
+	if !o.Cluster {
+		return p, nil
+	}
+	if p.P2P, err = FreePort(ctx); err != nil {
+		return nil, err
+	}
+	p.env = append(slices.Clone(p.env), "QDRANT__CLUSTER__ENABLED=true", "QDRANT__CLUSTER__P2P__PORT="+strconv.Itoa(p.P2P))
+	p.args = []string{"--uri", p.URI()}
+	if o.Bootstrap != "" {
+		p.args = append(p.args, "--bootstrap", o.Bootstrap)
+	}
 	return p, nil
 }
+
+// URI is where other nodes reach a member of a cluster.
+func (p *Process) URI() string { return fmt.Sprintf("http://%s:%d", Host, p.P2P) }
 
 // Command returns the command that runs the node, not started. It is killed when ctx
 // ends.
 func (p *Process) Command(ctx context.Context) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, p.binary)
+	cmd := exec.CommandContext(ctx, p.binary, p.args...)
 	cmd.Dir = p.dir
 	cmd.Env = append(os.Environ(),
 		"QDRANT__SERVICE__HOST="+Host,
@@ -185,6 +205,14 @@ func (p *Process) Kill() error {
 		return fmt.Errorf("kill the node: %w", err)
 	}
 	return nil
+}
+
+// Signal sends a running process a signal: SIGSTOP and SIGCONT pause it and let it go on.
+func (p *Process) Signal(s os.Signal) error {
+	if p.cmd == nil {
+		return errors.New("the node is not running")
+	}
+	return p.cmd.Process.Signal(s)
 }
 
 // Output returns what the node has printed so far.

@@ -206,10 +206,10 @@ type P2P struct {
 // Consensus tunes the Raft group.
 type Consensus struct {
 	MaxMessageQueueSize int `cfg:"max_message_queue_size,inert"`
-	TickPeriodMS        int `cfg:"tick_period_ms,inert"`
-	BootstrapTimeoutSec int `cfg:"bootstrap_timeout_sec,inert"`
+	TickPeriodMS        int `cfg:"tick_period_ms"`
+	BootstrapTimeoutSec int `cfg:"bootstrap_timeout_sec"`
 	MessageTimeoutTicks int `cfg:"message_timeout_ticks,inert"`
-	CompactWALEntries   int `cfg:"compact_wal_entries,inert"`
+	CompactWALEntries   int `cfg:"compact_wal_entries"`
 }
 
 // TLS names certificate files.

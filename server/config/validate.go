@@ -24,8 +24,11 @@ func (c *Config) validate(d *decoder) {
 	if id := c.Cluster.PeerID; id != nil {
 		between(d, "cluster.peer_id", *id, 1, maxPeerID)
 	}
-	if c.Cluster.Enabled {
-		d.fault("cluster.enabled", "cluster mode is not built yet; a single node runs with it off")
+	between(d, "cluster.consensus.tick_period_ms", c.Cluster.Consensus.TickPeriodMS, 1, 60_000)
+	between(d, "cluster.consensus.compact_wal_entries", c.Cluster.Consensus.CompactWALEntries, 1, 1<<30)
+	between(d, "cluster.consensus.bootstrap_timeout_sec", c.Cluster.Consensus.BootstrapTimeoutSec, 1, 1<<20)
+	if c.Cluster.P2P.EnableTLS {
+		d.fault("cluster.p2p.enable_tls", "TLS between nodes is not implemented yet")
 	}
 }
 

@@ -15,7 +15,8 @@ import (
 	"github.com/sextantdb/sextant/server/config"
 )
 
-// openDesk opens the data of the configured storage directory.
+// openDesk opens the data of the configured storage directory, as a node alone or, with a listener
+// for other nodes, as a member of a cluster.
 func openDesk(ctx context.Context, o Options) (*Desk, error) {
 	s := &o.Config.Storage
 	options := coordinator.Options{
@@ -27,6 +28,9 @@ func openDesk(ctx context.Context, o Options) (*Desk, error) {
 	}
 	if n := s.MaxCollections; n != nil {
 		options.MaxCollections = *n
+	}
+	if o.peers != nil {
+		return openMember(ctx, o, options)
 	}
 	front, err := coordinator.Open(ctx, options)
 	if err != nil {

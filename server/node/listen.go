@@ -11,10 +11,11 @@ import (
 )
 
 // listeners are the open ports.
-type listeners struct{ http, grpc, metrics, profiling net.Listener }
+type listeners struct{ http, grpc, metrics, profiling, p2p net.Listener }
 
 // listen opens all ports or none.
-func listen(ctx context.Context, s *config.Service) (l listeners, err error) {
+func listen(ctx context.Context, c *config.Config) (l listeners, err error) {
+	s := &c.Service
 	if l.http, err = listenOn(ctx, "REST", address(s.Host, s.HTTPPort)); err == nil && s.GRPCPort != nil {
 		l.grpc, err = listenOn(ctx, "gRPC", address(s.Host, *s.GRPCPort))
 	}
@@ -23,6 +24,9 @@ func listen(ctx context.Context, s *config.Service) (l listeners, err error) {
 	}
 	if err == nil && s.ProfilingAddress != nil {
 		l.profiling, err = listenOn(ctx, "profiling", *s.ProfilingAddress)
+	}
+	if err == nil && c.Cluster.Enabled {
+		l.p2p, err = listenOn(ctx, "peers'", address(s.Host, c.Cluster.P2P.Port))
 	}
 	if err != nil {
 		l.close()
@@ -45,7 +49,7 @@ func listenOn(ctx context.Context, name, address string) (net.Listener, error) {
 
 // close closes what is open; closing twice does no harm.
 func (l listeners) close() {
-	for _, one := range []net.Listener{l.http, l.grpc, l.metrics, l.profiling} {
+	for _, one := range []net.Listener{l.http, l.grpc, l.metrics, l.profiling, l.p2p} {
 		if one != nil {
 			_ = one.Close() // a server may have closed it before
 		}

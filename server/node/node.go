@@ -51,6 +51,10 @@ type Desk struct {
 	Cluster     admin.Desk         // may be nil: a node that is in no cluster
 	// Close flushes and closes what the desk holds open; nil is nothing.
 	Close func() error
+	// Ready tells whether the node is fit to serve; nil is when the desk is open.
+	Ready func() bool
+	// Failed, when not nil, is closed when the desk can't go on.
+	Failed <-chan struct{}
 }
 
 // Options are what a node is built from.
@@ -60,9 +64,15 @@ type Options struct {
 	Logger *slog.Logger
 	// Commit is the source's revision, shown by GET /.
 	Commit string
+	// URI is where other nodes reach this one, Bootstrap where a node of the cluster is that a new
+	// one joins; Reinit begins the consensus anew. They matter in a cluster only.
+	URI, Bootstrap string
+	Reinit         bool
 	// OpenDesk opens the data; nil opens the storage directory of Config. Tests
 	// put another desk in its place.
 	OpenDesk func(context.Context, Options) (*Desk, error)
+	// peers is where other nodes call, in a cluster; Start opens it.
+	peers net.Listener
 }
 
 // Node is a running node.
@@ -84,6 +94,7 @@ type Node struct {
 	group  *errgroup.Group
 	failed context.Context //nolint:containedctx // ends when a part fails; lives as long as the node
 
+	stopping chan struct{} // closed by Stop
 	stopOnce sync.Once
 	stopErr  error
 }
@@ -100,7 +111,7 @@ func Start(ctx context.Context, o Options) (_ *Node, err error) {
 	if o.OpenDesk == nil {
 		o.OpenDesk = openDesk
 	}
-	n := &Node{opts: o, log: observe.Component(o.Logger, "node"), requests: telemetry.NewRequests()}
+	n := &Node{opts: o, log: observe.Component(o.Logger, "node"), requests: telemetry.NewRequests(), stopping: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.release())
@@ -110,15 +121,18 @@ func Start(ctx context.Context, o Options) (_ *Node, err error) {
 	if n.lock, err = lockStorage(o.FS, o.Config.Storage.Path); err != nil {
 		return nil, err
 	}
-	if n.listeners, err = listen(ctx, &o.Config.Service); err != nil {
+	if n.listeners, err = listen(ctx, o.Config); err != nil {
 		return nil, err
 	}
+	o.peers = n.listeners.p2p
 	if n.desk, err = o.OpenDesk(ctx, o); err != nil {
 		return nil, fmt.Errorf("open storage %s: %w", o.Config.Storage.Path, err)
 	}
+	if n.desk.Ready == nil {
+		n.desk.Ready = func() bool { return true }
+	}
 	n.build()
 	n.serve()
-	n.ready.Store(true)
 	n.announce(time.Since(begun))
 	return n, nil
 }
@@ -156,7 +170,7 @@ func (n *Node) build() {
 	handler := rest.New(rest.Options{
 		Points: n.desk.Points, Collections: n.desk.Collections, Snapshots: n.desk.Snapshots, Cluster: n.desk.Cluster,
 		Version: APIVersion, Commit: n.opts.Commit,
-		Ready:     func(context.Context) bool { return n.ready.Load() },
+		Ready:     func(context.Context) bool { return n.isReady() },
 		Telemetry: n.telemetry.Report, Metrics: n.telemetry.Metrics(),
 		Auth: restGuard{guard}, Observer: n.requests,
 		Logger:       observe.Component(n.opts.Logger, "rest"),
@@ -184,6 +198,14 @@ func (n *Node) build() {
 		}
 		n.grpc = grpc.New(o)
 	}
+}
+
+// isReady tells whether the node was fit to serve at least once.
+func (n *Node) isReady() bool {
+	if !n.ready.Load() && n.desk.Ready() {
+		n.ready.Store(true)
+	}
+	return n.ready.Load()
 }
 
 // infoJSON renders a collection's description as the REST door does.
@@ -216,6 +238,16 @@ func (n *Node) httpServer(requests context.Context, h http.Handler) *http.Server
 // serve starts answering. A part that fails ends n.failed.
 func (n *Node) serve() {
 	n.group, n.failed = errgroup.WithContext(context.Background())
+	if n.desk.Failed != nil {
+		n.group.Go(func() error {
+			select {
+			case <-n.desk.Failed:
+				return errors.New("the consensus has ended")
+			case <-n.stopping:
+				return nil
+			}
+		})
+	}
 	n.serveHTTP("REST", n.http, n.listeners.http)
 	if n.metrics != nil {
 		n.serveHTTP("metrics", n.metrics, n.listeners.metrics)
@@ -306,6 +338,7 @@ func (n *Node) Stop(ctx context.Context) error {
 		grace := time.Duration(n.opts.Config.Service.ShutdownGracePeriodSeconds) * time.Second
 		ctx, cancel := context.WithTimeout(ctx, grace)
 		defer cancel()
+		close(n.stopping)
 		n.drain(ctx)
 		n.stopErr = errors.Join(n.group.Wait(), n.release())
 		n.log.InfoContext(ctx, "stopped")

@@ -1,0 +1,398 @@
+package member
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strconv"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sextantdb/sextant/cluster/replication"
+	"github.com/sextantdb/sextant/cluster/shardcall"
+	"github.com/sextantdb/sextant/cluster/topology"
+	"github.com/sextantdb/sextant/engine/oplog"
+	"github.com/sextantdb/sextant/engine/shard"
+)
+
+// openAtOnce is how many copies are opened at the same time.
+const openAtOnce = 8
+
+// follow keeps the copies on this node in step with the topology.
+func (m *Member) follow(ctx context.Context) {
+	for {
+		v, changed := m.machine.newest()
+		m.meet(nil)
+		if at := m.registered.Load(); at > 0 && v.index >= at {
+			m.reconcile(ctx, v)
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// wantedCopy is a copy that the topology puts on this node.
+type wantedCopy struct {
+	collection *topology.Collection
+	shard      *topology.Shard
+	replica    topology.Replica
+}
+
+func nameOf(c *topology.Collection, s *topology.Shard) topology.ShardName {
+	return topology.ShardName{Collection: c.Incarnation, Shard: s.ID}
+}
+
+// reconcile opens, tells and removes copies as the topology wants it.
+func (m *Member) reconcile(ctx context.Context, v *view) {
+	wanted := map[topology.ShardName]wantedCopy{}
+	for _, c := range v.Collections() {
+		for _, s := range c.Shards {
+			if r, ok := s.Replica(m.self.Peer); ok {
+				wanted[nameOf(c, s)] = wantedCopy{c, s, r}
+			}
+		}
+	}
+	m.mu.Lock()
+	var missing []wantedCopy
+	var gone []*replica
+	for name, w := range wanted {
+		if r := m.replicas[name]; r == nil || r.alloc != w.replica.Alloc {
+			missing = append(missing, w)
+		}
+	}
+	for name, r := range m.replicas {
+		if w, ok := wanted[name]; !ok || w.replica.Alloc != r.alloc {
+			gone = append(gone, r)
+			delete(m.replicas, name)
+		}
+	}
+	m.mu.Unlock()
+	for _, r := range gone {
+		if err := m.removeCopy(ctx, r); err != nil {
+			m.log.WarnContext(ctx, "removing a copy of a shard", "shard", r.name.Shard, "error", err)
+		}
+	}
+	m.removeDropped(ctx, v)
+	m.openCopies(ctx, missing)
+	m.configureAll(v)
+}
+
+// openCopies opens copies, and says which are there now.
+func (m *Member) openCopies(ctx context.Context, missing []wantedCopy) {
+	var g errgroup.Group
+	g.SetLimit(openAtOnce)
+	created := make([]topology.HeldReplica, len(missing))
+	for i, w := range missing {
+		g.Go(func() error {
+			name := nameOf(w.collection, w.shard)
+			r, err := m.openCopy(ctx, name, w)
+			if err != nil {
+				if ctx.Err() == nil {
+					m.giveUp(name, fmt.Errorf("open: %w", err))
+				}
+				return nil // the others open all the same
+			}
+			m.mu.Lock()
+			m.replicas[name] = r
+			m.mu.Unlock()
+			if !w.replica.Created {
+				created[i] = topology.HeldReplica{Shard: name, Alloc: r.alloc}
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // failures are logged
+	created = slices.DeleteFunc(created, func(h topology.HeldReplica) bool { return h.Alloc == 0 })
+	if len(created) > 0 {
+		m.work.Go(func() { m.announce(ctx, created) })
+	}
+}
+
+// announce tells the topology that copies are there, until it knows.
+func (m *Member) announce(ctx context.Context, created []topology.HeldReplica) {
+	for ctx.Err() == nil {
+		_, err := m.Change(ctx, topology.ReplicasCreated{Peer: m.self.Peer, Copies: created})
+		if err == nil {
+			return
+		}
+		m.log.WarnContext(ctx, "announcing copies of shards", "error", err)
+		sleep(ctx, retryAfter)
+	}
+}
+
+// configureAll tells all copies what the topology says of them.
+func (m *Member) configureAll(v *view) {
+	m.mu.Lock()
+	open := make([]*replica, 0, len(m.replicas))
+	for _, r := range m.replicas {
+		open = append(open, r)
+	}
+	m.mu.Unlock()
+	for _, r := range open {
+		if c := v.Incarnation(r.name.Collection); c != nil {
+			if s := c.Shard(r.name.Shard); s != nil {
+				r.configure(configOf(v.State, c, s))
+			}
+		}
+	}
+}
+
+// configOf is what the topology says about a shard, as its copies need it.
+func configOf(state *topology.State, c *topology.Collection, s *topology.Shard) replication.Config {
+	p := c.Config.GetParams()
+	out := replication.Config{
+		Shard: s, MinInSync: int(max(1, min(p.GetWriteConsistencyFactor(), p.GetReplicationFactor()))),
+		Incarnations: make(map[topology.PeerID]uint64, len(s.Replicas)),
+	}
+	for _, r := range s.Replicas {
+		peer := state.Peer(r.Peer)
+		if peer == nil || peer.Fenced {
+			out.Fenced = append(out.Fenced, r.Peer)
+		}
+		if peer != nil {
+			out.Incarnations[r.Peer] = peer.Incarnation
+		}
+	}
+	return out
+}
+
+// configure gives a copy its record when it is another one than before, or its peers have
+// changed.
+func (r *replica) configure(c replication.Config) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	old := r.config
+	if old.Shard == c.Shard && old.MinInSync == c.MinInSync && slices.Equal(old.Fenced, c.Fenced) && maps.Equal(old.Incarnations, c.Incarnations) {
+		return
+	}
+	r.config = c
+	r.stepLocked(replication.ConfigChanged{Config: c})
+}
+
+// copyDir is where a copy's files are.
+func (m *Member) copyDir(c *topology.Collection, id uint32) string {
+	return path.Join(m.o.StoragePath, "collections", c.Name, c.Incarnation, strconv.FormatUint(uint64(id), 10))
+}
+
+// openCopy opens a copy, or makes a new one in an empty place.
+func (m *Member) openCopy(ctx context.Context, name topology.ShardName, w wantedCopy) (*replica, error) {
+	dir := m.copyDir(w.collection, w.shard.ID)
+	known, ok, err := loadMarks(ctx, m.data.Stream(streamOf(name)+markSuffix))
+	if err != nil {
+		return nil, err
+	}
+	if !ok || known.last.alloc != w.replica.Alloc {
+		if w.replica.Created {
+			return nil, fmt.Errorf("copy %d is not on this disk; it is given up at the next registration", w.replica.Alloc)
+		}
+		// What is left of an earlier copy is of no use.
+		if err := m.wipe(ctx, name, dir); err != nil {
+			return nil, err
+		}
+		known = &marks{stream: m.data.Stream(streamOf(name) + markSuffix)}
+		if err := known.store(ctx, mark{alloc: w.replica.Alloc}); err != nil {
+			return nil, err
+		}
+	}
+	r := &replica{
+		node: m, name: name, alloc: w.replica.Alloc, dir: dir, stream: m.data.Stream(streamOf(name)), marks: known,
+		reading: map[topology.PeerID]bool{}, asked: map[uint64]*request{},
+	}
+	r.ctx, r.stop = context.WithCancel(m.ctx)
+	if err := m.startCopy(ctx, r, w.collection); err != nil {
+		r.stop()
+		return nil, err
+	}
+	return r, nil
+}
+
+// startCopy opens the data of a copy and starts its state machine.
+func (m *Member) startCopy(ctx context.Context, r *replica, c *topology.Collection) error {
+	s, err := m.openShard(ctx, r, c)
+	if err != nil {
+		return err
+	}
+	r.shard.Store(s)
+	state, table, err := r.logState(ctx, s)
+	if err != nil {
+		return errors.Join(err, s.Close())
+	}
+	r.applied, r.commit = state.Applied, state.Applied
+	if err := r.belongsTogether(ctx, s); err != nil {
+		return errors.Join(err, s.Close())
+	}
+	r.recent.end = r.stream.Last()
+	r.sm = replication.New(replication.Options{
+		Self: m.self.Peer, Incarnation: m.self.Incarnation, Alloc: r.alloc, Shard: r.name, Log: state, Recent: table,
+	})
+	return nil
+}
+
+// belongsTogether makes sure that files and log are of one life: the log has what the files end
+// with. A crash while files were taken leaves others, and so does a log that lost its end.
+func (r *replica) belongsTogether(ctx context.Context, s *shard.Shard) error {
+	flushed := s.Flushed()
+	if flushed.Seq == 0 {
+		return nil
+	}
+	at, err := r.stream.At(ctx, flushed.Seq)
+	if err != nil {
+		return fmt.Errorf("files end with entry %d: %w", flushed.Seq, err)
+	}
+	if at != flushed {
+		return fmt.Errorf("files end with entry %v, the log has %v there", flushed, at)
+	}
+	return nil
+}
+
+// openShard opens the data of a copy.
+func (m *Member) openShard(ctx context.Context, r *replica, c *topology.Collection) (*shard.Shard, error) {
+	r.done = &replication.OpTable{}
+	s, err := m.o.OpenShard(ctx, c, shard.Options{
+		FS: m.o.FS, Dir: r.dir, Log: r.stream, Config: c.Config, Replicated: true, Hooks: r.hooks(),
+		Logger: m.log.With("collection", c.Name, "shard", r.name.Shard),
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Err(); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// logState is what a copy finds on its disk.
+func (r *replica) logState(ctx context.Context, s *shard.Shard) (state replication.LogState, table *replication.OpTable, err error) {
+	if table, err = r.remembered(s); err != nil {
+		return state, nil, err
+	}
+	epochs, err := r.stream.Epochs(ctx)
+	if err != nil {
+		return state, nil, err
+	}
+	state = replication.LogState{
+		First: r.stream.First(), Last: replication.Position(r.stream.Last()), Applied: s.Applied(),
+		Epoch: r.marks.last.epoch, History: r.marks.last.history,
+	}
+	if base := state.First - 1; base == 0 || base == state.Last.Seq {
+		state.Base = replication.Position(r.stream.Last())
+		if base == 0 {
+			state.Base = replication.Position{}
+		}
+	} else {
+		at, err := r.stream.At(ctx, base)
+		if err != nil {
+			return state, nil, err
+		}
+		state.Base = replication.Position(at)
+	}
+	for _, e := range epochs {
+		state.Epochs = append(state.Epochs, replication.EpochStart(e))
+	}
+	err = r.stream.Read(ctx, state.Applied+1, func(rec oplog.Record) error {
+		e, err := readRecord(replication.Position(rec.Position), rec.Data)
+		if err == nil && e.Op != (replication.OpID{}) {
+			state.Ops = append(state.Ops, replication.LoggedOp{Seq: e.Seq, Op: e.Op})
+		}
+		return err
+	})
+	return state, table, err
+}
+
+// remembered returns the operations that are applied in a shard's files, and begins to note those
+// that follow.
+func (r *replica) remembered(s *shard.Shard) (*replication.OpTable, error) {
+	r.flushed.Store(s.Flushed().Seq)
+	stored := s.Attachment()
+	if len(stored) == 0 {
+		return &replication.OpTable{}, nil
+	}
+	table, err := replication.DecodeOpTable(stored)
+	if err != nil {
+		return nil, err
+	}
+	r.done = table.Clone()
+	return table, nil
+}
+
+// close stops a copy and closes its data after a last checkpoint.
+func (r *replica) close() error {
+	r.mu.Lock()
+	r.closed = true
+	r.lose()
+	for token, q := range r.asked {
+		delete(r.asked, token)
+		q.fail(&shardcall.Moved{})
+	}
+	r.mu.Unlock()
+	r.stop()
+	r.node.wake(r, 0, false)
+	r.work.Wait()
+	if s := r.shard.Load(); s != nil {
+		return s.Close()
+	}
+	return nil
+}
+
+// removeCopy removes a copy that the topology has taken away.
+func (m *Member) removeCopy(ctx context.Context, r *replica) error {
+	err := r.close()
+	return errors.Join(err, m.wipe(ctx, r.name, r.dir))
+}
+
+// wipe removes what a disk has of a shard: first what says that it is a copy.
+func (m *Member) wipe(ctx context.Context, name topology.ShardName, dir string) error {
+	id := streamOf(name)
+	var errs []error
+	if slices.Contains(m.data.Streams(), id+markSuffix) {
+		errs = append(errs, m.data.Stream(id+markSuffix).Drop(ctx))
+	}
+	errs = append(errs, m.o.FS.RemoveAll(dir))
+	if slices.Contains(m.data.Streams(), id) {
+		errs = append(errs, m.data.Stream(id).Drop(ctx))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("remove copy of shard %d of %s: %w", name.Shard, name.Collection, err)
+	}
+	return nil
+}
+
+// removeDropped removes the data of collections that were deleted. Only what the topology lists
+// as deleted is removed, so that a lost topology never costs data.
+func (m *Member) removeDropped(ctx context.Context, v *view) {
+	dropped := v.Dropped()
+	for _, id := range m.data.Streams() {
+		name, _, ok := shardOf(id)
+		if !ok || dropped[name.Collection] == "" {
+			continue
+		}
+		dir := path.Join(m.o.StoragePath, "collections", dropped[name.Collection], name.Collection)
+		if err := m.wipe(ctx, name, dir); err != nil {
+			m.log.WarnContext(ctx, "removing a deleted collection", "collection", dropped[name.Collection], "error", err)
+		}
+	}
+}
+
+// held lists the copies on this disk.
+func (m *Member) held(ctx context.Context) (out []topology.HeldReplica, err error) {
+	for _, id := range m.data.Streams() {
+		name, isMark, ok := shardOf(id)
+		if !ok || !isMark {
+			continue
+		}
+		k, ok, err := loadMarks(ctx, m.data.Stream(id))
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			out = append(out, topology.HeldReplica{Shard: name, Alloc: k.last.alloc})
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,129 @@
+package member
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/sextantdb/sextant/cluster/controller"
+	"github.com/sextantdb/sextant/cluster/peer"
+	"github.com/sextantdb/sextant/cluster/replication"
+	"github.com/sextantdb/sextant/cluster/shardcall"
+	"github.com/sextantdb/sextant/cluster/topology"
+	"github.com/sextantdb/sextant/cluster/transfer"
+	"github.com/sextantdb/sextant/internal/apierror"
+)
+
+// desk answers other nodes.
+type desk struct{ m *Member }
+
+// Handler is what answers other nodes, for the p2p door.
+func (m *Member) Handler() peer.Handler { return desk{m} }
+
+// Latest returns the highest incarnation of a peer that the topology knows, 0 for none.
+func (m *Member) Latest(id topology.PeerID) uint64 {
+	if p := m.State().Peer(id); p != nil {
+		return p.Incarnation
+	}
+	return 0
+}
+
+// OnRaft implements peer.Handler.
+func (d desk) OnRaft(_ peer.From, messages [][]byte) {
+	for _, data := range messages {
+		msg := &raftpb.Message{}
+		if err := proto.Unmarshal(data, msg); err != nil {
+			d.m.log.Warn("a message of the consensus can't be read", "error", err)
+			continue
+		}
+		d.m.group.Step(msg)
+	}
+}
+
+// OnReplication implements peer.Handler.
+func (d desk) OnReplication(_ peer.From, envelopes []replication.Envelope) {
+	for _, e := range envelopes {
+		if r := d.m.replica(e.Shard); r != nil {
+			r.step(replication.Received{Envelope: e})
+		}
+	}
+}
+
+// replica returns the copy of a shard on this node, nil when there is none.
+func (m *Member) replica(name topology.ShardName) *replica {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.replicas[name]
+}
+
+// Join implements peer.Handler: the node is made known with its address, then a member of the
+// consensus. It registers itself when it has caught up.
+func (d desk) Join(ctx context.Context, j peer.Join) (peer.Joined, error) {
+	m := d.m
+	if _, err := address(j.URI); err != nil {
+		return peer.Joined{}, err
+	}
+	// The address must be known before the first message to the new member.
+	if _, err := m.Change(ctx, topology.RegisterPeer{
+		Peer: j.Peer, URI: j.URI, Incarnation: j.Incarnation, Zone: j.Zone, Version: j.Version,
+	}); err != nil {
+		return peer.Joined{}, err
+	}
+	if err := m.group.AddLearner(ctx, j.Peer); err != nil {
+		return peer.Joined{}, fmt.Errorf("add node %d to the consensus: %w", j.Peer, err)
+	}
+	out := peer.Joined{Cluster: m.self.Cluster}
+	for _, p := range m.State().Peers() {
+		out.Members = append(out.Members, peer.Member{Peer: p.ID, URI: p.URI})
+	}
+	return out, nil
+}
+
+// Heartbeat implements peer.Handler.
+func (d desk) Heartbeat(_ context.Context, from peer.From, h peer.Heartbeat) (peer.HeartbeatAnswer, error) {
+	var r report
+	if err := json.Unmarshal(h.Digest, &r); err != nil {
+		return peer.HeartbeatAnswer{}, apierror.New(apierror.BadInput, "heartbeat: %w", err)
+	}
+	todo := d.m.boss.heard(controller.Process{Peer: from.Peer, Incarnation: h.Incarnation}, r)
+	answer, err := json.Marshal(todo)
+	return peer.HeartbeatAnswer{Leader: d.m.group.Status().Leader, Answer: answer}, err
+}
+
+// Write implements peer.Handler. Writes come as calls of a shard: see Read.
+func (d desk) Write(context.Context, peer.From, peer.Write) (peer.Written, error) {
+	return peer.Written{}, apierror.New(apierror.NotImplemented, "writes are calls of a shard")
+}
+
+// Read implements peer.Handler: a call of a shard, which may be a write.
+func (d desk) Read(ctx context.Context, _ peer.From, r peer.Read) ([]byte, error) {
+	own := d.m.replica(r.Shard)
+	if own == nil {
+		return shardcall.Fail(&shardcall.Moved{}), nil
+	}
+	return shardcall.Serve(ctx, own, r.Request)
+}
+
+// Command implements peer.Handler. Every node proposes by itself.
+func (d desk) Command(context.Context, peer.From, []byte) (peer.Commanded, error) {
+	return peer.Commanded{}, apierror.New(apierror.NotImplemented, "commands are proposed through the consensus")
+}
+
+// Status implements peer.Handler.
+func (d desk) Status(context.Context) (peer.Status, error) {
+	s := d.m.group.Status()
+	return peer.Status{Identity: d.m.Identity(), Version: Version, Leader: s.Leader, Term: s.Term, Applied: s.Applied}, nil
+}
+
+// SendFiles implements peer.Handler.
+func (d desk) SendFiles(ctx context.Context, _ peer.From, r transfer.Request, send func(transfer.Chunk) error) error {
+	err := d.m.exports.Send(ctx, r, send)
+	if errors.Is(err, context.Canceled) {
+		return ctx.Err()
+	}
+	return err
+}

@@ -1,0 +1,103 @@
+package member
+
+import (
+	"context"
+	"time"
+
+	"github.com/sextantdb/sextant/cluster/replication"
+	"github.com/sextantdb/sextant/cluster/topology"
+)
+
+// leaveTime bounds how long a node that stops tries to hand over what it leads.
+const leaveTime = 3 * time.Second
+
+// Leave hands over what this node leads, gives up its seats in the sets in sync, and hands the
+// consensus over, so that nobody waits for this node when it stops. Where no other copy is in sync
+// there is nobody to hand over to.
+func (m *Member) Leave(ctx context.Context) error {
+	m.leaving.Store(true)
+	ctx, cancel := context.WithTimeout(ctx, leaveTime)
+	defer cancel()
+	m.handOverAll(ctx)
+	if m.registered.Load() > 0 {
+		self := topology.Session{Peer: m.self.Peer, Incarnation: m.self.Incarnation}
+		if _, err := m.Change(ctx, topology.FencePeers{Sessions: []topology.Session{self}}); err != nil {
+			m.log.WarnContext(ctx, "leaving the sets in sync", "error", err)
+		}
+	}
+	return m.handOverConsensus(ctx)
+}
+
+// handOverAll hands over what this node leads, until there is nothing that could be or the time is
+// up.
+func (m *Member) handOverAll(ctx context.Context) {
+	for ctx.Err() == nil {
+		left := 0
+		for _, r := range m.open() {
+			if r.handOverToAny() {
+				left++
+			}
+		}
+		if left == 0 {
+			return
+		}
+		_, news := m.machine.newest()
+		select {
+		case <-news:
+		case <-time.After(2 * firstPause):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// handOverConsensus lets another voter lead the consensus.
+func (m *Member) handOverConsensus(ctx context.Context) error {
+	s := m.group.Status()
+	if s.Leader != m.self.Peer {
+		return nil
+	}
+	for _, v := range s.Voters {
+		if p := m.State().Peer(v); v != m.self.Peer && p != nil && !p.Fenced {
+			return m.group.TransferLeadership(ctx, v)
+		}
+	}
+	return nil
+}
+
+// handOverToAny asks the state machine to hand over, and tells whether this copy still leads though
+// another one could.
+func (r *replica) handOverToAny() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed || r.sm.Role() != replication.Leader || len(r.sm.InSync()) < 2 {
+		return false
+	}
+	r.stepLocked(replication.Transfer{})
+	return true
+}
+
+// Ready tells whether the node is registered, and every copy on it that should be read can be.
+func (m *Member) Ready() bool {
+	select {
+	case <-m.part:
+	default:
+		return false
+	}
+	v := m.machine.now.Load()
+	for _, c := range v.Collections() {
+		for _, s := range c.Shards {
+			rep, ok := s.Replica(m.self.Peer)
+			if !ok || !rep.Created || !s.IsInSync(m.self.Peer) {
+				continue
+			}
+			r := m.replica(nameOf(c, s))
+			if r == nil {
+				return false
+			}
+			if _, err := r.readable(); err != nil {
+				return false
+			}
+		}
+	}
+	return true
+}

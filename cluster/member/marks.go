@@ -1,0 +1,115 @@
+package member
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/sextantdb/sextant/cluster/topology"
+	"github.com/sextantdb/sextant/engine/oplog"
+)
+
+// mark is what a node must remember of a copy besides its log: which copy it is, the highest epoch
+// that was adopted (R2), and the identity of the log.
+type mark struct {
+	alloc   topology.AllocID
+	epoch   uint64
+	history uint64
+}
+
+// markSuffix makes the ID of the stream that has a shard's marks from that of its log. All copies
+// of a node store their marks through the one synced log: after an election that is thousands at
+// a time.
+const markSuffix = "#mark"
+
+// marks keeps the mark of one copy: the last record of its stream (docs/format/entry.md).
+type marks struct {
+	stream *oplog.Stream
+	mu     sync.Mutex
+	last   mark
+}
+
+const markSize = 24
+
+// loadMarks reads the mark of a copy; ok is false when there is none.
+func loadMarks(ctx context.Context, s *oplog.Stream) (m *marks, ok bool, err error) {
+	m = &marks{stream: s}
+	last := s.Durable()
+	if last.Seq == 0 {
+		return m, false, nil
+	}
+	err = s.Read(ctx, last.Seq, func(r oplog.Record) error {
+		if len(r.Data) != markSize {
+			return fmt.Errorf("mark of stream %q has %d bytes: %w", s.ID(), len(r.Data), oplog.ErrCorrupted)
+		}
+		le := binary.LittleEndian
+		m.last = mark{topology.AllocID(le.Uint64(r.Data)), le.Uint64(r.Data[8:]), le.Uint64(r.Data[16:])}
+		ok = true
+		return nil
+	})
+	return m, ok, err
+}
+
+// store makes a mark durable. A history of 0 leaves the one that is known.
+func (m *marks) store(ctx context.Context, next mark) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if next.history == 0 {
+		next.history = m.last.history
+	}
+	if err := m.write(ctx, next); err != nil {
+		return err
+	}
+	m.last = next
+	return nil
+}
+
+// get returns the mark.
+func (m *marks) get() mark {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.last
+}
+
+// renew writes the mark again, so that the log's oldest file isn't kept for it.
+func (m *marks) renew(ctx context.Context) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.write(ctx, m.last)
+}
+
+// write appends a mark and lets those before it go. mu is held.
+func (m *marks) write(ctx context.Context, next mark) error {
+	var data [markSize]byte
+	le := binary.LittleEndian
+	le.PutUint64(data[:], uint64(next.alloc))
+	le.PutUint64(data[8:], next.epoch)
+	le.PutUint64(data[16:], next.history)
+	seq := m.stream.Last().Seq + 1
+	if err := m.stream.Append(0, seq, data[:]).Wait(ctx); err != nil {
+		return fmt.Errorf("store mark of %q: %w", m.stream.ID(), err)
+	}
+	if err := m.stream.Release(seq - 1); err != nil && !errors.Is(err, oplog.ErrClosed) {
+		return fmt.Errorf("release marks of %q: %w", m.stream.ID(), err)
+	}
+	return nil
+}
+
+// streamOf returns the ID of a shard's log, and shardOf the shard of such an ID.
+func streamOf(n topology.ShardName) string { return fmt.Sprintf("%s/%d", n.Collection, n.Shard) }
+
+func shardOf(stream string) (n topology.ShardName, isMark, ok bool) {
+	id, isMark := strings.CutSuffix(stream, markSuffix)
+	i := strings.LastIndexByte(id, '/')
+	if i < 0 {
+		return n, isMark, false
+	}
+	if _, err := fmt.Sscanf(id[i+1:], "%d", &n.Shard); err != nil {
+		return n, isMark, false
+	}
+	n.Collection = id[:i]
+	return n, isMark, true
+}

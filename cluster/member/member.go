@@ -1,0 +1,252 @@
+package member
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sextantdb/sextant/cluster/consensus"
+	"github.com/sextantdb/sextant/cluster/controller"
+	"github.com/sextantdb/sextant/cluster/peer"
+	"github.com/sextantdb/sextant/cluster/replication"
+	"github.com/sextantdb/sextant/cluster/topology"
+	"github.com/sextantdb/sextant/cluster/transfer"
+	"github.com/sextantdb/sextant/engine/oplog"
+	"github.com/sextantdb/sextant/engine/shard"
+	"github.com/sextantdb/sextant/internal/fsx"
+)
+
+// Version is the cluster protocol that this node speaks.
+const Version = 1
+
+// Options says what a member is made of. The zero value of a field is its default, unless it says
+// otherwise.
+type Options struct {
+	// FS is the file system and StoragePath the directory of all data. Required.
+	FS          fsx.FS
+	StoragePath string
+	// URI is where other nodes reach this one. Required.
+	URI string
+	// Bootstrap is where a node of the cluster is that this one is to join at its first start.
+	// Without it the node founds a cluster.
+	Bootstrap string
+	// Reinit begins the consensus anew from what this node knows, when the majority of its voters is
+	// lost for good.
+	Reinit bool
+	// PeerID is who a new node becomes; 0 is a random one.
+	PeerID topology.PeerID
+	// Zone is where replicas of a shard should not all be.
+	Zone string
+	// OpenShard opens the data of a copy. The options have its place, log and life filled in.
+	// Required.
+	OpenShard func(context.Context, *topology.Collection, shard.Options) (*shard.Shard, error)
+	// Pool are the connections to other nodes; who this one is, and news of others, are filled in.
+	Pool peer.PoolOptions
+	// Tick is how long a tick of the consensus takes, 100 ms by default.
+	Tick time.Duration
+	// SnapshotEntries is after how many entries the consensus's log is cut.
+	SnapshotEntries uint64
+	// LogFileSize is the length of a file of the operation log, 64 MiB by default.
+	LogFileSize int64
+	// Heartbeat is how often this node says that it lives, 300 ms by default.
+	Heartbeat time.Duration
+	// Controller are the times and habits of the controller.
+	Controller controller.Options
+	// Logger hears what no caller hears; nil is silent.
+	Logger *slog.Logger
+}
+
+func (o *Options) setDefaults() {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Heartbeat <= 0 {
+		o.Heartbeat = 300 * time.Millisecond
+	}
+}
+
+// Member is one node's part in a cluster. Its methods are safe for concurrent use.
+type Member struct {
+	o     Options
+	log   *slog.Logger
+	self  identity
+	begun time.Time
+
+	data    *oplog.Log // of all shards
+	machine *machine
+	group   *consensus.Group
+	pool    *peer.Pool
+	boss    *boss
+	exports *transfer.Exports
+	fetcher *transfer.Fetcher
+	alters  chan replication.Alter
+
+	ctx    context.Context //nolint:containedctx // the member's life
+	stop   context.CancelFunc
+	work   sync.WaitGroup
+	timers *timers
+
+	// registered is the index of the topology from which on this process takes part (R1).
+	registered atomic.Uint64
+
+	part chan struct{} // closed when registered is set
+	// leaving says that the node is about to stop, and is not to register again.
+	leaving atomic.Bool
+
+	mu       sync.Mutex
+	replicas map[topology.ShardName]*replica
+	// ops count the writes that this process takes for each shard: their IDs.
+	ops map[topology.ShardName]*atomic.Uint64
+}
+
+// opsOf returns the counter of a shard's writes. It goes on when the shard is opened again.
+func (m *Member) opsOf(name topology.ShardName) *atomic.Uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.ops[name] == nil {
+		m.ops[name] = &atomic.Uint64{}
+	}
+	return m.ops[name]
+}
+
+// New makes a member: it finds out who the node is, and at the first start asks a node of the
+// cluster to take it in. It takes part in nothing before Open; Serve may be put behind the p2p door
+// meanwhile.
+func New(ctx context.Context, o Options) (_ *Member, err error) {
+	o.setDefaults()
+	m := &Member{
+		o: o, log: o.Logger, begun: time.Now(), machine: newMachine(), timers: newTimers(),
+		alters: make(chan replication.Alter, 4096), part: make(chan struct{}), replicas: map[topology.ShardName]*replica{},
+		ops: map[topology.ShardName]*atomic.Uint64{},
+	}
+	var known []peer.Member
+	m.ctx, m.stop = context.WithCancel(context.Background())
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, m.Close())
+		}
+	}()
+	if err := o.FS.MkdirAll(path.Join(o.StoragePath, "collections")); err != nil {
+		return nil, fmt.Errorf("create storage directory: %w", err)
+	}
+	file := identityFile{o.FS, path.Join(o.StoragePath, "peer.json")}
+	if m.self, err = file.next(o.PeerID); err != nil {
+		return nil, err
+	}
+	m.boss = newBoss(m)
+	if m.data, err = oplog.Open(oplog.Options{FS: o.FS, Dir: path.Join(o.StoragePath, "oplog"), FileSize: o.LogFileSize}); err != nil {
+		return nil, fmt.Errorf("open operation log: %w", err)
+	}
+	if m.self.Cluster == "" {
+		if known, err = m.enter(ctx); err != nil {
+			return nil, err
+		}
+		if err := file.store(m.self); err != nil {
+			return nil, err
+		}
+	}
+	m.pool = peer.NewPool(m.poolOptions())
+	m.exports = transfer.NewExports(transfer.ExportsOptions{Open: m.openExport, Logger: o.Logger})
+	m.fetcher = transfer.NewFetcher(transfer.FetcherOptions{FS: o.FS, Logger: o.Logger})
+	if m.group, err = consensus.Open(m.ctx, consensus.Options{
+		ID: m.self.Peer, FS: o.FS, Dir: path.Join(o.StoragePath, "consensus"), Machine: m.machine, Send: m.sendRaft,
+		OnLeader: m.boss.leaderChanged, TickInterval: o.Tick, SnapshotEntries: o.SnapshotEntries, Logger: o.Logger,
+	}); err != nil {
+		return nil, fmt.Errorf("open consensus: %w", err)
+	}
+	m.meet(known)
+	return m, nil
+}
+
+// Open begins to take part: it founds the cluster if the node is the first one, and goes on to
+// register, which takes a majority of the voters: Registered tells when that is done. Until then
+// nothing here is read or written.
+func (m *Member) Open(ctx context.Context) error {
+	switch {
+	case m.o.Reinit && m.group.HasState():
+		if err := m.group.Reinit(ctx); err != nil {
+			return fmt.Errorf("begin the consensus anew: %w", err)
+		}
+	case !m.group.HasState() && !m.joins():
+		if err := m.group.Found(ctx); err != nil {
+			return fmt.Errorf("found a cluster: %w", err)
+		}
+	}
+	for _, part := range []func(context.Context){m.stayRegistered, m.follow, m.beat, m.rule, m.proposeAlters, m.tidy} {
+		m.work.Go(func() { part(m.ctx) })
+	}
+	m.work.Go(func() { m.timers.run(m.ctx, m.now) })
+	return nil
+}
+
+// Status is the state of the consensus as this node sees it.
+func (m *Member) Status() consensus.Status { return m.group.Status() }
+
+// Registered returns a channel that is closed when the topology knows this process.
+func (m *Member) Registered() <-chan struct{} { return m.part }
+
+// Failed returns a channel that is closed when the consensus has ended, and can't go on.
+func (m *Member) Failed() <-chan struct{} { return m.group.Done() }
+
+// joins tells whether the node is to join a cluster rather than found one.
+func (m *Member) joins() bool { return m.o.Bootstrap != "" && m.o.Bootstrap != m.o.URI }
+
+// Close hands nothing over: see Leave. It stops everything and closes all copies after a last
+// checkpoint.
+func (m *Member) Close() error {
+	m.stop()
+	m.work.Wait()
+	m.mu.Lock()
+	open := m.replicas
+	m.replicas = map[topology.ShardName]*replica{}
+	m.mu.Unlock()
+	var errs []error
+	for _, r := range open {
+		errs = append(errs, r.close())
+	}
+	if m.group != nil {
+		errs = append(errs, m.group.Close())
+	}
+	if m.pool != nil {
+		m.exports.Close()
+		m.pool.Close()
+	}
+	if m.data != nil {
+		errs = append(errs, m.data.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// now implements surroundings.
+func (m *Member) now() replication.Now { return time.Since(m.begun) }
+
+// State returns the newest topology that this node knows. It is never changed.
+func (m *Member) State() *topology.State { return m.machine.now.Load().State }
+
+// Changed returns a channel that is closed when there is a newer one than State gives now.
+func (m *Member) Changed() <-chan struct{} {
+	_, changed := m.machine.newest()
+	return changed
+}
+
+// Change has a command applied by the consensus, and waits until it is applied here.
+func (m *Member) Change(ctx context.Context, cmd topology.Command) (changed bool, err error) {
+	data, err := topology.EncodeCommand(cmd)
+	if err != nil {
+		return false, err
+	}
+	result, _, err := m.group.Propose(ctx, data)
+	if err != nil {
+		return false, err
+	}
+	out, ok := result.(outcome)
+	if !ok {
+		return false, fmt.Errorf("the consensus answered %T to a command", result)
+	}
+	return out.changed, out.err
+}

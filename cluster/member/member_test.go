@@ -1,0 +1,297 @@
+package member_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"os"
+	"testing"
+	"time"
+
+	pb "github.com/qdrant/go-client/qdrant"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sextantdb/sextant/cluster/coordinator"
+	"github.com/sextantdb/sextant/cluster/member"
+	"github.com/sextantdb/sextant/cluster/peer"
+	"github.com/sextantdb/sextant/cluster/topology"
+	"github.com/sextantdb/sextant/engine/shard"
+	"github.com/sextantdb/sextant/internal/fsx"
+)
+
+// node is one node of a cluster in this process.
+type node struct {
+	t       *testing.T
+	disk    *fsx.Mem
+	fs      *fsx.Fault
+	crashed bool
+	addr    string
+	uri     string
+	boot    string
+	member  *member.Member
+	server  *peer.Server
+	front   *coordinator.Coordinator
+	id      topology.PeerID
+	served  chan error
+	others  []*node
+}
+
+func newNode(t *testing.T, bootstrap string) *node {
+	t.Helper()
+	n := &node{t: t, disk: fsx.NewMem(), boot: bootstrap, addr: "127.0.0.1:0"}
+	n.start()
+	t.Cleanup(n.stop)
+	return n
+}
+
+func (n *node) logger() *slog.Logger {
+	if os.Getenv("SEXTANT_VERBOSE") == "" {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelInfo})).With("node", n.addr)
+}
+
+func (n *node) start() {
+	n.t.Helper()
+	ctx, cancel := context.WithTimeout(n.t.Context(), 20*time.Second)
+	defer cancel()
+	n.fs = fsx.NewFault(n.disk, nil)
+	l, err := net.Listen("tcp", n.addr)
+	require.NoError(n.t, err)
+	n.addr = l.Addr().String()
+	n.uri = "http://" + n.addr
+	n.member, err = member.New(ctx, member.Options{
+		FS: n.fs, StoragePath: "/data", URI: n.uri, Bootstrap: n.boot, Tick: 20 * time.Millisecond,
+		OpenShard: func(ctx context.Context, _ *topology.Collection, o shard.Options) (*shard.Shard, error) {
+			return shard.Open(ctx, o)
+		},
+		Logger: n.logger(),
+	})
+	require.NoError(n.t, err)
+	n.id = n.member.Identity().Peer
+	n.server = peer.NewServer(peer.ServerOptions{Self: n.member.Identity(), Handler: n.member.Handler(), Logger: n.logger()})
+	n.served = make(chan error, 1)
+	go func() { n.served <- n.server.Serve(l) }()
+	require.NoError(n.t, n.member.Open(ctx))
+	select {
+	case <-n.member.Registered():
+	case <-ctx.Done():
+		n.t.Fatal("not registered in time")
+	}
+	n.front, err = coordinator.Open(ctx, coordinator.Options{
+		FS: n.fs, StoragePath: "/data", Topology: n.member, Shards: n.member.Shards(), Logger: n.logger(),
+	})
+	require.NoError(n.t, err)
+}
+
+func (n *node) stop() {
+	if n.front == nil {
+		return
+	}
+	// The member first: it must not hear that it counts as gone, and register again.
+	err := n.front.Close()
+	if !n.crashed {
+		require.NoError(n.t, err)
+	}
+	n.shutdown()
+	<-n.served
+	n.front = nil
+}
+
+func threeNodes(t *testing.T) []*node {
+	t.Helper()
+	first := newNode(t, "")
+	nodes := []*node{first, newNode(t, first.uri), newNode(t, first.uri)}
+	// Two voters can't spare one: learners get their votes one after another.
+	require.Eventually(t, func() bool { return len(first.member.Status().Voters) == 3 }, 20*time.Second, 10*time.Millisecond)
+	for _, n := range nodes {
+		n.others = nodes
+	}
+	return nodes
+}
+
+func (n *node) create(name string, shards, copies uint32) {
+	n.t.Helper()
+	_, err := n.front.Collections().Create(n.t.Context(), &pb.CreateCollection{
+		CollectionName: name, ShardNumber: &shards, ReplicationFactor: &copies,
+		VectorsConfig: pb.NewVectorsConfig(&pb.VectorParams{Size: 2, Distance: pb.Distance_Dot}),
+	})
+	require.NoError(n.t, err)
+}
+
+func (n *node) put(ctx context.Context, name string, id uint64) error {
+	_, err := n.front.Points().Upsert(ctx, &pb.UpsertPoints{CollectionName: name, Wait: new(true), Points: []*pb.PointStruct{{
+		Id: pb.NewIDNum(id), Vectors: pb.NewVectors(float32(id), 1), Payload: pb.NewValueMap(map[string]any{"n": int64(id)}),
+	}}})
+	return err
+}
+
+func (n *node) count(ctx context.Context, name string) (uint64, error) {
+	r, err := n.front.Points().Count(ctx, &pb.CountPoints{CollectionName: name, Exact: new(true)})
+	return r.GetResult().GetCount(), err
+}
+
+func TestThreeNodesServeACollection(t *testing.T) {
+	nodes := threeNodes(t)
+	nodes[1].create("c", 4, 2)
+	for i := range uint64(30) {
+		require.NoError(t, nodes[i%3].put(t.Context(), "c", i+1))
+	}
+	for i, n := range nodes {
+		got, err := n.count(t.Context(), "c")
+		require.NoError(t, err)
+		require.EqualValues(t, 30, got, fmt.Sprint("node ", i))
+	}
+}
+
+// crash stops a node as a power cut would: what isn't durable at this moment is lost.
+func (n *node) crash() {
+	n.t.Helper()
+	n.fs.SetInject(func(fsx.Op) error { return fsx.ErrStopped }) // what comes now isn't promised to anybody
+	left := n.disk.CrashClone(rand.New(rand.NewPCG(1, 2)))
+	n.crashed = true
+	n.stop()
+	n.disk, n.crashed = left, false
+}
+
+// await returns when the topology that a node knows is as it should be.
+func (n *node) await(what string, ok func(*topology.State) bool) {
+	n.t.Helper()
+	ctx, cancel := context.WithTimeout(n.t.Context(), 15*time.Second)
+	defer cancel()
+	for {
+		news := n.member.Changed()
+		if ok(n.member.State()) {
+			return
+		}
+		select {
+		case <-news:
+		case <-ctx.Done():
+			for _, p := range n.member.State().Peers() {
+				n.t.Logf("%+v", *p)
+			}
+			for _, c := range n.member.State().Collections() {
+				for _, sh := range c.Shards {
+					n.t.Logf("%+v", *sh)
+				}
+			}
+			for _, other := range n.others {
+				if other.front != nil {
+					n.t.Log("\n" + other.member.Dump())
+				}
+			}
+			n.t.Fatalf("%s: not in time; the consensus is %+v", what, n.member.Status())
+		}
+	}
+}
+
+// inSync tells whether so many copies of each shard are in sync.
+func inSync(copies int) func(*topology.State) bool {
+	return func(s *topology.State) bool {
+		for _, c := range s.Collections() {
+			for _, sh := range c.Shards {
+				if len(sh.InSync) != copies || sh.Leader == 0 {
+					return false
+				}
+			}
+		}
+		return true
+	}
+}
+
+// writer writes points until it is stopped, and remembers those that were acknowledged.
+type writer struct {
+	stop  context.CancelFunc
+	done  chan struct{}
+	acked []uint64
+	errs  []error
+}
+
+func (n *node) write(name string, from uint64) *writer {
+	ctx, cancel := context.WithCancel(n.t.Context())
+	w := &writer{stop: cancel, done: make(chan struct{})}
+	go func() {
+		defer close(w.done)
+		for id := from; ctx.Err() == nil; id++ {
+			if err := n.put(context.WithoutCancel(ctx), name, id); err != nil {
+				w.errs = append(w.errs, err)
+				continue
+			}
+			w.acked = append(w.acked, id)
+		}
+	}()
+	return w
+}
+
+func (w *writer) end(t *testing.T) []uint64 {
+	t.Helper()
+	w.stop()
+	<-w.done
+	require.Empty(t, w.errs)
+	return w.acked
+}
+
+// has requires that every copy has exactly these points.
+func has(t *testing.T, nodes []*node, name string, ids []uint64) {
+	t.Helper()
+	for i, n := range nodes {
+		got, err := n.count(t.Context(), name)
+		require.NoError(t, err)
+		require.EqualValues(t, len(ids), got, fmt.Sprint("node ", i))
+		for _, sum := range n.member.Checksums(t.Context()) {
+			require.NoError(t, sum.Err)
+		}
+	}
+	sums := map[topology.ShardName]member.Checksum{}
+	for _, n := range nodes {
+		for _, sum := range n.member.Checksums(t.Context()) {
+			if other, ok := sums[sum.Shard]; ok {
+				require.Equal(t, other.Sum, sum.Sum, "copies of shard %d differ", sum.Shard.Shard)
+			}
+			sums[sum.Shard] = sum
+		}
+	}
+}
+
+func TestWritesGoOnWhenANodeIsLostAndItComesBack(t *testing.T) {
+	nodes := threeNodes(t)
+	nodes[1].create("c", 4, 2)
+	w := nodes[1].write("c", 1)
+	for range 3 {
+		nodes[0].crash()
+		nodes[1].await("one copy each without the lost node", func(s *topology.State) bool {
+			for _, c := range s.Collections() {
+				for _, sh := range c.Shards {
+					if sh.Leader == 0 || sh.IsInSync(nodes[0].id) {
+						return false
+					}
+				}
+			}
+			return true
+		})
+		nodes[0].start()
+		nodes[1].await("all copies in sync again", inSync(2))
+	}
+	has(t, nodes, "c", w.end(t))
+}
+
+func TestANodeWithoutItsDiskIsFilledAgain(t *testing.T) {
+	nodes := threeNodes(t)
+	nodes[1].create("c", 4, 2)
+	w := nodes[1].write("c", 1)
+	nodes[2].stop()
+	nodes[2].disk = fsx.NewMem()
+	nodes[1].await("the node counts as gone", func(s *topology.State) bool { return s.Peer(nodes[2].id).Fenced })
+	nodes[2].start()
+	nodes[1].await("all copies in sync again", inSync(2))
+	has(t, nodes, "c", w.end(t))
+}
+
+// shutdown closes the p2p door and cuts off what is under way.
+func (n *node) shutdown() {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	n.server.Shutdown(ctx)
+}

@@ -1,0 +1,77 @@
+package member
+
+import (
+	"github.com/sextantdb/sextant/cluster/replication"
+	"github.com/sextantdb/sextant/engine/oplog"
+)
+
+// logged is an entry and its record in the log, of which the entry's body is a part.
+type logged struct {
+	replication.Entry
+	record []byte
+}
+
+// recent are the newest entries of a copy's log in memory: those that aren't on disk or
+// applied yet, and those that followers still need. They follow each other without gaps.
+type recent struct {
+	entries []logged
+	bytes   int
+	// end is the position of the last entry of the log, in memory or not.
+	end oplog.Position
+}
+
+// add takes an entry in that comes next, gives it its chain value and returns it.
+func (r *recent) add(e replication.Entry) logged {
+	record := appendRecord(make([]byte, 0, maxRecordHead+len(e.Body)), &e)
+	e.Body = record[len(record)-len(e.Body):]
+	r.end = r.end.Follow(e.Epoch, e.Seq, record)
+	e.Chain = r.end.Chain
+	l := logged{e, record}
+	r.entries = append(r.entries, l)
+	r.bytes += len(record)
+	return l
+}
+
+// first returns the sequence of the first entry in memory, that of the next one when there is
+// none.
+func (r *recent) first() uint64 { return r.end.Seq + 1 - uint64(len(r.entries)) }
+
+// from returns the entries first..last if they are in memory.
+func (r *recent) from(first, last uint64) []logged {
+	begin := r.first()
+	if first < begin || last > r.end.Seq || first > last {
+		return nil
+	}
+	return r.entries[first-begin : last-begin+1]
+}
+
+// truncate forgets what is behind a position.
+func (r *recent) truncate(at oplog.Position) {
+	begin := r.first()
+	keep := 0
+	if at.Seq >= begin {
+		keep = int(at.Seq - begin + 1)
+	}
+	for _, l := range r.entries[keep:] {
+		r.bytes -= len(l.record)
+	}
+	clear(r.entries[keep:])
+	r.entries = r.entries[:keep]
+	r.end = at
+}
+
+// release forgets entries up to a sequence.
+func (r *recent) release(upTo uint64) {
+	n := 0
+	for n < len(r.entries) && r.entries[n].Seq <= upTo {
+		r.bytes -= len(r.entries[n].record)
+		n++
+	}
+	if n == 0 {
+		return
+	}
+	clear(r.entries[:n])
+	if r.entries = r.entries[n:]; len(r.entries) == 0 {
+		r.entries = nil // and the memory behind it
+	}
+}

@@ -1,0 +1,358 @@
+package member
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sextantdb/sextant/cluster/replication"
+	"github.com/sextantdb/sextant/cluster/topology"
+	"github.com/sextantdb/sextant/engine/oplog"
+	"github.com/sextantdb/sextant/engine/shard"
+)
+
+// surroundings is what a replica needs of its node.
+type surroundings interface {
+	// now is the time of events.
+	now() replication.Now
+	// send hands a message to the connection of its peer. It never waits.
+	send(replication.Envelope)
+	// alter proposes a change of the shard's record. It never waits; the state machine tries again.
+	alter(replication.Alter)
+	// wake asks for a Tick at a time; ok false takes an earlier wish back.
+	wake(r *replica, at replication.Now, ok bool)
+	// takeFiles fills the replica's directory from another node and installs what it got; it is
+	// called in a goroutine of its own.
+	takeFiles(ctx context.Context, r *replica, from replication.FileSource) error
+	// damaged gives a replica up that contradicts the others.
+	damaged(r *replica, err error)
+	// warn reports what no caller hears.
+	warn(r *replica, what string, err error)
+}
+
+// replica is one copy of a shard on this node: the state machine of the protocol, its log and
+// its data. It uses goroutines only while there is something to store, apply or send, so that idle
+// shards cost nothing.
+type replica struct {
+	node   surroundings
+	name   topology.ShardName
+	alloc  topology.AllocID
+	dir    string
+	stream *oplog.Stream
+	marks  *marks
+	shard  atomic.Pointer[shard.Shard]
+	ctx    context.Context //nolint:containedctx // the replica's life
+	stop   context.CancelFunc
+	work   sync.WaitGroup
+
+	mu     sync.Mutex
+	sm     *replication.Replica
+	fx     replication.Effects
+	recent recent
+	// disk are effects to be carried out; storing says that a goroutine does.
+	disk    []replication.DiskEffect
+	storing bool
+	// commit is the last committed entry, visible the last one that all in sync have applied,
+	// applied the last one that is applied here. applying says that a goroutine applies.
+	commit, visible, applied uint64
+	applying                 bool
+	idle                     sync.Cond // is told when applying ends
+	// reading are the followers for which entries are being read from disk.
+	reading map[topology.PeerID]bool
+	// asked are the writes and reads that wait for an answer of the state machine, by token;
+	// taken the writes that have a place in the log, in its order.
+	asked      map[uint64]*request
+	taken      []*request
+	lastToken  uint64
+	config     replication.Config
+	filling    bool               // files are being taken
+	endFilling context.CancelFunc // ends that
+	closed     bool
+
+	// done are the operations that were applied; the shard's applier keeps it, between openings.
+	done *replication.OpTable
+	// flushed is up to where files hold everything.
+	flushed atomic.Uint64
+}
+
+// step gives the state machine an event and carries out what it says.
+func (r *replica) step(ev replication.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stepLocked(ev)
+}
+
+func (r *replica) stepLocked(ev replication.Event) {
+	if r.closed {
+		return
+	}
+	fx := &r.fx
+	fx.Reset()
+	r.sm.Step(r.node.now(), ev, fx)
+	for _, d := range fx.Disk {
+		r.take(d)
+	}
+	for _, e := range fx.Messages {
+		r.send(e)
+	}
+	for _, a := range fx.Alter {
+		r.node.alter(a)
+	}
+	r.commit, r.visible = max(r.commit, fx.Commit), max(r.visible, fx.Visible)
+	r.startApplying()
+	r.settle(fx)
+	if fx.TakeFiles != nil {
+		r.startFilling(*fx.TakeFiles)
+	}
+	r.recent.release(r.unneeded())
+	at, ok := r.sm.NextTick()
+	r.node.wake(r, at, ok)
+	if fx.Damaged != nil {
+		r.closed = true
+		go r.node.damaged(r, fx.Damaged)
+	}
+}
+
+// recentBytes is how many bytes of entries that only slow followers need are kept in memory.
+const recentBytes = 4 << 20
+
+// unneeded returns up to which entry nothing is needed in memory: it is durable and applied here,
+// and followers have it, or too many bytes behind it wait for them.
+func (r *replica) unneeded() uint64 {
+	own := min(r.applied, r.stream.Durable().Seq)
+	if r.recent.bytes > recentBytes {
+		return own
+	}
+	return min(own, r.sm.Retain()-1)
+}
+
+// take notes a disk effect to be carried out.
+func (r *replica) take(d replication.DiskEffect) {
+	switch {
+	case d.Truncate:
+		r.recent.truncate(r.positionOf(d.TruncateAfter))
+	case d.Epoch == 0:
+		// The state machine uses its memory again.
+		d.Append = r.remember(d.Append)
+	}
+	r.disk = append(r.disk, d)
+	if !r.storing {
+		r.storing = true
+		r.work.Go(r.store)
+	}
+}
+
+// remember takes entries that are to be appended into memory. A chain value that isn't the
+// leader's means that the logs differ below: the entry isn't answered for.
+func (r *replica) remember(entries []replication.Entry) []replication.Entry {
+	out := make([]replication.Entry, len(entries))
+	for i, e := range entries {
+		theirs := e.Chain
+		out[i] = r.recent.add(e).Entry
+		if theirs != 0 && theirs != out[i].Chain {
+			r.work.Go(func() { r.step(replication.LogDamaged{Err: errChain}) })
+		}
+	}
+	return out
+}
+
+var errChain = errors.New("the log's chain value differs from the leader's")
+
+// store carries out disk effects until there are none.
+func (r *replica) store() {
+	for {
+		r.mu.Lock()
+		work := r.disk
+		r.disk = nil
+		if len(work) == 0 || r.closed {
+			r.storing = false
+			r.mu.Unlock()
+			return
+		}
+		r.mu.Unlock()
+		if err := r.storeAll(work); err != nil {
+			r.mu.Lock()
+			r.storing = false
+			r.mu.Unlock()
+			if r.ctx.Err() == nil {
+				r.step(replication.LogDamaged{Err: err})
+			}
+			return
+		}
+		r.step(replication.Stored{Number: work[len(work)-1].Number, Last: replication.Position(r.stream.Last())})
+	}
+}
+
+// storeAll carries out disk effects in order and waits until all are durable.
+func (r *replica) storeAll(work []replication.DiskEffect) error {
+	var last *oplog.Ticket
+	for _, d := range work {
+		switch {
+		case d.Epoch != 0:
+			if err := r.marks.store(r.ctx, mark{alloc: r.alloc, epoch: d.Epoch, history: d.History}); err != nil {
+				return err
+			}
+		case d.Truncate:
+			if err := r.stream.TruncateAfter(r.ctx, d.TruncateAfter); err != nil {
+				return err
+			}
+		default:
+			t, err := r.append(d.Append)
+			if err != nil {
+				return err
+			}
+			last = t
+		}
+	}
+	return r.durable(last)
+}
+
+// positionOf returns the position of an entry. One that isn't in memory is read from the log: a
+// cut is rare, and the memory needs to know what the next entry follows.
+func (r *replica) positionOf(seq uint64) oplog.Position {
+	if kept := r.recent.from(seq, seq); kept != nil {
+		return oplog.Position(kept[0].Position)
+	}
+	pos, err := r.stream.At(r.ctx, seq)
+	if err != nil {
+		r.work.Go(func() { r.step(replication.LogDamaged{Err: err}) })
+		return oplog.Position{Seq: seq}
+	}
+	return pos
+}
+
+// append appends entries to the log, and waits while the disk takes none.
+func (r *replica) append(entries []replication.Entry) (last *oplog.Ticket, err error) {
+	full := false
+	for i := 0; i < len(entries); {
+		e := &entries[i]
+		t := r.stream.Append(e.Epoch, e.Seq, appendRecord(make([]byte, 0, maxRecordHead+len(e.Body)), e))
+		switch {
+		case !t.Refused():
+			last, i = t, i+1
+			continue
+		case !passes(t.Err()):
+			return nil, t.Err()
+		case !full:
+			full = true
+			r.step(replication.LogFull{Full: true})
+		}
+		if err := r.pause(); err != nil {
+			return nil, err
+		}
+	}
+	if full {
+		r.step(replication.LogFull{Full: false})
+	}
+	return last, nil
+}
+
+// passes tells failures of the disk that may be over soon from those that stay.
+func passes(err error) bool { return errors.Is(err, oplog.ErrFailed) || errors.Is(err, oplog.ErrFull) }
+
+// durable waits for a ticket. A record that was taken is written sooner or later, also when its
+// ticket has failed.
+func (r *replica) durable(t *oplog.Ticket) error {
+	if t == nil {
+		return nil
+	}
+	err := t.Wait(r.ctx)
+	if err == nil || !passes(err) {
+		return err
+	}
+	r.step(replication.LogFull{Full: true})
+	for r.stream.Durable() != r.stream.Last() {
+		if err := r.pause(); err != nil {
+			return err
+		}
+	}
+	r.step(replication.LogFull{Full: false})
+	return nil
+}
+
+// diskRetry is how long to wait before a disk that failed is tried again.
+const diskRetry = 200 * time.Millisecond
+
+func (r *replica) pause() error {
+	t := time.NewTimer(diskRetry)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-r.ctx.Done():
+		return context.Cause(r.ctx)
+	}
+}
+
+// send sends a message. Entries that are named are filled in from memory; a follower that is
+// farther behind gets them from disk.
+func (r *replica) send(e replication.Envelope) {
+	a, ok := e.Message.(replication.Append)
+	if !ok || a.First > a.Last {
+		r.node.send(e)
+		return
+	}
+	found := r.recent.from(a.First, a.Last)
+	if found == nil {
+		r.sendFromDisk(e, a)
+		return
+	}
+	a.Entries = make([]replication.Entry, len(found))
+	for i := range found {
+		a.Entries[i] = found[i].Entry
+	}
+	e.Message = a
+	r.node.send(e)
+}
+
+// readBytes bounds what is read at once for a follower.
+const readBytes = 4 << 20
+
+// sendFromDisk reads entries for a follower from the log. One reading at a time is enough: what
+// is left out is asked for again.
+func (r *replica) sendFromDisk(e replication.Envelope, a replication.Append) {
+	if r.reading[e.To] {
+		return
+	}
+	r.reading[e.To] = true
+	epoch := r.sm.Epoch()
+	r.work.Go(func() {
+		entries, err := r.read(a.First, a.Last, readBytes)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.reading, e.To)
+		switch {
+		case r.closed || r.sm.Epoch() != epoch || r.ctx.Err() != nil: // the entries may be others now
+		case errors.Is(err, oplog.ErrReleased):
+			r.stepLocked(replication.LogReleased{First: r.stream.First()})
+		case err != nil:
+			r.stepLocked(replication.LogDamaged{Err: err})
+		case len(entries) > 0:
+			a.Entries, a.Last = entries, entries[len(entries)-1].Seq
+			e.Message = a
+			r.node.send(e)
+		}
+	})
+}
+
+// read reads entries first..last from the log, up to so many bytes but at least one.
+func (r *replica) read(first, last uint64, bytes int) (out []replication.Entry, err error) {
+	done := errors.New("enough")
+	err = r.stream.Read(r.ctx, first, func(rec oplog.Record) error {
+		if rec.Seq > last || bytes <= 0 {
+			return done
+		}
+		bytes -= len(rec.Data)
+		e, err := readRecord(replication.Position(rec.Position), append([]byte(nil), rec.Data...))
+		if err == nil {
+			out = append(out, e)
+		}
+		return err
+	})
+	if errors.Is(err, done) {
+		err = nil
+	}
+	return out, err
+}

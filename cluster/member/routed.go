@@ -1,0 +1,293 @@
+package member
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	pb "github.com/qdrant/go-client/qdrant"
+
+	"github.com/sextantdb/sextant/cluster/peer"
+	"github.com/sextantdb/sextant/cluster/replication"
+	"github.com/sextantdb/sextant/cluster/shardcall"
+	"github.com/sextantdb/sextant/cluster/topology"
+	"github.com/sextantdb/sextant/engine/point"
+	"github.com/sextantdb/sextant/engine/query"
+	"github.com/sextantdb/sextant/engine/shard"
+	"github.com/sextantdb/sextant/internal/apierror"
+)
+
+// routed is a shard of the cluster, wherever its copies are: a write goes to the leader, and again
+// under the same ID when leadership is lost on the way; a read goes to a copy that is in sync, one on
+// this node if there is one, and to another when that fails.
+type routed struct {
+	m    *Member
+	name topology.ShardName
+	// ops counts the writes that this process takes for the shard.
+	ops *atomic.Uint64
+	// turn spreads reads over copies on other nodes.
+	turn atomic.Uint32
+}
+
+var (
+	_ shardcall.Shard  = &routed{}
+	_ shardcall.Copies = &routed{}
+)
+
+// The times of routing.
+const (
+	// writeTime bounds the attempts of a write whose caller names no time.
+	writeTime = 60 * time.Second
+	// readTime bounds the attempts of a read while no copy can answer.
+	readTime = 10 * time.Second
+	// firstPause and lastPause are between attempts when nothing in the topology changes.
+	firstPause = 10 * time.Millisecond
+	lastPause  = 250 * time.Millisecond
+)
+
+// Local implements shardcall.Shard: where a call goes may change at any time.
+func (s *routed) Local() bool { return false }
+
+// Here implements shardcall.Copies.
+func (s *routed) Here() shardcall.Shard {
+	if r := s.m.replica(s.name); r != nil {
+		return r
+	}
+	return nil
+}
+
+// local returns the copy on this node if reads may go there.
+func (s *routed) local() *replica {
+	r := s.m.replica(s.name)
+	if r == nil {
+		return nil
+	}
+	if _, err := r.readable(); err != nil {
+		return nil
+	}
+	return r
+}
+
+// at returns the shard as another node's copy answers for it.
+func (s *routed) at(p topology.PeerID) *shardcall.Remote {
+	return &shardcall.Remote{Call: func(ctx context.Context, req []byte) ([]byte, error) {
+		conn, err := s.m.pool.Peer(p)
+		if err != nil {
+			return nil, err
+		}
+		return conn.Read(ctx, peer.Read{Shard: s.name, Request: req})
+	}}
+}
+
+// pauses wait between attempts: for news of the topology, at most twice as long as the last time.
+type pauses struct{ next time.Duration }
+
+func (p *pauses) wait(ctx context.Context, news <-chan struct{}) error {
+	p.next = min(max(2*p.next, firstPause), lastPause)
+	t := time.NewTimer(p.next)
+	defer t.Stop()
+	select {
+	case <-news:
+	case <-t.C:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
+
+// record returns the shard's record and a channel that is closed when there is news.
+func (s *routed) record() (rec *topology.Shard, news <-chan struct{}, err error) {
+	v, news := s.m.machine.newest()
+	if rec = v.Shard(s.name); rec == nil {
+		return nil, nil, apierror.New(apierror.NotFound, "shard %d is gone with its collection", s.name.Shard)
+	}
+	return rec, news, nil
+}
+
+// Submit implements shardcall.Shard.
+func (s *routed) Submit(ctx context.Context, op shard.Op, w shardcall.Write) (shardcall.Ticket, error) {
+	if w.ID == (replication.OpID{}) {
+		w.ID = replication.OpID{Peer: s.m.self.Peer, Incarnation: s.m.self.Incarnation, Counter: s.ops.Add(1)}
+	}
+	until := w.Until
+	if until.IsZero() {
+		until = time.Now().Add(writeTime)
+	}
+	t := &retried{s: s, op: op, w: w, until: until}
+	return t, t.submit(ctx)
+}
+
+// retried is the ticket of a write that is tried again when its leader is lost.
+type retried struct {
+	shardcall.Ticket
+	s     *routed
+	op    shard.Op
+	w     shardcall.Write
+	until time.Time
+}
+
+// submit tries until the write is taken, refused, or the time is up.
+func (t *retried) submit(ctx context.Context) error {
+	ctx, cancel := context.WithDeadline(ctx, t.until)
+	defer cancel()
+	var p pauses
+	for {
+		rec, news, err := t.s.record()
+		if err != nil {
+			return err
+		}
+		ticket, err := t.attempt(ctx, rec.Leader)
+		if err == nil {
+			t.Ticket = ticket
+			return nil
+		}
+		if !isElsewhere(err) {
+			return err
+		}
+		if p.wait(ctx, news) != nil {
+			return apierror.New(apierror.Unavailable, "shard %d can't take the write: %w", t.s.name.Shard, err)
+		}
+	}
+}
+
+// attempt submits to the leader.
+func (t *retried) attempt(ctx context.Context, leader topology.PeerID) (shardcall.Ticket, error) {
+	if leader == 0 {
+		return nil, &shardcall.Moved{}
+	}
+	if leader != t.s.m.self.Peer {
+		return t.s.at(leader).Submit(ctx, t.op, t.w)
+	}
+	r := t.s.m.replica(t.s.name)
+	if r == nil {
+		return nil, &shardcall.Moved{}
+	}
+	return r.Submit(ctx, t.op, t.w)
+}
+
+// isElsewhere tells whether a write may be tried again: the shard is led somewhere else now, or the
+// node can't be reached.
+func isElsewhere(err error) bool {
+	if _, ok := errors.AsType[*shardcall.Moved](err); ok {
+		return true
+	}
+	return errors.Is(err, peer.ErrUnreachable)
+}
+
+// Durable implements shardcall.Ticket.
+func (t *retried) Durable(ctx context.Context) error {
+	return t.persist(ctx, func() error { return t.Ticket.Durable(ctx) })
+}
+
+// Visible implements shardcall.Ticket.
+func (t *retried) Visible(ctx context.Context) error {
+	return t.persist(ctx, func() error { return t.Ticket.Visible(ctx) })
+}
+
+// Applied implements shardcall.Ticket.
+func (t *retried) Applied(ctx context.Context) error { return t.Visible(ctx) }
+
+// persist waits, and submits again when the leadership was lost meanwhile.
+func (t *retried) persist(ctx context.Context, wait func() error) error {
+	for {
+		err := wait()
+		if err == nil || !isElsewhere(err) {
+			return err
+		}
+		if err := t.submit(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// copies returns the nodes that a read may go to, in the order in which to try them: all that are in
+// sync, those that count as gone last.
+func (s *routed) copies(rec *topology.Shard) []topology.PeerID {
+	state := s.m.State()
+	var up, down []topology.PeerID
+	for _, p := range rec.InSync {
+		switch known := state.Peer(p); {
+		case p == s.m.self.Peer:
+		case known == nil || known.Fenced:
+			down = append(down, p)
+		default:
+			up = append(up, p)
+		}
+	}
+	if len(up) > 1 {
+		k := int(s.turn.Add(1)) % len(up)
+		up = slices.Concat(up[k:], up[:k])
+	}
+	return append(up, down...)
+}
+
+// ask has a read answered by a copy, by another one when that fails, and again while there is time
+// and none can.
+func ask[T any](ctx context.Context, s *routed, read func(shardcall.Shard) (T, error)) (T, error) {
+	var none T
+	ctx, cancel := context.WithTimeout(ctx, readTime)
+	defer cancel()
+	var p pauses
+	for {
+		rec, news, err := s.record()
+		if err != nil {
+			return none, err
+		}
+		failed := error(&shardcall.Moved{})
+		if r := s.local(); r != nil {
+			out, err := read(r)
+			if err == nil || !isElsewhere(err) {
+				return out, err
+			}
+			failed = err
+		}
+		for _, id := range s.copies(rec) {
+			out, err := read(s.at(id))
+			if err == nil || !isElsewhere(err) || ctx.Err() != nil {
+				return out, err
+			}
+			failed = err
+		}
+		if p.wait(ctx, news) != nil {
+			return none, apierror.New(apierror.Unavailable, "no copy of shard %d answers: %w", s.name.Shard, failed)
+		}
+	}
+}
+
+// Query implements shardcall.Shard.
+func (s *routed) Query(ctx context.Context, m *pb.QueryPoints) ([]query.Scored, error) {
+	return ask(ctx, s, func(c shardcall.Shard) ([]query.Scored, error) { return c.Query(ctx, m) })
+}
+
+// Fill implements shardcall.Shard.
+func (s *routed) Fill(ctx context.Context, hits []query.Scored, p *pb.WithPayloadSelector, v *pb.WithVectorsSelector) error {
+	_, err := ask(ctx, s, func(c shardcall.Shard) (struct{}, error) { return struct{}{}, c.Fill(ctx, hits, p, v) })
+	return err
+}
+
+// Retrieve implements shardcall.Shard.
+func (s *routed) Retrieve(ctx context.Context, ids []point.ID, p *pb.WithPayloadSelector, v *pb.WithVectorsSelector) ([]*pb.RetrievedPoint, error) {
+	return ask(ctx, s, func(c shardcall.Shard) ([]*pb.RetrievedPoint, error) { return c.Retrieve(ctx, ids, p, v) })
+}
+
+// Scroll implements shardcall.Shard.
+func (s *routed) Scroll(ctx context.Context, m *pb.ScrollPoints) (shard.Page, error) {
+	return ask(ctx, s, func(c shardcall.Shard) (shard.Page, error) { return c.Scroll(ctx, m) })
+}
+
+// Count implements shardcall.Shard.
+func (s *routed) Count(ctx context.Context, f *pb.Filter, exact bool) (uint64, error) {
+	return ask(ctx, s, func(c shardcall.Shard) (uint64, error) { return c.Count(ctx, f, exact) })
+}
+
+// Facet implements shardcall.Shard.
+func (s *routed) Facet(ctx context.Context, m *pb.FacetCounts) ([]*pb.FacetHit, error) {
+	return ask(ctx, s, func(c shardcall.Shard) ([]*pb.FacetHit, error) { return c.Facet(ctx, m) })
+}
+
+// Info implements shardcall.Shard.
+func (s *routed) Info(ctx context.Context) (shard.Info, error) {
+	return ask(ctx, s, func(c shardcall.Shard) (shard.Info, error) { return c.Info(ctx) })
+}

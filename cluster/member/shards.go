@@ -1,0 +1,89 @@
+package member
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/sextantdb/sextant/cluster/placement"
+	"github.com/sextantdb/sextant/cluster/shardcall"
+	"github.com/sextantdb/sextant/cluster/topology"
+	"github.com/sextantdb/sextant/engine/shard"
+)
+
+// Shards are the shards of the cluster as the front desk uses them: it implements
+// coordinator.Shards.
+type Shards struct{ m *Member }
+
+// Shards returns the shards of the cluster.
+func (m *Member) Shards() *Shards { return &Shards{m} }
+
+// Place says which nodes hold the shards of a new collection, in their order.
+func (s *Shards) Place(t *topology.Collection) ([][]topology.PeerID, error) {
+	state := s.m.State()
+	copies := map[topology.PeerID]int{}
+	for _, c := range state.Collections() {
+		for _, sh := range c.Shards {
+			for _, r := range sh.Replicas {
+				copies[r.Peer]++
+			}
+		}
+	}
+	var peers []placement.Peer
+	for _, p := range state.Peers() {
+		peers = append(peers, placement.Peer{
+			ID: p.ID, Zone: p.Zone, Replicas: copies[p.ID], Leads: state.Led(p.ID), Closed: p.Fenced || p.Draining,
+		})
+	}
+	return placement.Place(placement.Request{
+		Shards: len(t.Shards), Copies: int(max(1, t.Config.GetParams().GetReplicationFactor())), Seed: t.Name,
+	}, peers)
+}
+
+// Open implements coordinator.Shards.
+func (s *Shards) Open(_ context.Context, t *topology.Collection, id uint32) (shardcall.Shard, error) {
+	name := topology.ShardName{Collection: t.Incarnation, Shard: id}
+	return &routed{m: s.m, name: name, ops: s.m.opsOf(name)}, nil
+}
+
+// Release implements coordinator.Shards: copies live as long as the topology wants it.
+func (s *Shards) Release(shardcall.Shard) error { return nil }
+
+// Remove implements coordinator.Shards: every node removes what it has by itself.
+func (s *Shards) Remove(context.Context, string, string) (gone bool, err error) { return false, nil }
+
+// Ready implements coordinator.Shards: every shard has a leader, and all copies are there.
+func (s *Shards) Ready(ctx context.Context, t *topology.Collection) error {
+	_, err := s.m.machine.wait(ctx, func(v *view) bool {
+		c := v.Incarnation(t.Incarnation)
+		if c == nil {
+			return true // deleted meanwhile
+		}
+		for _, sh := range c.Shards {
+			if !usable(sh) {
+				return false
+			}
+		}
+		return true
+	})
+	if err != nil {
+		return fmt.Errorf("wait for the copies of %s: %w", t.Name, err)
+	}
+	return nil
+}
+
+func usable(sh *topology.Shard) bool {
+	for _, r := range sh.Replicas {
+		if !r.Created {
+			return false
+		}
+	}
+	return sh.Leader != 0
+}
+
+// Adapt implements coordinator.Shards.
+func (s *Shards) Adapt(ctx context.Context, sh shardcall.Shard, _ *topology.Collection, op shard.Op, w shardcall.Write) (shardcall.Ticket, error) {
+	return sh.Submit(ctx, op, w)
+}
+
+// Close implements coordinator.Shards.
+func (s *Shards) Close() error { return s.m.Close() }

@@ -1,0 +1,87 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sextantdb/sextant/cluster/coordinator"
+	"github.com/sextantdb/sextant/cluster/member"
+	"github.com/sextantdb/sextant/cluster/peer"
+	"github.com/sextantdb/sextant/cluster/topology"
+	"github.com/sextantdb/sextant/engine/shard"
+	"github.com/sextantdb/sextant/internal/observe"
+)
+
+// openMember opens the data of a node of a cluster, and the door for the other nodes.
+func openMember(ctx context.Context, o Options, options coordinator.Options) (*Desk, error) {
+	c := &o.Config.Cluster
+	timed, cancel := context.WithTimeout(ctx, time.Duration(c.Consensus.BootstrapTimeoutSec)*time.Second)
+	defer cancel()
+	budget := options.Budget
+	mo := member.Options{
+		FS: o.FS, StoragePath: o.Config.Storage.Path, URI: ownURI(&o), Bootstrap: o.Bootstrap, Reinit: o.Reinit,
+		Tick:            time.Duration(c.Consensus.TickPeriodMS) * time.Millisecond,
+		SnapshotEntries: uint64(c.Consensus.CompactWALEntries),
+		OpenShard: func(ctx context.Context, _ *topology.Collection, s shard.Options) (*shard.Shard, error) {
+			s.Budget = budget
+			return shard.Open(ctx, s)
+		},
+		Pool:   peer.PoolOptions{Key: string(o.Config.Service.APIKey)},
+		Logger: observe.Component(o.Logger, "member"),
+	}
+	if c.PeerID != nil {
+		mo.PeerID = topology.PeerID(*c.PeerID)
+	}
+	m, err := member.New(timed, mo)
+	if err != nil {
+		return nil, err
+	}
+	door := peer.NewServer(peer.ServerOptions{
+		Self: m.Identity(), Key: mo.Pool.Key, Handler: m.Handler(), Latest: m.Latest, Logger: observe.Component(o.Logger, "peer"),
+	})
+	var serving errgroup.Group
+	serving.Go(func() error { return door.Serve(o.peers) })
+	shut := func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		door.Shutdown(ctx)
+		return serving.Wait()
+	}
+	if err := m.Open(timed); err != nil {
+		return nil, errors.Join(err, shut(), m.Close())
+	}
+	options.Topology, options.Shards = m, m.Shards()
+	front, err := coordinator.Open(ctx, options)
+	if err != nil {
+		return nil, errors.Join(err, shut(), m.Close())
+	}
+	return &Desk{
+		Points: front.Points(), Collections: front.Collections(), Failed: m.Failed(), Ready: m.Ready,
+		Close: func() error {
+			return errors.Join(m.Leave(context.Background()), shut(), front.Close())
+		},
+	}, nil
+}
+
+// ownURI is where other nodes reach this one: what the user says, or the host's name.
+func ownURI(o *Options) string {
+	if o.URI != "" {
+		return o.URI
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "localhost"
+	}
+	port := o.Config.Cluster.P2P.Port
+	if a, ok := o.peers.Addr().(*net.TCPAddr); ok {
+		port = a.Port
+	}
+	o.Logger.Warn("no --uri is given: other nodes are told the host's name", "host", host)
+	return "http://" + net.JoinHostPort(host, strconv.Itoa(port))
+}
