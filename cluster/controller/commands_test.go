@@ -16,7 +16,7 @@ import (
 
 // real is a cluster whose topology is the real one: actions become commands, and none may
 // be refused. Nodes do their part at once.
-type real struct {
+type cluster struct {
 	t      *rapid.T
 	now    time.Duration
 	index  uint64
@@ -27,14 +27,14 @@ type real struct {
 	acted  []string
 }
 
-func (r *real) apply(c topology.Command) {
+func (r *cluster) apply(c topology.Command) {
 	r.index++
 	r.state.SetIndex(r.index)
 	_, err := r.state.Apply(c)
 	require.NoError(r.t, err, "%#v", c)
 }
 
-func (r *real) held(p topology.PeerID) (list []topology.HeldReplica) {
+func (r *cluster) held(p topology.PeerID) (list []topology.HeldReplica) {
 	for _, c := range r.state.Collections() {
 		for _, sh := range c.Shards {
 			if rep, ok := sh.Replica(p); ok && rep.Created {
@@ -45,7 +45,7 @@ func (r *real) held(p topology.PeerID) (list []topology.HeldReplica) {
 	return list
 }
 
-func (r *real) register(p topology.PeerID) {
+func (r *cluster) register(p topology.PeerID) {
 	incarnation := uint64(1)
 	if old := r.state.Peer(p); old != nil {
 		incarnation = old.Incarnation + 1
@@ -55,7 +55,7 @@ func (r *real) register(p topology.PeerID) {
 }
 
 // run lets time pass: nodes beat, make copies, fill them and let them join.
-func (r *real) run(d time.Duration) {
+func (r *cluster) run(d time.Duration) {
 	for end := r.now + d; r.now < end; r.now += 300 * time.Millisecond {
 		for _, p := range r.state.Peers() {
 			if inc := r.up[p.ID]; inc > 0 && !p.Fenced {
@@ -75,7 +75,7 @@ func (r *real) run(d time.Duration) {
 }
 
 // fill makes copies and lets one of each shard join.
-func (r *real) fill() {
+func (r *cluster) fill() {
 	for _, c := range r.state.Collections() {
 		for _, sh := range c.Shards {
 			name := topology.ShardName{Collection: c.Incarnation, Shard: sh.ID}
@@ -96,7 +96,7 @@ func (r *real) fill() {
 }
 
 // alter lets the leader add a copy or hand over.
-func (r *real) alter(name topology.ShardName, add, lead topology.PeerID) {
+func (r *cluster) alter(name topology.ShardName, add, lead topology.PeerID) {
 	sh := r.state.Shard(name)
 	if sh == nil || sh.Leader == 0 || r.up[sh.Leader] == 0 {
 		return
@@ -110,7 +110,7 @@ func (r *real) alter(name topology.ShardName, add, lead topology.PeerID) {
 	r.apply(a)
 }
 
-func (r *real) create(name string, shards, copies int, on []topology.PeerID) {
+func (r *cluster) create(name string, shards, copies int, on []topology.PeerID) {
 	config, err := topology.NewConfig(&pb.CreateCollection{
 		CollectionName: name, ReplicationFactor: new(uint32(copies)),
 		VectorsConfig: pb.NewVectorsConfig(&pb.VectorParams{Size: 4, Distance: pb.Distance_Dot}),
@@ -128,7 +128,7 @@ func (r *real) create(name string, shards, copies int, on []topology.PeerID) {
 // The topology takes every command, and the cluster becomes what it should be.
 func TestTheTopologyTakesEveryCommand(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		r := &real{t: t, c: controller.New(1, quickly()), up: map[topology.PeerID]uint64{}}
+		r := &cluster{t: t, c: controller.New(1, quickly()), up: map[topology.PeerID]uint64{}}
 		r.c.Observe(0, controller.BecameLeader{})
 		n := rapid.IntRange(2, 6).Draw(t, "nodes")
 		var ids []topology.PeerID

@@ -127,11 +127,9 @@ func (m *Member) persist(ctx context.Context, try func() error) error {
 
 // isTransient tells what may be over soon from what was refused.
 func isTransient(err error) bool {
-	switch apierror.KindOf(err) {
-	case apierror.Unavailable, apierror.Timeout, apierror.Internal:
-		return true
-	}
-	return errors.Is(err, context.DeadlineExceeded)
+	kind := apierror.KindOf(err)
+	return kind == apierror.Unavailable || kind == apierror.Timeout || kind == apierror.Internal ||
+		errors.Is(err, context.DeadlineExceeded)
 }
 
 // stayRegistered registers this process, and again whenever the topology has fenced it.

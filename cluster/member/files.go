@@ -104,7 +104,7 @@ func (r *replica) startFilling(from replication.FileSource) {
 		defer r.mu.Unlock()
 		r.filling = false
 		if err != nil {
-			r.node.warn(r, "taking the files of another copy", err)
+			r.node.warn(r, err)
 			r.stepLocked(replication.FilesFailed{})
 		}
 	})
@@ -143,7 +143,7 @@ func (m *Member) install(ctx context.Context, r *replica, staging string, meta *
 	r.awaitApplied()
 	if s := r.shard.Swap(nil); s != nil {
 		if err := s.Close(); err != nil {
-			m.warn(r, "closing a copy that is being filled", err)
+			m.warn(r, err)
 		}
 	}
 	if err := shard.Install(ctx, m.o.FS, staging, r.dir, meta.Files); err != nil {
@@ -209,8 +209,8 @@ func (m *Member) giveUp(name topology.ShardName, cause error) {
 }
 
 // warn implements surroundings.
-func (m *Member) warn(r *replica, what string, err error) {
+func (m *Member) warn(r *replica, err error) {
 	if m.ctx.Err() == nil {
-		m.log.Warn(what, "collection", r.name.Collection, "shard", r.name.Shard, "error", err)
+		m.log.Warn("filling a copy of a shard", "collection", r.name.Collection, "shard", r.name.Shard, "error", err)
 	}
 }

@@ -105,6 +105,11 @@ func (d desk) Read(ctx context.Context, _ peer.From, r peer.Read) ([]byte, error
 	if own == nil {
 		return shardcall.Fail(&shardcall.Moved{}), nil
 	}
+	if r.Kind == confirmedRead {
+		if err := own.confirm(ctx); err != nil {
+			return shardcall.Fail(err), nil
+		}
+	}
 	return shardcall.Serve(ctx, own, r.Request)
 }
 

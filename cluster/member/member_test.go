@@ -96,7 +96,7 @@ func (n *node) stop() {
 		require.NoError(n.t, err)
 	}
 	n.shutdown()
-	<-n.served
+	require.NoError(n.t, <-n.served)
 	n.front = nil
 }
 

@@ -28,8 +28,8 @@ type surroundings interface {
 	takeFiles(ctx context.Context, r *replica, from replication.FileSource) error
 	// damaged gives a replica up that contradicts the others.
 	damaged(r *replica, err error)
-	// warn reports what no caller hears.
-	warn(r *replica, what string, err error)
+	// warn reports what no caller hears about a replica that is being filled.
+	warn(r *replica, err error)
 }
 
 // replica is one copy of a shard on this node: the state machine of the protocol, its log and

@@ -9,6 +9,7 @@ import (
 
 	pb "github.com/qdrant/go-client/qdrant"
 
+	"github.com/sextantdb/sextant/cluster/consistency"
 	"github.com/sextantdb/sextant/cluster/peer"
 	"github.com/sextantdb/sextant/cluster/replication"
 	"github.com/sextantdb/sextant/cluster/shardcall"
@@ -70,14 +71,22 @@ func (s *routed) local() *replica {
 	return r
 }
 
+// The kinds of calls of a shard.
+const (
+	// anyRead is answered from what the copy has.
+	anyRead uint32 = iota
+	// confirmedRead is answered by the leader, when it has made sure that it still is (R13).
+	confirmedRead
+)
+
 // at returns the shard as another node's copy answers for it.
-func (s *routed) at(p topology.PeerID) *shardcall.Remote {
+func (s *routed) at(p topology.PeerID, kind uint32) *shardcall.Remote {
 	return &shardcall.Remote{Call: func(ctx context.Context, req []byte) ([]byte, error) {
 		conn, err := s.m.pool.Peer(p)
 		if err != nil {
 			return nil, err
 		}
-		return conn.Read(ctx, peer.Read{Shard: s.name, Request: req})
+		return conn.Read(ctx, peer.Read{Shard: s.name, Kind: kind, Request: req})
 	}}
 }
 
@@ -158,7 +167,7 @@ func (t *retried) attempt(ctx context.Context, leader topology.PeerID) (shardcal
 		return nil, &shardcall.Moved{}
 	}
 	if leader != t.s.m.self.Peer {
-		return t.s.at(leader).Submit(ctx, t.op, t.w)
+		return t.s.at(leader, anyRead).Submit(ctx, t.op, t.w)
 	}
 	r := t.s.m.replica(t.s.name)
 	if r == nil {
@@ -235,16 +244,13 @@ func ask[T any](ctx context.Context, s *routed, read func(shardcall.Shard) (T, e
 		if err != nil {
 			return none, err
 		}
-		failed := error(&shardcall.Moved{})
-		if r := s.local(); r != nil {
-			out, err := read(r)
-			if err == nil || !isElsewhere(err) {
-				return out, err
-			}
-			failed = err
+		candidates, err := s.candidates(ctx, rec)
+		if err != nil && !isElsewhere(err) {
+			return none, err
 		}
-		for _, id := range s.copies(rec) {
-			out, err := read(s.at(id))
+		failed := error(&shardcall.Moved{})
+		for _, c := range candidates {
+			out, err := read(c)
 			if err == nil || !isElsewhere(err) || ctx.Err() != nil {
 				return out, err
 			}
@@ -254,6 +260,67 @@ func ask[T any](ctx context.Context, s *routed, read func(shardcall.Shard) (T, e
 			return none, apierror.New(apierror.Unavailable, "no copy of shard %d answers: %w", s.name.Shard, failed)
 		}
 	}
+}
+
+// candidates returns the copies that may answer a read, in the order in which to try them. A
+// read that asks for more than what one copy has goes to the leader, which has what any number of
+// copies agree on: all in sync have what is committed.
+func (s *routed) candidates(ctx context.Context, rec *topology.Shard) (out []shardcall.Shard, err error) {
+	level := consistency.Of(ctx)
+	if level.Mode == consistency.Any {
+		if r := s.local(); r != nil {
+			out = append(out, r)
+		}
+		for _, id := range s.copies(rec) {
+			out = append(out, s.at(id, anyRead))
+		}
+		return out, nil
+	}
+	if n := copiesFor(level, len(rec.Replicas)); len(rec.InSync) < n {
+		return nil, apierror.New(apierror.Unavailable, "the read asks for %d copies of shard %d, %d are in sync", n, s.name.Shard, len(rec.InSync))
+	}
+	switch {
+	case rec.Leader == 0:
+		return nil, nil
+	case rec.Leader != s.m.self.Peer:
+		return []shardcall.Shard{s.at(rec.Leader, confirmedRead)}, nil
+	}
+	r := s.m.replica(s.name)
+	if r == nil {
+		return nil, nil
+	}
+	if err := r.confirm(ctx); err != nil {
+		return nil, err
+	}
+	return []shardcall.Shard{r}, nil
+}
+
+// copiesFor is how many of a shard's copies must be in sync for a read.
+func copiesFor(l consistency.Level, copies int) int {
+	switch l.Mode {
+	case consistency.Factor:
+		return int(min(l.Copies, 1<<30))
+	case consistency.Majority, consistency.Quorum:
+		return copies/2 + 1
+	case consistency.All:
+		return copies
+	default:
+		return 1
+	}
+}
+
+// confirm returns when what was committed at the call is applied here, and this copy has made sure
+// that it leads (R13).
+func (r *replica) confirm(ctx context.Context) error {
+	seq, err := r.readIndex(ctx)
+	if err != nil {
+		return err
+	}
+	s := r.shard.Load()
+	if s == nil {
+		return &shardcall.Moved{}
+	}
+	return s.WaitApplied(ctx, seq)
 }
 
 // Query implements shardcall.Shard.
