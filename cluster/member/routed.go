@@ -182,6 +182,10 @@ func isElsewhere(err error) bool {
 	if _, ok := errors.AsType[*shardcall.Moved](err); ok {
 		return true
 	}
+	if refused, ok := errors.AsType[*peer.Refused](err); ok {
+		// The node was restarted, or its address is another one's: the topology will say so.
+		return refused.Reason == peer.RefusedIncarnation || refused.Reason == peer.RefusedPeer
+	}
 	return errors.Is(err, peer.ErrUnreachable)
 }
 
