@@ -272,8 +272,9 @@ const tidyEvery = time.Second
 func (m *Member) tidy(ctx context.Context) {
 	for ctx.Err() == nil {
 		sleep(ctx, tidyEvery)
+		long := m.data.Size() > maxRetained
 		for _, r := range m.open() {
-			if err := r.release(); err != nil && ctx.Err() == nil {
+			if err := r.release(long); err != nil && ctx.Err() == nil {
 				m.log.WarnContext(ctx, "releasing the log of a shard", "shard", r.name.Shard, "error", err)
 			}
 		}
@@ -282,6 +283,9 @@ func (m *Member) tidy(ctx context.Context) {
 		}
 	}
 }
+
+// maxRetained is the length of the log up to which entries are kept for voters that are behind.
+const maxRetained = 2 << 30
 
 // maxLogBytes is the length of the log from which on a shard whose operations stand in the oldest
 // file is made to write them to files.
@@ -313,8 +317,9 @@ func (m *Member) freeOldest(ctx context.Context, stream string, bytes int64) {
 	}
 }
 
-// release lets the log go up to what is in files and every voter has.
-func (r *replica) release() error {
+// release lets the log go up to what is in files and every voter has. When the log is too long a
+// voter that is far behind isn't waited for: it gets files.
+func (r *replica) release(long bool) error {
 	r.mu.Lock()
 	if r.closed {
 		r.mu.Unlock()
@@ -323,7 +328,7 @@ func (r *replica) release() error {
 	keep := r.sm.Retain()
 	r.mu.Unlock()
 	upTo := r.flushed.Load()
-	if keep <= upTo {
+	if keep <= upTo && !long {
 		upTo = keep - 1
 	}
 	first := r.stream.First()
