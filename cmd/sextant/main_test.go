@@ -64,9 +64,8 @@ func TestFaultsEndTheProgram(t *testing.T) {
 		require.Empty(t, entries, "nothing may be created")
 	}
 	f("sextant: configuration has 2 faults:\n  service.enable_tls: TLS is not implemented yet",
-		[]string{"QDRANT__SERVICE__ENABLE_TLS=true", "QDRANT__CLUSTER__ENABLED=true"})
+		[]string{"QDRANT__SERVICE__ENABLE_TLS=true", "QDRANT__SERVICE__JWT_RBAC=true"})
 	f(`service.max_workers: "lots" is not a whole number (from QDRANT__SERVICE__MAX_WORKERS)`, []string{"QDRANT__SERVICE__MAX_WORKERS=lots"})
-	f("cluster mode is not built yet", []string{"QDRANT__CLUSTER__ENABLED=true"}, "--uri", "http://here:6335")
 	f(`--uri "nonsense" is not an address`, nil, "--uri", "nonsense")
 	f("recovery from snapshots is not built yet", nil, "--snapshot", "a:b")
 	f("unknown flag: --nope", nil, "--nope")

@@ -27,9 +27,6 @@ func (c *Config) validate(d *decoder) {
 	between(d, "cluster.consensus.tick_period_ms", c.Cluster.Consensus.TickPeriodMS, 1, 60_000)
 	between(d, "cluster.consensus.compact_wal_entries", c.Cluster.Consensus.CompactWALEntries, 1, 1<<30)
 	between(d, "cluster.consensus.bootstrap_timeout_sec", c.Cluster.Consensus.BootstrapTimeoutSec, 1, 1<<20)
-	if c.Cluster.P2P.EnableTLS {
-		d.fault("cluster.p2p.enable_tls", "TLS between nodes is not implemented yet")
-	}
 }
 
 func (c *Config) validateService(d *decoder) {

@@ -8,14 +8,13 @@ import (
 	"strconv"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/sextantdb/sextant/cluster/coordinator"
 	"github.com/sextantdb/sextant/cluster/member"
 	"github.com/sextantdb/sextant/cluster/peer"
 	"github.com/sextantdb/sextant/cluster/topology"
 	"github.com/sextantdb/sextant/engine/shard"
 	"github.com/sextantdb/sextant/internal/observe"
+	"github.com/sextantdb/sextant/server/p2p"
 )
 
 // openMember opens the data of a node of a cluster, and the door for the other nodes.
@@ -38,20 +37,25 @@ func openMember(ctx context.Context, o Options, options coordinator.Options) (*D
 	if c.PeerID != nil {
 		mo.PeerID = topology.PeerID(*c.PeerID)
 	}
+	so := peer.ServerOptions{Key: mo.Pool.Key, Logger: observe.Component(o.Logger, "peer")}
+	if c.P2P.EnableTLS {
+		certificates, err := peerCertificates(&o)
+		if err != nil {
+			return nil, err
+		}
+		mo.Pool.TLS, so.TLS = certificates.Client, certificates.Server
+	}
 	m, err := member.New(timed, mo)
 	if err != nil {
 		return nil, err
 	}
-	door := peer.NewServer(peer.ServerOptions{
-		Self: m.Identity(), Key: mo.Pool.Key, Handler: m.Handler(), Latest: m.Latest, Logger: observe.Component(o.Logger, "peer"),
-	})
-	var serving errgroup.Group
-	serving.Go(func() error { return door.Serve(o.peers) })
+	so.Self, so.Handler, so.Latest = m.Identity(), m.Handler(), m.Latest
+	door := p2p.Serve(o.peers, so)
 	shut := func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		door.Shutdown(ctx)
-		return serving.Wait()
+		return <-door.Failed()
 	}
 	if err := m.Open(timed); err != nil {
 		return nil, errors.Join(err, shut(), m.Close())
@@ -67,6 +71,19 @@ func openMember(ctx context.Context, o Options, options coordinator.Options) (*D
 			return errors.Join(m.Leave(context.Background()), shut(), front.Close())
 		},
 	}, nil
+}
+
+// peerCertificates reads the certificates that nodes show each other.
+func peerCertificates(o *Options) (*p2p.Certificates, error) {
+	t := &o.Config.TLS
+	files := p2p.CertificateFiles{Cert: t.Cert, Key: t.Key, Logger: observe.Component(o.Logger, "peer")}
+	if t.CACert != nil {
+		files.CA = *t.CACert
+	}
+	if t.CertTTL != nil {
+		files.TTL = time.Duration(*t.CertTTL) * time.Second
+	}
+	return p2p.LoadCertificates(files)
 }
 
 // ownURI is where other nodes reach this one: what the user says, or the host's name.

@@ -89,10 +89,9 @@ func (known) Status(context.Context) (peer.Status, error) { return peer.Status{T
 func TestPeersWithCertificatesReachEachOther(t *testing.T) {
 	c, err := p2p.LoadCertificates(write(t, t.TempDir(), 1))
 	require.NoError(t, err)
-	s, err := p2p.Listen(t.Context(), "127.0.0.1:0", peer.ServerOptions{
+	s := p2p.Serve(port(t), peer.ServerOptions{
 		Self: peer.Identity{Cluster: "c", Peer: 2, Incarnation: 1}, Handler: known{}, TLS: c.Server,
 	})
-	require.NoError(t, err)
 	defer s.Shutdown(t.Context())
 	a := peer.NewAsk(peer.PoolOptions{Self: peer.Identity{Peer: 1}, TLS: c.Client}, s.Addr().String())
 	defer a.Close()

@@ -1,4 +1,4 @@
-// Package p2p is the port for the other nodes of the cluster (6335): it listens, and stops
+// Package p2p is the port for the other nodes of the cluster (6335): it serves, and stops
 // gracefully. What is said there, and to whom, is cluster/peer's.
 //
 // server/node makes one Server per node of a cluster; a node without a cluster has none.
@@ -6,7 +6,6 @@ package p2p
 
 import (
 	"context"
-	"fmt"
 	"net"
 
 	"github.com/sextantdb/sextant/cluster/peer"
@@ -19,15 +18,11 @@ type Server struct {
 	served   chan error // has the result of serving once it has ended
 }
 
-// Listen opens the port, and serves until Shutdown. Addr is host:port.
-func Listen(ctx context.Context, addr string, o peer.ServerOptions) (*Server, error) {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
-	if err != nil {
-		return nil, fmt.Errorf("open the port for peers: %w", err)
-	}
+// Serve answers on an open port until Shutdown, and closes it then.
+func Serve(l net.Listener, o peer.ServerOptions) *Server {
 	s := &Server{listener: l, peers: peer.NewServer(o), served: make(chan error, 1)}
 	go func() { s.served <- s.peers.Serve(l) }()
-	return s, nil
+	return s
 }
 
 // Addr is where it listens.

@@ -27,15 +27,18 @@ func (s slow) Status(context.Context) (peer.Status, error) {
 	return peer.Status{Term: 7}, nil
 }
 
+func port(t *testing.T) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	return l
+}
+
 func TestShutdownWaitsForCalls(t *testing.T) {
 	h := slow{asked: make(chan struct{}, 1), let: make(chan struct{})}
-	s, err := p2p.Listen(t.Context(), "127.0.0.1:0", peer.ServerOptions{
+	s := p2p.Serve(port(t), peer.ServerOptions{
 		Self: peer.Identity{Cluster: "c", Peer: 2, Incarnation: 1}, Handler: h,
 	})
-	require.NoError(t, err)
-	_, err = p2p.Listen(t.Context(), s.Addr().String(), peer.ServerOptions{})
-	require.ErrorContains(t, err, "open the port for peers")
-
 	a := peer.NewAsk(peer.PoolOptions{Self: peer.Identity{Peer: 1}}, s.Addr().String())
 	defer a.Close()
 	answered := make(chan error, 1)
