@@ -23,6 +23,7 @@ const openAtOnce = 8
 
 // follow keeps the copies on this node in step with the topology.
 func (m *Member) follow(ctx context.Context) {
+	registered := m.part
 	for {
 		v, changed := m.machine.newest()
 		m.meet(nil)
@@ -31,6 +32,8 @@ func (m *Member) follow(ctx context.Context) {
 		}
 		select {
 		case <-changed:
+		case <-registered:
+			registered = nil // what was known then is looked at again, once
 		case <-ctx.Done():
 			return
 		}

@@ -159,7 +159,7 @@ func (n *node) crash() {
 // await returns when the topology that a node knows is as it should be.
 func (n *node) await(what string, ok func(*topology.State) bool) {
 	n.t.Helper()
-	ctx, cancel := context.WithTimeout(n.t.Context(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(n.t.Context(), time.Minute)
 	defer cancel()
 	for {
 		news := n.member.Changed()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 
 	"github.com/sextantdb/sextant/cluster/replication"
 	"github.com/sextantdb/sextant/cluster/shardcall"
@@ -19,8 +20,12 @@ type request struct {
 	seq, token                uint64
 	// again says that the operation was done before: what came of it then isn't known.
 	again bool
-	// result is the operation's own error; err is why nothing more is known of it.
-	result, err error
+	// result is the operation's own error.
+	result error
+
+	mu sync.Mutex
+	// err is why nothing more is known of it; guarded by mu.
+	err error
 }
 
 func newRequest() *request {
@@ -36,7 +41,9 @@ func finish(c chan struct{}) {
 }
 
 func (q *request) fail(err error) {
+	q.mu.Lock()
 	q.err = err
+	q.mu.Unlock()
 	finish(q.taken)
 	finish(q.committed)
 	finish(q.visible)
@@ -46,6 +53,8 @@ func (q *request) fail(err error) {
 func (q *request) wait(ctx context.Context, c chan struct{}) error {
 	select {
 	case <-c:
+		q.mu.Lock()
+		defer q.mu.Unlock()
 		return q.err
 	case <-ctx.Done():
 		return ctx.Err()
