@@ -128,6 +128,11 @@ upstream-openapi: build $(SUITE)/ok ## Qdrant's own REST suite against our node:
 	test -n "$(UPSTREAM)" || { echo 'say where: make upstream-openapi UPSTREAM=../qdrant' >&2; exit 2; }
 	$(SUITE)/bin/python tests/upstream/openapi.py --binary $(BIN)/sextant "$(UPSTREAM)" $(ARGS)
 
+.PHONY: upstream-consensus
+upstream-consensus: build $(SUITE)/ok ## Qdrant's own cluster suite against our binary: UPSTREAM=<checkout of qdrant/qdrant> ARGS=...
+	test -n "$(UPSTREAM)" || { echo 'say where: make upstream-consensus UPSTREAM=../qdrant' >&2; exit 2; }
+	$(SUITE)/bin/python tests/upstream/consensus.py --binary $(BIN)/sextant --scratch $(CACHE)/consensus "$(UPSTREAM)" $(ARGS)
+
 $(SUITE)/ok: tests/upstream/requirements.txt
 	python3 -m venv $(SUITE)
 	$(SUITE)/bin/pip install -q --disable-pip-version-check -r tests/upstream/requirements.txt

@@ -19,7 +19,8 @@ import sys
 import tempfile
 import time
 import urllib.request
-import xml.etree.ElementTree as ElementTree
+
+import outcomes
 
 URL = "http://127.0.0.1:6333"
 
@@ -90,11 +91,12 @@ def main():
             code = run(args, files(suite, args), report)
             if code > 1 or not report.exists():  # not even collected
                 return 2
-            failed = table(report)
+            files_run = outcomes.read(report)
+            total = outcomes.table({file: outcomes.count(cases) for file, cases in files_run.items()})
         finally:
             node.terminate()
             node.wait()
-    return 1 if failed else 0
+    return 1 if total["failed"] else 0
 
 
 def arguments():
@@ -158,24 +160,6 @@ def run(args, names, report):
             command += ["--deselect", f"tests/openapi/test_{file}.py::{name}"]
     env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "QDRANT_HOST": URL}
     return subprocess.run(command, cwd=args.checkout, env=env, check=False).returncode
-
-
-def table(report):
-    """Prints the outcomes by file and returns how many failed."""
-    kinds = ("passed", "failed", "skipped")
-    counts = {}
-    for case in ElementTree.parse(report).iter("testcase"):
-        file = (case.get("classname") or case.get("name", "?")).rpartition(".")[2]
-        outcome = {child.tag for child in case}
-        kind = "failed" if outcome & {"failure", "error"} else "skipped" if "skipped" in outcome else "passed"
-        row = counts.setdefault(file, dict.fromkeys(kinds, 0))
-        row[kind] += 1
-    total = {kind: sum(row[kind] for row in counts.values()) for kind in kinds}
-    width = max(map(len, counts), default=0)
-    print(f"\n{'file':{width}}  " + "  ".join(f"{kind:>7}" for kind in kinds))
-    for file, row in [*sorted(counts.items()), ("total", total)]:
-        print(f"{file:{width}}  " + "  ".join(f"{row[kind]:>7}" for kind in kinds))
-    return total["failed"]
 
 
 if __name__ == "__main__":
