@@ -125,7 +125,10 @@ func (s *routed) Submit(ctx context.Context, op shard.Op, w shardcall.Write) (sh
 		until = time.Now().Add(writeTime)
 	}
 	t := &retried{s: s, op: op, w: w, until: until}
-	return t, t.submit(ctx)
+	if err := t.submit(ctx); err != nil {
+		return nil, err
+	}
+	return t, nil
 }
 
 // retried is the ticket of a write that is tried again when its leader is lost.
