@@ -120,9 +120,12 @@ func (d *driver) tick() error {
 	d.retryProposals()
 	d.sweep()
 	d.succeed()
-	if d.ticks%uint64(max(1, d.o.ElectionTicks/2)) == 0 && d.leads() {
-		d.arrangeVoters()
-		d.giveUpSnapshots()
+	if d.leads() {
+		rarely := d.ticks%uint64(max(1, d.o.ElectionTicks/2)) == 0
+		d.arrangeVoters(rarely)
+		if rarely {
+			d.giveUpSnapshots()
+		}
 	}
 	return nil
 }
@@ -347,10 +350,11 @@ func (d *driver) announce() {
 	d.o.OnLeader(now.leader, now.ready)
 }
 
-// arrangeVoters makes the next change of who votes.
-func (d *driver) arrangeVoters() {
+// arrangeVoters makes the next change of who votes. A learner that is ready doesn't wait: two voters
+// of a group that has just grown to three nodes survive nothing. Taking a vote away isn't urgent.
+func (d *driver) arrangeVoters(demote bool) {
 	change, ok := NextChange(d.o.ID, d.progress())
-	if !ok {
+	if !ok || change.Kind == Demote && !demote {
 		return
 	}
 	// A change that is under way makes etcd-raft ignore this one.

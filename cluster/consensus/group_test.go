@@ -112,6 +112,23 @@ func TestEverybodyRestarts(t *testing.T) {
 	})
 }
 
+// Three nodes survive the loss of one as soon as they are three: nothing waits for the leader's next
+// look around.
+func TestLearnersVoteAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
+		first := c.start(1, nil)
+		require.NoError(t, first.group.Found(t.Context()))
+		for id := range topology.PeerID(2) {
+			c.start(id+2, nil)
+			require.NoError(t, first.group.AddLearner(c.deadline(), id+2))
+		}
+		begun := time.Now()
+		c.eventually("all vote", func() bool { return len(first.group.Status().Voters) == 3 })
+		require.LessOrEqual(t, time.Since(begun), 4*consensus.DefaultTickInterval)
+	})
+}
+
 // A leader that is cut off gives up, the others go on, and what it had taken in the
 // meantime is applied once when it is back.
 func TestLeaderIsCutOff(t *testing.T) {
