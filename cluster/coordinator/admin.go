@@ -16,9 +16,29 @@ import (
 // Admin returns the desk for operators: the cluster's, or that of a node alone.
 func (c *Coordinator) Admin() admin.Desk {
 	if c.opts.Admin != nil {
-		return c.opts.Admin
+		return clustered{c.opts.Admin, c}
 	}
 	return alone{c: c}
+}
+
+// clustered answers operators of a node in a cluster. What is here is known here.
+type clustered struct {
+	admin.Desk
+	c *Coordinator
+}
+
+// Update implements admin.Desk: this node follows before it answers.
+func (d clustered) Update(ctx context.Context, req *pb.UpdateCollectionClusterSetupRequest) error {
+	err := d.Desk.Update(ctx, req)
+	if err == nil {
+		d.c.settle()
+	}
+	return err
+}
+
+// Local implements admin.Desk.
+func (d clustered) Local(name string, shard uint32) (admin.LocalReads, error) {
+	return d.c.LocalReads(name, shard)
 }
 
 // alone answers operators of a node that is in no cluster.

@@ -11,6 +11,7 @@ import (
 	"github.com/sextantdb/sextant/cluster/peer"
 	"github.com/sextantdb/sextant/cluster/replication"
 	"github.com/sextantdb/sextant/cluster/topology"
+	"github.com/sextantdb/sextant/internal/apierror"
 )
 
 // boss runs the controller where this node leads the consensus, and is the node's ear for it
@@ -223,6 +224,9 @@ func (m *Member) beatOnce(ctx context.Context) {
 			return
 		}
 		answer, err := conn.Heartbeat(ctx, peer.Heartbeat{Incarnation: m.self.Incarnation, Digest: data})
+		if apierror.KindOf(err) == apierror.Precondition {
+			m.turnedAway.Store(true)
+		}
 		if err != nil {
 			return // the controller's clock runs
 		}

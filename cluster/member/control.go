@@ -140,8 +140,9 @@ func (m *Member) stayRegistered(ctx context.Context) {
 		switch {
 		case m.leaving.Load():
 			return
-		case m.group.Status().Removed:
-			m.log.ErrorContext(ctx, "this node was removed from the cluster: it can come back with an empty directory only")
+		case m.removed() != nil:
+			m.turnedAway.Store(true)
+			m.log.ErrorContext(ctx, "no member of the cluster any more", "error", errRemoved)
 			return
 		}
 		if p == nil || p.Incarnation != m.self.Incarnation || p.Fenced || m.registered.Load() == 0 {

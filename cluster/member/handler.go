@@ -84,7 +84,11 @@ func (d desk) Join(ctx context.Context, j peer.Join) (peer.Joined, error) {
 }
 
 // Heartbeat implements peer.Handler.
+// It tells a node that was removed, which may not have heard.
 func (d desk) Heartbeat(_ context.Context, from peer.From, h peer.Heartbeat) (peer.HeartbeatAnswer, error) {
+	if d.m.State().Removed(from.Peer) {
+		return peer.HeartbeatAnswer{}, apierror.New(apierror.Precondition, "%w", errRemoved)
+	}
 	var r report
 	if err := json.Unmarshal(h.Digest, &r); err != nil {
 		return peer.HeartbeatAnswer{}, apierror.New(apierror.BadInput, "heartbeat: %w", err)
@@ -101,6 +105,16 @@ func (d desk) Write(context.Context, peer.From, peer.Write) (peer.Written, error
 
 // Read implements peer.Handler: a call of a shard, which may be a write.
 func (d desk) Read(ctx context.Context, _ peer.From, r peer.Read) ([]byte, error) {
+	switch r.Kind {
+	case describeNode:
+		return json.Marshal(d.m.ownAnswer())
+	case describeCopies:
+		c := d.m.State().Incarnation(r.Shard.Collection)
+		if c == nil {
+			return nil, apierror.New(apierror.NotFound, "the collection is not known here")
+		}
+		return json.Marshal(d.m.standings(c))
+	}
 	own := d.m.replica(r.Shard)
 	if own == nil {
 		return shardcall.Fail(&shardcall.Moved{}), nil

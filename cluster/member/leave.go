@@ -76,11 +76,14 @@ func (r *replica) handOverToAny() bool {
 	return true
 }
 
-// Ready tells whether the node is registered, and every copy on it that should be read can be.
+// Ready tells whether the node is registered (and wasn't removed), and every copy on it that should be read can be.
 func (m *Member) Ready() bool {
 	select {
 	case <-m.part:
 	default:
+		return false
+	}
+	if m.turnedAway.Load() {
 		return false
 	}
 	v := m.machine.now.Load()

@@ -40,6 +40,8 @@ type Options struct {
 	Reinit bool
 	// PeerID is who a new node becomes; 0 is a random one.
 	PeerID topology.PeerID
+	// Release is the version of the program, for operators.
+	Release string
 	// Zone is where replicas of a shard should not all be.
 	Zone string
 	// OpenShard opens the data of a copy. The options have its place, log and life filled in.
@@ -97,6 +99,8 @@ type Member struct {
 	part chan struct{} // closed when registered is set
 	// leaving says that the node is about to stop, and is not to register again.
 	leaving atomic.Bool
+	// turnedAway says that the node has found out that it was removed from the cluster.
+	turnedAway atomic.Bool
 
 	mu       sync.Mutex
 	replicas map[topology.ShardName]*replica
@@ -236,6 +240,9 @@ func (m *Member) Changed() <-chan struct{} {
 
 // Change has a command applied by the consensus, and waits until it is applied here.
 func (m *Member) Change(ctx context.Context, cmd topology.Command) (changed bool, err error) {
+	if m.turnedAway.Load() {
+		return false, m.removed()
+	}
 	data, err := topology.EncodeCommand(cmd)
 	if err != nil {
 		return false, err

@@ -81,7 +81,7 @@ func (n *node) start() {
 		n.t.Fatal("not registered in time")
 	}
 	n.front, err = coordinator.Open(ctx, coordinator.Options{
-		FS: n.fs, StoragePath: "/data", Topology: n.member, Shards: n.member.Shards(), Logger: n.logger(),
+		FS: n.fs, StoragePath: "/data", Topology: n.member, Shards: n.member.Shards(), Admin: n.member.Admin(), Logger: n.logger(),
 	})
 	require.NoError(n.t, err)
 }

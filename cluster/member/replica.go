@@ -15,6 +15,8 @@ import (
 
 // surroundings is what a replica needs of its node.
 type surroundings interface {
+	// peer is who the node is.
+	peer() topology.PeerID
 	// now is the time of events.
 	now() replication.Now
 	// send hands a message to the connection of its peer. It never waits.

@@ -77,6 +77,10 @@ const (
 	anyRead uint32 = iota
 	// confirmedRead is answered by the leader, when it has made sure that it still is (R13).
 	confirmedRead
+	// describeCopies asks a node what it knows of the copies of shards that it leads, describeNode
+	// what it tells of itself.
+	describeCopies
+	describeNode
 )
 
 // at returns the shard as another node's copy answers for it.
@@ -108,6 +112,9 @@ func (p *pauses) wait(ctx context.Context, news <-chan struct{}) error {
 
 // record returns the shard's record and a channel that is closed when there is news.
 func (s *routed) record() (rec *topology.Shard, news <-chan struct{}, err error) {
+	if s.m.turnedAway.Load() {
+		return nil, nil, s.m.removed()
+	}
 	v, news := s.m.machine.newest()
 	if rec = v.Shard(s.name); rec == nil {
 		return nil, nil, apierror.New(apierror.NotFound, "shard %d is gone with its collection", s.name.Shard)

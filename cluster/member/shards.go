@@ -19,7 +19,12 @@ func (m *Member) Shards() *Shards { return &Shards{m} }
 
 // Place says which nodes hold the shards of a new collection, in their order.
 func (s *Shards) Place(t *topology.Collection) ([][]topology.PeerID, error) {
-	state := s.m.State()
+	return s.m.place(t.Name, len(t.Shards), int(max(1, t.Config.GetParams().GetReplicationFactor())), nil)
+}
+
+// place says which nodes are to hold new shards of a collection: those of pool, or any.
+func (m *Member) place(collection string, shards, factor int, pool []topology.PeerID) ([][]topology.PeerID, error) {
+	state := m.State()
 	copies := map[topology.PeerID]int{}
 	for _, c := range state.Collections() {
 		for _, sh := range c.Shards {
@@ -35,7 +40,7 @@ func (s *Shards) Place(t *topology.Collection) ([][]topology.PeerID, error) {
 		})
 	}
 	return placement.Place(placement.Request{
-		Shards: len(t.Shards), Copies: int(max(1, t.Config.GetParams().GetReplicationFactor())), Seed: t.Name,
+		Shards: shards, Copies: factor, Pool: pool, Seed: collection,
 	}, peers)
 }
 

@@ -31,8 +31,9 @@ func openMember(ctx context.Context, o Options, options coordinator.Options) (*D
 			s.Budget = budget
 			return shard.Open(ctx, s)
 		},
-		Pool:   peer.PoolOptions{Key: string(o.Config.Service.APIKey)},
-		Logger: observe.Component(o.Logger, "member"),
+		Release: APIVersion,
+		Pool:    peer.PoolOptions{Key: string(o.Config.Service.APIKey)},
+		Logger:  observe.Component(o.Logger, "member"),
 	}
 	if c.PeerID != nil {
 		mo.PeerID = topology.PeerID(*c.PeerID)
@@ -60,13 +61,13 @@ func openMember(ctx context.Context, o Options, options coordinator.Options) (*D
 	if err := m.Open(timed); err != nil {
 		return nil, errors.Join(err, shut(), m.Close())
 	}
-	options.Topology, options.Shards = m, m.Shards()
+	options.Topology, options.Shards, options.Admin = m, m.Shards(), m.Admin()
 	front, err := coordinator.Open(ctx, options)
 	if err != nil {
 		return nil, errors.Join(err, shut(), m.Close())
 	}
 	return &Desk{
-		Points: front.Points(), Collections: front.Collections(), Failed: m.Failed(), Ready: m.Ready,
+		Points: front.Points(), Collections: front.Collections(), Cluster: front.Admin(), Failed: m.Failed(), Ready: m.Ready,
 		Close: func() error {
 			return errors.Join(m.Leave(context.Background()), shut(), front.Close())
 		},

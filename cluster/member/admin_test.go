@@ -1,0 +1,204 @@
+package member_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	pb "github.com/qdrant/go-client/qdrant"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sextantdb/sextant/cluster/admin"
+	"github.com/sextantdb/sextant/cluster/topology"
+	"github.com/sextantdb/sextant/internal/apierror"
+)
+
+// settled returns what a node tells of the collection c when it is as it should be.
+func (n *node) settled(what string, ok func(*admin.Collection) bool) *admin.Collection {
+	n.t.Helper()
+	var last *admin.Collection
+	require.Eventually(n.t, func() bool {
+		c, err := n.front.Admin().Collection(n.t.Context(), "c")
+		last = c
+		return err == nil && ok(c)
+	}, 15*time.Second, 10*time.Millisecond, "%s: %+v", what, last)
+	return last
+}
+
+func allActive(c *admin.Collection) bool {
+	for _, r := range slices.Concat(c.Local, c.Remote) {
+		if r.State != pb.ReplicaState_Active {
+			return false
+		}
+	}
+	return len(c.Transfers) == 0
+}
+
+func TestOperatorsSeeTheCluster(t *testing.T) {
+	nodes := threeNodes(t)
+	leaders := 0
+	for _, n := range nodes {
+		s, err := n.front.Admin().Status(t.Context())
+		require.NoError(t, err)
+		require.True(t, s.Enabled)
+		require.EqualValues(t, n.id, s.Peer)
+		for _, other := range nodes {
+			require.Equal(t, other.uri+"/", s.Peers[uint64(other.id)])
+		}
+		require.Len(t, s.Peers, 3)
+		require.True(t, s.Raft.Voter)
+		require.NotZero(t, s.Raft.Leader)
+		require.False(t, s.Consensus.Stopped)
+		require.False(t, s.Consensus.Updated.IsZero())
+		if s.Raft.Role == "Leader" {
+			leaders++
+			require.EqualValues(t, n.id, s.Raft.Leader)
+		}
+		info, err := n.front.Admin().Telemetry(t.Context())
+		require.NoError(t, err)
+		require.Len(t, info.Peers, 3)
+		for _, p := range info.Peers {
+			require.NotNil(t, p.Answer)
+		}
+	}
+	require.Equal(t, 1, leaders)
+}
+
+func TestOperatorsSeeShards(t *testing.T) {
+	nodes := threeNodes(t)
+	nodes[0].create("c", 3, 2)
+	for id := range uint64(20) {
+		require.NoError(t, nodes[0].put(t.Context(), "c", id+1))
+	}
+	copies, points := 0, uint64(0)
+	for _, n := range nodes {
+		c := n.settled("all copies are there", allActive)
+		require.EqualValues(t, n.id, c.Peer)
+		require.EqualValues(t, 3, c.Shards)
+		require.Len(t, slices.Concat(c.Local, c.Remote), 6)
+		copies += len(c.Local)
+		for _, r := range c.Local {
+			points += r.Points
+		}
+		for _, r := range slices.Concat(c.Local, c.Remote) {
+			require.NotZero(t, r.Replication.Leader)
+			require.NotZero(t, r.Replication.Epoch)
+			require.Len(t, r.Replication.InSync, 2)
+			require.NotNil(t, r.Replication.Lag, "leaders were asked")
+			require.Zero(t, *r.Replication.Lag)
+		}
+	}
+	require.Equal(t, 6, copies)
+	require.EqualValues(t, 40, points)
+}
+
+// setup asks a node for an operation on shards.
+func (n *node) setup(req *pb.UpdateCollectionClusterSetupRequest) error {
+	_, err := n.front.Collections().UpdateCollectionClusterSetup(n.t.Context(), req)
+	return err
+}
+
+func TestAUserMovesAShard(t *testing.T) {
+	nodes := threeNodes(t)
+	nodes[0].create("c", 1, 1)
+	w := nodes[0].write("c", 1)
+	c := nodes[0].settled("there", allActive)
+	from := slices.Concat(c.Local, c.Remote)[0].Peer
+	var to uint64
+	for _, n := range nodes {
+		if uint64(n.id) != from {
+			to = uint64(n.id)
+		}
+	}
+	move := func(from, to uint64) error {
+		return nodes[1].setup(&pb.UpdateCollectionClusterSetupRequest{
+			CollectionName: "c", Operation: &pb.UpdateCollectionClusterSetupRequest_MoveShard{
+				MoveShard: &pb.MoveShard{FromPeerId: from, ToPeerId: to, Method: pb.ShardTransferMethod_Snapshot.Enum()},
+			},
+		})
+	}
+	err := move(from, from)
+	require.Equal(t, apierror.Validation, apierror.KindOf(err))
+	require.Contains(t, err.Error(), "cannot transfer shard to itself")
+	require.NoError(t, move(from, to))
+	for _, n := range nodes {
+		c := n.settled("moved", func(c *admin.Collection) bool {
+			all := slices.Concat(c.Local, c.Remote)
+			return len(all) == 1 && all[0].Peer == to && allActive(c)
+		})
+		require.Equal(t, uint64(n.id) == to, len(c.Local) == 1)
+	}
+	sh, err := nodes[0].member.State().Collection("c")
+	require.NoError(t, err)
+	require.True(t, sh.Shards[0].Pin.Held(time.Now().Add(29*time.Minute).UnixMilli()))
+	require.EqualValues(t, from, sh.Shards[0].Pin.Avoid)
+	has(t, nodes, "c", w.end(t))
+}
+
+func TestAUserReplicatesAndDropsACopy(t *testing.T) {
+	nodes := threeNodes(t)
+	nodes[0].create("c", 1, 1)
+	require.NoError(t, nodes[0].put(t.Context(), "c", 1))
+	c := nodes[0].settled("there", allActive)
+	from := slices.Concat(c.Local, c.Remote)[0].Peer
+	drop := func(peer uint64) error {
+		return nodes[2].setup(&pb.UpdateCollectionClusterSetupRequest{
+			CollectionName: "c", Operation: &pb.UpdateCollectionClusterSetupRequest_DropReplica{DropReplica: &pb.Replica{PeerId: peer}},
+		})
+	}
+	require.ErrorContains(t, drop(from), "Cannot drop last active replica")
+	for _, n := range nodes {
+		if uint64(n.id) == from {
+			continue
+		}
+		require.NoError(t, n.setup(&pb.UpdateCollectionClusterSetupRequest{
+			CollectionName: "c", Operation: &pb.UpdateCollectionClusterSetupRequest_ReplicateShard{
+				ReplicateShard: &pb.ReplicateShard{FromPeerId: from, ToPeerId: uint64(n.id)},
+			},
+		}))
+		break
+	}
+	nodes[0].settled("two copies", func(c *admin.Collection) bool { return len(slices.Concat(c.Local, c.Remote)) == 2 && allActive(c) })
+	require.NoError(t, drop(from))
+	has(t, nodes, "c", []uint64{1})
+	require.Equal(t, apierror.BadRequest, apierror.KindOf(nodes[0].setup(&pb.UpdateCollectionClusterSetupRequest{
+		CollectionName: "c", Operation: &pb.UpdateCollectionClusterSetupRequest_AbortTransfer{
+			AbortTransfer: &pb.AbortShardTransfer{FromPeerId: from, ToPeerId: uint64(nodes[0].id)},
+		},
+	})))
+}
+
+func TestARemovedNodeNoticesAndRefuses(t *testing.T) {
+	nodes := threeNodes(t)
+	nodes[0].create("c", 3, 1)
+	out := nodes[2]
+	err := nodes[0].front.Admin().RemovePeer(t.Context(), uint64(out.id), false, 0)
+	require.EqualError(t, err, fmt.Sprintf("Bad request: Cannot remove peer %d as there are shards on it", out.id))
+	require.NoError(t, nodes[0].front.Admin().RemovePeer(t.Context(), uint64(out.id), true, 0))
+	require.NoError(t, nodes[0].front.Admin().RemovePeer(t.Context(), uint64(out.id), true, 0), "once more is no error")
+	for _, n := range nodes[:2] {
+		n.await("two nodes", func(s *topology.State) bool { return len(s.Peers()) == 2 })
+	}
+	require.Eventually(t, func() bool {
+		s, err := out.front.Admin().Status(t.Context())
+		return err == nil && s.Consensus.Stopped
+	}, 10*time.Second, 10*time.Millisecond)
+	require.False(t, out.member.Ready())
+	require.ErrorContains(t, out.put(t.Context(), "c", 1), "removed from the cluster")
+	_, err = out.count(t.Context(), "c")
+	require.ErrorContains(t, err, "removed from the cluster")
+}
+
+func TestMetadataIsSeenEverywhere(t *testing.T) {
+	nodes := threeNodes(t)
+	require.NoError(t, nodes[0].front.Admin().SetMetadata(t.Context(), "k", []byte(`{"a":1}`), true))
+	got, err := nodes[0].front.Admin().Metadata(t.Context(), "k")
+	require.NoError(t, err)
+	require.JSONEq(t, `{"a":1}`, string(got))
+	nodes[2].await("the key", func(s *topology.State) bool { return len(s.MetadataKeys()) == 1 })
+	require.NoError(t, nodes[2].front.Admin().SetMetadata(t.Context(), "k", nil, true))
+	keys, err := nodes[2].front.Admin().MetadataKeys(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, keys)
+}
