@@ -135,3 +135,16 @@ func TestLocalReads(t *testing.T) {
 	_, err = local.Count(t.Context(), &pb.CountPoints{CollectionName: "both"})
 	require.NoError(t, err)
 }
+
+func TestShardsPerNode(t *testing.T) {
+	c, err := coordinator.Open(t.Context(), coordinator.Options{FS: fsx.NewMem(), StoragePath: "/storage", ShardsPerNode: 2})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, c.Close()) })
+	_, err = c.Collections().Create(t.Context(), &pb.CreateCollection{
+		CollectionName: "a", VectorsConfig: pb.NewVectorsConfig(&pb.VectorParams{Size: 2, Distance: pb.Distance_Dot}),
+	})
+	require.NoError(t, err)
+	info, err := c.Admin().Collection(t.Context(), "a")
+	require.NoError(t, err)
+	require.EqualValues(t, 2, info.Shards)
+}

@@ -42,6 +42,8 @@ func since(start time.Time) float64 { return time.Since(start).Seconds() }
 // survives a power cut.
 func (s *Collections) Create(ctx context.Context, req *pb.CreateCollection) (*pb.CollectionOperationResponse, error) {
 	start := time.Now()
+	ctx, cancel := patient(ctx, req.GetTimeout())
+	defer cancel()
 	t, err := s.create(ctx, req)
 	if err != nil {
 		return nil, err
@@ -64,7 +66,7 @@ func (s *Collections) create(ctx context.Context, req *pb.CreateCollection) (*to
 	if limit := c.opts.MaxCollections; limit > 0 && len(c.topology.State().Collections()) >= limit {
 		return nil, apierror.New(apierror.BadRequest, "Max collections limit reached: %d", limit)
 	}
-	config, err := topology.NewConfig(req, c.opts.Defaults)
+	config, err := topology.NewConfig(req, c.defaults(req))
 	if err != nil {
 		return nil, err
 	}
@@ -94,6 +96,27 @@ func (s *Collections) create(ctx context.Context, req *pb.CreateCollection) (*to
 	return t, nil
 }
 
+// defaults are those of a new collection: each node gets some of its shards. With custom sharding
+// they are counted for each key.
+func (c *Coordinator) defaults(req *pb.CreateCollection) topology.Defaults {
+	d := c.opts.Defaults
+	if nodes := max(1, len(c.topology.State().Peers())); d.ShardNumber == 0 && req.GetShardingMethod() != pb.ShardingMethod_Custom {
+		d.ShardNumber = topology.MostShards(uint64(nodes) * uint64(max(1, c.opts.ShardsPerNode)))
+	}
+	return d
+}
+
+// patience is how long a change of collections may take when the request doesn't say.
+const patience = 15 * time.Second
+
+// patient bounds a change of collections.
+func patient(ctx context.Context, seconds uint64) (context.Context, context.CancelFunc) {
+	if seconds == 0 {
+		return context.WithTimeout(ctx, patience)
+	}
+	return context.WithTimeout(ctx, time.Duration(min(seconds, 1<<31))*time.Second)
+}
+
 // undo takes back a collection, unless there is another one by now.
 func (c *Coordinator) undo(ctx context.Context, t *topology.Collection) error {
 	if now, err := c.topology.State().Collection(t.Name); err != nil || now.Incarnation != t.Incarnation {
@@ -108,6 +131,8 @@ func (c *Coordinator) undo(ctx context.Context, t *topology.Collection) error {
 // a name must not cost the data behind it. The name is free when Delete returns.
 func (s *Collections) Delete(ctx context.Context, req *pb.DeleteCollection) (*pb.CollectionOperationResponse, error) {
 	start, c := time.Now(), s.c
+	ctx, cancel := patient(ctx, req.GetTimeout())
+	defer cancel()
 	defer c.turns.take(req.GetCollectionName())()
 	t, err := c.topology.State().Collection(req.GetCollectionName())
 	if err != nil || t.Name != req.GetCollectionName() {
@@ -333,6 +358,8 @@ func warnings(c *pb.CollectionConfig) (out []*pb.CollectionWarning) {
 // UpdateAliases carries out all alias operations or none.
 func (s *Collections) UpdateAliases(ctx context.Context, req *pb.ChangeAliases) (*pb.CollectionOperationResponse, error) {
 	start, c := time.Now(), s.c
+	ctx, cancel := patient(ctx, req.GetTimeout())
+	defer cancel()
 	for _, a := range req.GetActions() {
 		if create := a.GetCreateAlias(); create != nil {
 			if err := topology.CheckName(create.GetAliasName()); err != nil {

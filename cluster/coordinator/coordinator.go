@@ -38,6 +38,9 @@ type Options struct {
 	StoragePath string
 	// Defaults are the node's settings for new collections.
 	Defaults topology.Defaults
+	// ShardsPerNode is how many shards a collection has for each node, where neither the request
+	// nor Defaults say how many it has; 0 is 1.
+	ShardsPerNode uint32
 	// SearchTimeout bounds a read that names no timeout; 0 is 60 s.
 	SearchTimeout time.Duration
 	// MaxAnswerBytes bounds the payload and vectors of one answer, which is built in

@@ -202,3 +202,16 @@ func TestMetadataIsSeenEverywhere(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, keys)
 }
+
+func TestEachNodeGetsSomeShards(t *testing.T) {
+	nodes := threeNodes(t)
+	_, err := nodes[0].front.Collections().Create(t.Context(), &pb.CreateCollection{
+		CollectionName: "c", ReplicationFactor: new(uint32(5)), Timeout: new(uint64(20)),
+		VectorsConfig: pb.NewVectorsConfig(&pb.VectorParams{Size: 2, Distance: pb.Distance_Dot}),
+	})
+	require.NoError(t, err, "more copies than nodes are asked for")
+	c := nodes[1].settled("as many copies as there are nodes", func(c *admin.Collection) bool {
+		return len(c.Local) == 3 && len(c.Remote) == 6 && allActive(c)
+	})
+	require.EqualValues(t, 3, c.Shards)
+}

@@ -238,7 +238,8 @@ func (m *Member) Changed() <-chan struct{} {
 	return changed
 }
 
-// Change has a command applied by the consensus, and waits until it is applied here.
+// Change has a command applied by the consensus, and waits until it is applied here; not for ever,
+// also when ctx has no end: without a majority nobody agrees to anything.
 func (m *Member) Change(ctx context.Context, cmd topology.Command) (changed bool, err error) {
 	if m.turnedAway.Load() {
 		return false, m.removed()
@@ -246,6 +247,11 @@ func (m *Member) Change(ctx context.Context, cmd topology.Command) (changed bool
 	data, err := topology.EncodeCommand(cmd)
 	if err != nil {
 		return false, err
+	}
+	if _, ends := ctx.Deadline(); !ends {
+		var cancel context.CancelFunc
+		ctx, cancel = within(ctx, changeTime)
+		defer cancel()
 	}
 	result, _, err := m.group.Propose(ctx, data)
 	if err != nil {

@@ -2,12 +2,12 @@ package member
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/sextantdb/sextant/cluster/placement"
 	"github.com/sextantdb/sextant/cluster/shardcall"
 	"github.com/sextantdb/sextant/cluster/topology"
 	"github.com/sextantdb/sextant/engine/shard"
+	"github.com/sextantdb/sextant/internal/apierror"
 )
 
 // Shards are the shards of the cluster as the front desk uses them: it implements
@@ -56,7 +56,8 @@ func (s *Shards) Release(shardcall.Shard) error { return nil }
 // Remove implements coordinator.Shards: every node removes what it has by itself.
 func (s *Shards) Remove(context.Context, string, string) (gone bool, err error) { return false, nil }
 
-// Ready implements coordinator.Shards: every shard has a leader, and all copies are there.
+// Ready implements coordinator.Shards: every shard has a leader, and all copies are there but for
+// those of nodes that are gone.
 func (s *Shards) Ready(ctx context.Context, t *topology.Collection) error {
 	_, err := s.m.machine.wait(ctx, func(v *view) bool {
 		c := v.Incarnation(t.Incarnation)
@@ -64,21 +65,21 @@ func (s *Shards) Ready(ctx context.Context, t *topology.Collection) error {
 			return true // deleted meanwhile
 		}
 		for _, sh := range c.Shards {
-			if !usable(sh) {
+			if !usable(v.State, sh) {
 				return false
 			}
 		}
 		return true
 	})
 	if err != nil {
-		return fmt.Errorf("wait for the copies of %s: %w", t.Name, err)
+		return apierror.New(apierror.Timeout, "Collection `%s` exists, but not all of its copies are there yet: %w", t.Name, err)
 	}
 	return nil
 }
 
-func usable(sh *topology.Shard) bool {
+func usable(state *topology.State, sh *topology.Shard) bool {
 	for _, r := range sh.Replicas {
-		if !r.Created {
+		if p := state.Peer(r.Peer); !r.Created && r.Kind == topology.Voter && p != nil && !p.Fenced {
 			return false
 		}
 	}

@@ -24,6 +24,9 @@ const (
 	forbiddenNameChars = "<>:\"/\\|?*\x00\x1f"
 )
 
+// MostShards returns n, or the most shards that a new collection may have.
+func MostShards(n uint64) uint32 { return uint32(min(n, maxShards)) } //nolint:gosec // bounded
+
 // Defaults are what a node's configuration file says about collections that
 // leave something out. Unset fields get the built-in value.
 type Defaults struct {

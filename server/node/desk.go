@@ -29,6 +29,9 @@ func openDesk(ctx context.Context, o Options) (*Desk, error) {
 	if n := s.MaxCollections; n != nil {
 		options.MaxCollections = *n
 	}
+	if n := s.Collection.ShardNumberPerNode; n != nil {
+		options.ShardsPerNode = uint32(*n)
+	}
 	if o.peers != nil {
 		return openMember(ctx, o, options)
 	}
@@ -67,10 +70,6 @@ func collectionDefaults(s *config.Storage) topology.Defaults {
 	if t := o.MaxOptimizationThreads; t != nil {
 		optimizers.MaxOptimizationThreads = threads(*t)
 	}
-	shards := s.Collection.ShardNumber
-	if shards == nil {
-		shards = s.Collection.ShardNumberPerNode // there is one node
-	}
 	d := topology.Defaults{
 		ReplicationFactor:      uint32(s.Collection.ReplicationFactor),
 		WriteConsistencyFactor: uint32(s.Collection.WriteConsistencyFactor),
@@ -86,8 +85,8 @@ func collectionDefaults(s *config.Storage) topology.Defaults {
 		},
 		VectorsOnDisk: s.Collection.Vectors.OnDisk,
 	}
-	if shards != nil {
-		d.ShardNumber = uint32(*shards)
+	if n := s.Collection.ShardNumber; n != nil {
+		d.ShardNumber = uint32(*n)
 	}
 	if m := s.Collection.Vectors.Memory; m != nil {
 		d.VectorsMemory = pb.Memory_Cached.Enum()

@@ -67,7 +67,7 @@ func TestConfiguredShardsAndPlacement(t *testing.T) {
 	f(1, "")
 	f(3, " on_disk:true", "QDRANT__STORAGE__COLLECTION__SHARD_NUMBER=3", "QDRANT__STORAGE__COLLECTION__SHARD_NUMBER_PER_NODE=2",
 		"QDRANT__STORAGE__COLLECTION__VECTORS__ON_DISK=true")
-	f(2, " memory:Cold", "QDRANT__STORAGE__COLLECTION__SHARD_NUMBER_PER_NODE=2", "QDRANT__STORAGE__COLLECTION__VECTORS__MEMORY=cold")
+	f(1, " memory:Cold", "QDRANT__STORAGE__COLLECTION__VECTORS__MEMORY=cold")
 }
 
 func TestPartThatFailsEndsTheNode(t *testing.T) {
