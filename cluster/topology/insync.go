@@ -9,6 +9,9 @@ import (
 // AlterInSync changes which copies of a shard are in sync, and perhaps who leads, at the
 // request of its leader (R6, R7).
 //
+// The set may be the record's: then only the version changes, so that what was proposed
+// for the old one can't be taken any more. Its leader waits for that.
+//
 // A copy that was being filled becomes a voter, and a transfer to it is done; after a
 // move the copy that it came from is dropped.
 type AlterInSync struct {
@@ -32,6 +35,7 @@ func (c AlterInSync) apply(s *State) error {
 		return err
 	}
 	s.editShard(c.Shard, func(sh *Shard) {
+		sh.Version++ // also for the same set: what was proposed before can't be taken any more
 		sh.InSync = set
 		for _, p := range added {
 			r, _ := sh.Replica(p)
