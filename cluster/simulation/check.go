@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"slices"
+	"time"
 
 	"github.com/sextantdb/sextant/cluster/replication"
 	"github.com/sextantdb/sextant/cluster/topology"
@@ -31,6 +32,8 @@ type truth struct {
 	// states[i] is the state behind entry i, ops where operations are.
 	states []points
 	ops    map[replication.OpID]uint64
+	// times[i] is when entry i was first known to be committed.
+	times []time.Duration
 	// visible is what all copies in sync have applied, shown what a client was told is.
 	visible, shown uint64
 }
@@ -42,7 +45,7 @@ func newShardTruth(name topology.ShardName) *shardTruth {
 func (s *shardTruth) log(history uint64) *truth {
 	t := s.logs[history]
 	if t == nil {
-		t = &truth{states: make([]points, 1), ops: map[replication.OpID]uint64{}}
+		t = &truth{states: make([]points, 1), times: make([]time.Duration, 1), ops: map[replication.OpID]uint64{}}
 		s.logs[history] = t
 	}
 	return t
@@ -62,10 +65,10 @@ func (w *world) truthOf(name topology.ShardName) *shardTruth {
 func (w *world) record(s *shardTruth) *topology.Shard { return w.raft.master.Shard(s.name) }
 
 // append takes in an entry that is committed.
-func (t *truth) append(e replication.Entry) {
+func (t *truth) append(e replication.Entry, now time.Duration) {
 	next := t.states[len(t.states)-1]
 	next.apply(&e)
-	t.log, t.states = append(t.log, e), append(t.states, next)
+	t.log, t.states, t.times = append(t.log, e), append(t.states, next), append(t.times, now)
 	if e.Op != (replication.OpID{}) {
 		t.ops[e.Op] = e.Seq
 	}
@@ -100,7 +103,7 @@ func (w *world) committed(r *replica, to uint64) {
 	for seq := max(r.commit+1, r.log.first()); seq <= to; seq++ {
 		e := r.log.entries[seq-r.log.first()]
 		if seq > t.end() && t.parent != nil && seq <= t.parent.end() && t.parent.log[seq-1].Chain == e.Chain {
-			t.append(t.parent.log[seq-1]) // It was committed before data was given up, and it survived.
+			t.append(t.parent.log[seq-1], w.now) // It was committed before data was given up, and it survived.
 			continue
 		}
 		switch {
@@ -114,7 +117,7 @@ func (w *world) committed(r *replica, to uint64) {
 			if old, ok := t.ops[e.Op]; ok && e.Op != (replication.OpID{}) {
 				w.violate("operation %v of shard %d is committed as %d and %d", e.Op, r.name.Shard, old, seq)
 			}
-			t.append(e)
+			t.append(e, w.now)
 			w.tally["committed"]++
 		}
 	}
@@ -215,7 +218,7 @@ func (w *world) checkApplied(r *replica, e *replication.Entry) {
 func (w *world) installedFiles(r *replica, x *export) {
 	t := r.truth.log(x.history)
 	for p := t.parent; p != nil && t.end() < x.at.Seq && p.end() > t.end(); {
-		t.append(p.log[t.end()]) // What was given up is there after all.
+		t.append(p.log[t.end()], w.now) // What was given up is there after all.
 	}
 	if x.at.Seq > t.end() || x.at.Seq > 0 && t.log[x.at.Seq-1].Chain != x.at.Chain || t.states[x.at.Seq] != x.points {
 		w.violate("node %d gets files of shard %d at %v that aren't what is committed", r.p.n.id, r.name.Shard, x.at)
@@ -310,6 +313,6 @@ func (w *world) gaveUp(s *shardTruth, rec *topology.Shard) {
 		}
 	}
 	for _, e := range old.log[:keep] {
-		next.append(e)
+		next.append(e, w.now)
 	}
 }

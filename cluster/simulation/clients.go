@@ -110,10 +110,10 @@ func (w *world) tryWrite(x *write) {
 			w.tryWrite(x)
 		}
 	})
-	w.carry(n, w.node(rec.Leader), func(q *proc) {
+	w.call(n, w.node(rec.Leader), func(q *proc) {
 		w.submit(q, x, func(v verdict, _ uint64) {
 			if q.n.proc == q {
-				w.carry(q.n, n, func(p *proc) {
+				w.call(q.n, n, func(p *proc) {
 					if p == x.at && x.attempt == k && !x.over {
 						w.answerWrite(x, v)
 					}
@@ -173,7 +173,7 @@ func (w *world) replay(from *node) {
 		return
 	}
 	x.unknown = true
-	w.carry(from, w.node(rec.Leader), func(q *proc) { w.submit(q, x, func(verdict, uint64) {}) })
+	w.call(from, w.node(rec.Leader), func(q *proc) { w.submit(q, x, func(verdict, uint64) {}) })
 }
 
 func (w *world) beginRead(p *proc, s *shardTruth, linearizable bool) *read {
@@ -206,13 +206,13 @@ func (w *world) tryRead(x *read) {
 	if target == nil {
 		return
 	}
-	w.carry(n, target, func(q *proc) {
+	w.call(n, target, func(q *proc) {
 		r := q.replica(x.shard.name)
 		if r == nil {
 			return
 		}
 		answer := func(v value) {
-			w.carry(q.n, n, func(p *proc) {
+			w.call(q.n, n, func(p *proc) {
 				if p == x.at && !x.over {
 					x.over, x.answered, x.got, x.ended = true, true, v, w.now
 				}

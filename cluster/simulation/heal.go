@@ -157,6 +157,8 @@ func (w *world) unwellShard(s *shardTruth, copies int) string {
 			return fmt.Sprintf("shard %d: node %d can't be read", rec.ID, rep.Peer)
 		case r.applied != t.end():
 			return fmt.Sprintf("shard %d: node %d has applied %d of %d", rec.ID, rep.Peer, r.applied, t.end())
+		case r.log.last().Seq != t.end():
+			return fmt.Sprintf("shard %d: node %d has %d entries, %d are committed", rec.ID, rep.Peer, r.log.last().Seq, t.end())
 		case !r.sm.IsIdle():
 			return fmt.Sprintf("shard %d: node %d isn't idle", rec.ID, rep.Peer)
 		}

@@ -20,6 +20,17 @@ func (w *world) linked(a, b *node) bool {
 
 // carry takes a message to a machine. It is lost with the process that it is for.
 func (w *world) carry(from, to *node, arrive func(*proc)) {
+	times := 1
+	if !w.calm && w.chance(w.plan.Double) {
+		times = 2
+	}
+	w.bring(from, to, times, arrive)
+}
+
+// call is carry for a call: connections don't double those.
+func (w *world) call(from, to *node, arrive func(*proc)) { w.bring(from, to, 1, arrive) }
+
+func (w *world) bring(from, to *node, times int, arrive func(*proc)) {
 	if from == to {
 		to.soon(0, arrive)
 		return
@@ -27,10 +38,6 @@ func (w *world) carry(from, to *node, arrive func(*proc)) {
 	l := w.link(from, to)
 	if l.cut || !w.calm && w.chance(w.plan.Drop) {
 		return
-	}
-	times := 1
-	if !w.calm && w.chance(w.plan.Double) {
-		times = 2
 	}
 	for range times {
 		at := w.now + w.around(w.plan.Delay) + l.slow

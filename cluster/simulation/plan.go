@@ -45,7 +45,7 @@ func Draw(seed uint64) Plan {
 		Faults: ms(2000, 6000), Every: ms(100, 600), Quick: chance(75), Small: chance(40),
 		Delay: ms(1, 8), Drop: r.IntN(30), Double: r.IntN(30), Reorder: chance(50),
 		Sync: ms(1, 8), Pause: ms(10, 80), Checkpoint: ms(50, 1000), Tight: chance(30),
-		Members: chance(30), Wipes: chance(20), Loss: chance(10),
+		Members: chance(30), Wipes: chance(20), Loss: chance(20),
 		Partitions: chance(60), Crashes: chance(80), Disks: chance(40), Wrong: chance(30),
 	}
 	switch r.IntN(10) {

@@ -180,15 +180,19 @@ func (r *replica) store() {
 		return
 	}
 	r.doing, r.todo = r.todo, nil
-	n, w := r.p.n, r.p.n.w
-	r.soon(w.around(w.plan.Sync)+max(0, n.stalled-w.now), func() { r.stored(false) })
+	w := r.p.n.w
+	r.soon(w.around(w.plan.Sync), func() { r.stored(false) })
 }
 
-// diskRetry is how long to wait before a full disk is tried again.
+// diskRetry is how long to wait before a full disk is tried again, or one that stalls.
 const diskRetry = 200 * time.Millisecond
 
 // stored is when disk effects are durable, or the disk is full.
 func (r *replica) stored(full bool) {
+	if late := r.p.n.stalled - r.p.n.w.now; late > 0 {
+		r.soon(min(late, diskRetry), func() { r.stored(full) })
+		return
+	}
 	appends := func(d replication.DiskEffect) bool { return len(d.Append) > 0 }
 	if r.p.n.full && slices.ContainsFunc(r.doing, appends) {
 		if !full {

@@ -42,8 +42,12 @@ func TestLives(t *testing.T) {
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
 			for seed := next.Add(1); seed <= last && failed.Load() < 10; seed = next.Add(1) {
+				one := time.Now()
 				r := simulation.Run(simulation.Draw(seed), nil)
 				mu.Lock()
+				if d := time.Since(one); d > time.Second {
+					fmt.Println("SLOW", seed, d, r.Events)
+				}
 				if r.Err != nil {
 					failed.Add(1)
 					t.Errorf("seed %d: %v\n%v", seed, r.Err, r.Plan)
