@@ -152,7 +152,7 @@ func (m *Member) install(ctx context.Context, r *replica, staging string, meta *
 	if err := r.stream.Reset(ctx, meta.Position); err != nil {
 		return err
 	}
-	if err := r.marks.store(ctx, mark{alloc: r.alloc, epoch: r.marks.get().epoch, history: meta.History}); err != nil {
+	if err := r.marks.store(ctx, mark{alloc: r.alloc, history: meta.History}); err != nil {
 		return err
 	}
 	if err := m.reopen(ctx, r, c); err != nil {

@@ -53,10 +53,12 @@ func loadMarks(ctx context.Context, s *oplog.Stream) (m *marks, ok bool, err err
 	return m, ok, err
 }
 
-// store makes a mark durable. A history of 0 leaves the one that is known.
+// store makes a mark durable. A history of 0 leaves the one that is known, and the epoch never
+// goes back (R2): files are installed while epochs are adopted.
 func (m *marks) store(ctx context.Context, next mark) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	next.epoch = max(next.epoch, m.last.epoch)
 	if next.history == 0 {
 		next.history = m.last.history
 	}
