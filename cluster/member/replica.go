@@ -102,7 +102,7 @@ func (r *replica) stepLocked(ev replication.Event) {
 	for _, a := range fx.Alter {
 		r.node.alter(a)
 	}
-	r.commit, r.visible = max(r.commit, fx.Commit), max(r.visible, fx.Visible)
+	r.commit, r.visible = r.sm.Commit(), r.sm.Visible() // another history may have less
 	r.startApplying()
 	r.settle(fx)
 	if fx.TakeFiles != nil {
