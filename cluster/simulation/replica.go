@@ -109,7 +109,7 @@ func (r *replica) step(ev replication.Event) {
 	if fx.Visible != 0 {
 		w.seen(r, fx.Visible)
 	}
-	r.commit, r.visible = max(r.commit, fx.Commit), max(r.visible, fx.Visible)
+	r.commit, r.visible = r.sm.Commit(), r.sm.Visible()
 	r.startApplying()
 	r.settle(fx)
 	if fx.TakeFiles != nil {

@@ -22,7 +22,7 @@ var (
 	firstFlag = flag.Uint64("first", 1, "the first seed")
 )
 
-// TestLives lives many lives.
+// TestLives lives many lives. `-seed N` lives one again, and tells all of it.
 func TestLives(t *testing.T) {
 	if *seedFlag != 0 {
 		p := simulation.Draw(*seedFlag)
@@ -42,12 +42,8 @@ func TestLives(t *testing.T) {
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
 			for seed := next.Add(1); seed <= last && failed.Load() < 10; seed = next.Add(1) {
-				one := time.Now()
 				r := simulation.Run(simulation.Draw(seed), nil)
 				mu.Lock()
-				if d := time.Since(one); d > time.Second {
-					fmt.Println("SLOW", seed, d, r.Events)
-				}
 				if r.Err != nil {
 					failed.Add(1)
 					t.Errorf("seed %d: %v\n%v", seed, r.Err, r.Plan)
@@ -66,4 +62,35 @@ func TestLives(t *testing.T) {
 		t.Logf("%-20s %d", k, total[k])
 	}
 	t.Logf("%d lives in %s", *seedsFlag, time.Since(begun))
+	if *seedsFlag < 1000 {
+		return
+	}
+	for _, k := range []string{
+		"again", "cuts", "filled", "gave up data", "hands", "linearizable reads", "lost disks", "reads", "removed", "stalls", "full disks",
+	} {
+		require.NotZero(t, total[k], "nothing was tested: %s", k)
+	}
+}
+
+// TestFound lives the lives again that once found something (docs/track-record.md), each
+// twice: the same seed is the same life.
+func TestFound(t *testing.T) {
+	t.Parallel()
+	for name, seed := range map[string]uint64{
+		"the same set proposed for ever":         393,
+		"a proposal that is never answered":      410,
+		"an epoch that goes back":                1527,
+		"an epoch that goes back for lost files": 1596,
+		"visible in another history":             1510,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := simulation.Draw(seed)
+			first, second := simulation.Run(p, nil), simulation.Run(p, func(time.Duration, string) {})
+			require.NoError(t, first.Err, "seed %d: %v", seed, p)
+			require.Equal(t, first.Hash, second.Hash, "seed %d", seed)
+			require.Equal(t, first.Events, second.Events, "seed %d", seed)
+			require.Equal(t, first.Tally, second.Tally, "seed %d", seed)
+		})
+	}
 }
