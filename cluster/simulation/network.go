@@ -70,7 +70,7 @@ func (n *node) run(p *proc, do func(*proc)) {
 	switch {
 	case n.proc != p:
 	case n.paused > n.w.now:
-		n.w.events.add(n.paused, func() { n.run(p, do) })
+		n.w.events.add(min(n.paused, n.w.now+100*time.Millisecond), func() { n.run(p, do) })
 	default:
 		do(p)
 	}
