@@ -119,6 +119,10 @@ metamorphic: ## many random histories with crashes: RUNS=1000
 model: ## every state of the replication protocol within bounds, and every rule broken once (minutes)
 	SEXTANT_MODEL=full go test -count=1 -timeout 0 -v -run Full ./cluster/model
 
+.PHONY: sim
+sim: ## whole clusters with bad luck: SEEDS=20000 lives, from seed FIRST=1 on; SEED=n lives one and tells all of it
+	go test -count=1 -timeout 0 -v -run Lives ./cluster/simulation $(if $(SEED),-seed $(SEED),-seeds $(or $(SEEDS),20000) -first $(or $(FIRST),1))
+
 .PHONY: recall
 recall: ## recall on hard data at full size: 60k rows, 5k queries, 5 seeds (an hour)
 	SEXTANT_RECALL=full go test -count=1 -timeout 0 -v -run Recall ./engine/vectorindex

@@ -18,7 +18,7 @@ import (
 
 var (
 	seedFlag  = flag.Uint64("seed", 0, "live this life only, and tell what happens")
-	seedsFlag = flag.Int("seeds", 2000, "how many lives")
+	seedsFlag = flag.Int("seeds", 0, "how many lives: 2,000, or 200 of a -short run")
 	firstFlag = flag.Uint64("first", 1, "the first seed")
 )
 
@@ -32,10 +32,17 @@ func TestLives(t *testing.T) {
 		require.NoError(t, r.Err)
 		return
 	}
+	lives := uint64(*seedsFlag)
+	if lives == 0 {
+		lives = 2000
+		if testing.Short() {
+			lives = 200
+		}
+	}
 	begun := time.Now()
 	var next, failed atomic.Uint64
 	next.Store(*firstFlag - 1)
-	last := *firstFlag - 1 + uint64(*seedsFlag)
+	last := *firstFlag - 1 + lives
 	var mu sync.Mutex
 	total := map[string]int{}
 	var wg sync.WaitGroup
@@ -61,8 +68,8 @@ func TestLives(t *testing.T) {
 	for _, k := range slices.Sorted(maps.Keys(total)) {
 		t.Logf("%-20s %d", k, total[k])
 	}
-	t.Logf("%d lives in %s", *seedsFlag, time.Since(begun))
-	if *seedsFlag < 1000 {
+	t.Logf("%d lives in %s", lives, time.Since(begun))
+	if lives < 1000 {
 		return
 	}
 	for _, k := range []string{
