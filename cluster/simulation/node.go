@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -299,7 +300,7 @@ func (p *proc) giveUp(name topology.ShardName, cause error) {
 	p.n.w.trace("%d gives up its copy of %d: %v", p.n.id, name.Shard, cause)
 	p.n.w.tally["given up"]++
 	p.propose(topology.DropReplica{Shard: name, Peer: p.n.id}, 2*time.Second, func(_ uint64, err error) {
-		if err == errTimeout { //nolint:errorlint // it is never wrapped
+		if errors.Is(err, errTimeout) {
 			p.n.soon(200*time.Millisecond, func(p *proc) { p.giveUp(name, cause) })
 		}
 	})
