@@ -22,7 +22,7 @@ import (
 )
 
 const (
-	// Host is where the node listens.
+	// Host is where a node listens unless it has an address of its own.
 	Host = "127.0.0.1"
 	// Storage is the directory of the data, below Options.Dir.
 	Storage = "storage"
@@ -30,6 +30,8 @@ const (
 	// patience is how long a node may take to start, poll how often it is asked.
 	patience = time.Minute
 	poll     = 10 * time.Millisecond
+
+	usualHTTP, usualGRPC, usualP2P = 6333, 6334, 6335
 )
 
 // Options says what is run.
@@ -40,6 +42,12 @@ type Options struct {
 	Dir string
 	// Env is added to the environment.
 	Env []string
+	// Host is an address where nothing else listens: the node uses the usual ports there. By
+	// default it is the loopback, with free ports.
+	Host string
+	// Wrap is a command that runs the binary, which is added to it with its arguments. It must
+	// become the binary, so that signals reach it.
+	Wrap []string
 	// Cluster makes the node a member of a cluster, which it founds unless Bootstrap is the
 	// address of a member (Process.URI).
 	Cluster   bool
@@ -52,12 +60,17 @@ type Process struct {
 	// HTTP and GRPC are its ports, which stay the same over restarts; P2P is that for other
 	// nodes, 0 without a cluster.
 	HTTP, GRPC, P2P int
+	// Host is where it listens.
+	Host string
 
-	binary, dir string
-	env, args   []string
-	cmd         *exec.Cmd  // nil while it isn't running
-	ended       chan error // gets what Wait returned
-	output      buffer
+	dir       string
+	uri       string // "" is its own port's
+	bootstrap string
+	env       []string
+	command   []string   // with what wraps it, without flags
+	cmd       *exec.Cmd  // nil while it isn't running
+	ended     chan error // gets what Wait returned
+	output    buffer
 }
 
 // buffer collects what a process prints while others read it.
@@ -86,37 +99,77 @@ func New(ctx context.Context, o Options) (*Process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the binary: %w", err)
 	}
-	p := &Process{binary: binary, dir: o.Dir, env: o.Env}
-	if p.HTTP, err = FreePort(ctx); err != nil {
-		return nil, err
+	p := &Process{
+		HTTP: usualHTTP, GRPC: usualGRPC, Host: o.Host,
+		dir: o.Dir, env: o.Env, bootstrap: o.Bootstrap, command: append(slices.Clone(o.Wrap), binary),
 	}
-	if p.GRPC, err = FreePort(ctx); err != nil {
-		return nil, err
+	if o.Cluster {
+		p.P2P = usualP2P
 	}
-	if !o.Cluster {
-		return p, nil
+	if o.Host == "" {
+		p.Host = Host
+		if err := p.findPorts(ctx); err != nil {
+			return nil, err
+		}
 	}
-	if p.P2P, err = FreePort(ctx); err != nil {
-		return nil, err
-	}
-	p.env = append(slices.Clone(p.env), "QDRANT__CLUSTER__ENABLED=true", "QDRANT__CLUSTER__P2P__PORT="+strconv.Itoa(p.P2P))
-	p.args = []string{"--uri", p.URI()}
-	if o.Bootstrap != "" {
-		p.args = append(p.args, "--bootstrap", o.Bootstrap)
+	if o.Cluster {
+		p.env = append(slices.Clone(p.env), "QDRANT__CLUSTER__ENABLED=true", "QDRANT__CLUSTER__P2P__PORT="+strconv.Itoa(p.P2P))
 	}
 	return p, nil
 }
 
+// findPorts replaces the usual ports by free ones.
+func (p *Process) findPorts(ctx context.Context) error {
+	for _, port := range []*int{&p.HTTP, &p.GRPC, &p.P2P} {
+		if *port == 0 {
+			continue
+		}
+		var err error
+		if *port, err = FreePort(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // URI is where other nodes reach a member of a cluster.
-func (p *Process) URI() string { return fmt.Sprintf("http://%s:%d", Host, p.P2P) }
+func (p *Process) URI() string {
+	if p.uri != "" {
+		return p.uri
+	}
+	return fmt.Sprintf("http://%s:%d", p.Host, p.P2P)
+}
+
+// SetURI has other nodes told another address, that of something in between. It counts from the
+// next start on.
+func (p *Process) SetURI(uri string) { p.uri = uri }
+
+// SetBootstrap makes another member the one to ask at the next start; "" founds a cluster where
+// there is none in the data.
+func (p *Process) SetBootstrap(uri string) { p.bootstrap = uri }
+
+// PID is the number of the running process, 0 when there is none.
+func (p *Process) PID() int {
+	if p.cmd == nil {
+		return 0
+	}
+	return p.cmd.Process.Pid
+}
 
 // Command returns the command that runs the node, not started. It is killed when ctx
 // ends.
 func (p *Process) Command(ctx context.Context) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, p.binary, p.args...)
+	args := slices.Clone(p.command[1:])
+	if p.P2P != 0 {
+		args = append(args, "--uri", p.URI())
+		if p.bootstrap != "" {
+			args = append(args, "--bootstrap", p.bootstrap)
+		}
+	}
+	cmd := exec.CommandContext(ctx, p.command[0], args...)
 	cmd.Dir = p.dir
 	cmd.Env = append(os.Environ(),
-		"QDRANT__SERVICE__HOST="+Host,
+		"QDRANT__SERVICE__HOST="+p.Host,
 		"QDRANT__SERVICE__HTTP_PORT="+strconv.Itoa(p.HTTP),
 		"QDRANT__SERVICE__GRPC_PORT="+strconv.Itoa(p.GRPC),
 		"QDRANT__STORAGE__STORAGE_PATH="+Storage,
@@ -219,7 +272,7 @@ func (p *Process) Signal(s os.Signal) error {
 func (p *Process) Output() string { return p.output.String() }
 
 // URL returns the address of a REST path.
-func (p *Process) URL(path string) string { return fmt.Sprintf("http://%s:%d%s", Host, p.HTTP, path) }
+func (p *Process) URL(path string) string { return fmt.Sprintf("http://%s:%d%s", p.Host, p.HTTP, path) }
 
 // FreePort returns a port on which nothing listens.
 func FreePort(ctx context.Context) (int, error) {
