@@ -156,6 +156,11 @@ func (p *Process) PID() int {
 	return p.cmd.Process.Pid
 }
 
+// Running tells whether the process was started and hasn't ended, by itself or otherwise.
+func (p *Process) Running() bool {
+	return p.cmd != nil && p.cmd.Process.Signal(syscall.Signal(0)) == nil
+}
+
 // Command returns the command that runs the node, not started. It is killed when ctx
 // ends.
 func (p *Process) Command(ctx context.Context) *exec.Cmd {

@@ -22,9 +22,10 @@ const viewTime = 2 * time.Second
 type Status struct {
 	// Peer is the node's own number.
 	Peer uint64 `json:"peer_id"`
-	// Raft tells who leads the consensus; 0 is unknown.
+	// Raft tells who leads the consensus, 0 is unknown, and whether the node has a vote.
 	Raft struct {
 		Leader uint64 `json:"leader"`
+		Voter  bool   `json:"is_voter"`
 	} `json:"raft_info"`
 }
 

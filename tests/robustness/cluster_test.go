@@ -1,0 +1,272 @@
+package robustness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/qdrant/go-client/qdrant"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sextantdb/sextant/internal/testbed"
+	"github.com/sextantdb/sextant/internal/testbed/clusterbed"
+	"github.com/sextantdb/sextant/internal/testbed/history"
+)
+
+const (
+	shared     = "shared"
+	shards     = 6
+	copies     = 2
+	probePoint = 1000 // the first of the points that are only written to see whether it works
+	probes     = 24   // so many that no shard is without
+)
+
+// bed is a cluster under load.
+type bed struct {
+	*testbed.Cluster
+	load *load
+	rng  *rand.Rand
+	// unsettled are the times in which reads of any copy may be old, because a node may not
+	// know yet that it is out of sync.
+	unsettled []span
+}
+
+type span struct{ from, to time.Duration }
+
+// newBed starts a cluster with a collection that clients work on.
+func newBed(t *testing.T, rng *rand.Rand, o clusterbed.Options) *bed {
+	t.Helper()
+	b := &bed{Cluster: testbed.StartCluster(t, o), rng: rng}
+	for _, n := range b.Nodes {
+		b.votes(t, n)
+	}
+	c, err := newGRPC(b.Nodes[0], shared)
+	require.NoError(t, err)
+	defer c.Close()
+	require.NoError(t, c.CreateCollection(t.Context(), &qdrant.CreateCollection{
+		CollectionName: shared, ShardNumber: new(uint32(shards)), ReplicationFactor: new(uint32(copies)),
+		VectorsConfig: qdrant.NewVectorsConfig(&qdrant.VectorParams{Size: dim, Distance: qdrant.Distance_Euclid}),
+	}))
+	for _, n := range b.Nodes {
+		until(t, "all nodes know the collection", func(ctx context.Context) error {
+			_, err := newREST(n, shared).read(ctx, []uint64{1}, false)
+			return err
+		})
+	}
+	var clients []client
+	for _, n := range b.Nodes {
+		g, err := newGRPC(n, shared)
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = g.Close() })
+		clients = append(clients, g, newREST(n, shared))
+	}
+	b.load = startLoad(t, rng.Uint64(), clients)
+	b.load.progress(t, 5)
+	return b
+}
+
+// votes waits until a node has a vote: before that the cluster can't lose any.
+func (b *bed) votes(t *testing.T, n *clusterbed.Node) {
+	t.Helper()
+	// What the log of those that have no API for it says of each node that isn't the founder.
+	promoted := regexp.MustCompile(`members of the consensus changed .*Kind:2`)
+	until(t, "every node has a vote", func(ctx context.Context) error {
+		s, err := n.Status(ctx)
+		switch {
+		case errors.Is(err, clusterbed.ErrNoView):
+			s.Raft.Voter = len(promoted.FindAllString(b.Nodes[0].Output(), -1)) >= len(b.Nodes)-1
+		case err != nil:
+			return err
+		}
+		if !s.Raft.Voter {
+			return fmt.Errorf("node %d has none", n.Index)
+		}
+		return nil
+	})
+}
+
+// others are all nodes but some.
+func (b *bed) others(not ...*clusterbed.Node) []*clusterbed.Node {
+	var out []*clusterbed.Node
+next:
+	for _, n := range b.Nodes {
+		for _, m := range not {
+			if m == n {
+				continue next
+			}
+		}
+		out = append(out, n)
+	}
+	return out
+}
+
+// leader is a node that leads shards.
+func (b *bed) leader(t *testing.T) *clusterbed.Node {
+	t.Helper()
+	n, err := b.ShardLeader(t.Context(), shared)
+	return b.chosen(t, n, err)
+}
+
+// boss is the node that leads the consensus.
+func (b *bed) boss(t *testing.T) *clusterbed.Node {
+	t.Helper()
+	n, err := b.ConsensusLeader(t.Context())
+	return b.chosen(t, n, err)
+}
+
+// chosen takes any node when the nodes don't tell: each leads some shards.
+func (b *bed) chosen(t *testing.T, n *clusterbed.Node, err error) *clusterbed.Node {
+	t.Helper()
+	if errors.Is(err, clusterbed.ErrNoView) || err == nil && n == nil {
+		n, err = b.Nodes[b.rng.IntN(len(b.Nodes))], nil
+	}
+	require.NoError(t, err)
+	return n
+}
+
+// writable waits until a node takes writes of all shards.
+func (b *bed) writable(t *testing.T, via *clusterbed.Node) {
+	t.Helper()
+	c := newREST(via, shared)
+	begun := time.Now()
+	for i := range uint64(probes) {
+		until(t, fmt.Sprintf("node %d takes writes of all shards", via.Index), func(ctx context.Context) error {
+			op := history.Op{Client: len(b.load.clients), ID: probePoint + i, Kind: history.Upsert}
+			op.Value, op.Call = b.load.values.Add(1), b.load.log.Now()
+			ctx, cancel := context.WithTimeout(ctx, opTime)
+			defer cancel()
+			visible, err := c.write(ctx, op, true)
+			if op.Return = b.load.log.Now(); err != nil {
+				op.Return = history.Unknown
+			}
+			op.Visible = visible
+			b.load.log.Add(op)
+			return err
+		})
+	}
+	t.Logf("node %d took writes of all shards after %v", via.Index, time.Since(begun).Round(time.Millisecond))
+}
+
+// unsettle notes that reads of any copy may be old from now until settled is called.
+func (b *bed) unsettle() { b.unsettled = append(b.unsettled, span{b.load.log.Now(), history.Unknown}) }
+
+// settle waits until all nodes take writes and every copy is in sync.
+func (b *bed) settle(t *testing.T) {
+	t.Helper()
+	for _, n := range b.Nodes {
+		b.writable(t, n)
+	}
+	for _, n := range b.Nodes {
+		until(t, "every copy is in sync", func(ctx context.Context) error {
+			ok, err := n.InSync(ctx, shared)
+			if errors.Is(err, clusterbed.ErrNoView) || ok {
+				return nil
+			}
+			return errors.Join(err, errors.New("not all are"))
+		})
+	}
+	if last := len(b.unsettled) - 1; last >= 0 && b.unsettled[last].to == history.Unknown {
+		b.unsettled[last].to = b.load.log.Now()
+	}
+}
+
+// exempt tells whether a read may have been old.
+func (b *bed) exempt(o history.Op) bool {
+	for _, s := range b.unsettled {
+		if o.Return >= s.from && o.Call <= s.to {
+			return true
+		}
+	}
+	return false
+}
+
+// finish stops the load, checks what was seen, and that all nodes have the same.
+func (b *bed) finish(t *testing.T) {
+	t.Helper()
+	b.settle(t)
+	b.load.progress(t, 5)
+	b.load.end()
+	ids := make([]uint64, 0, busyPoints+probes)
+	for i := range uint64(busyPoints) {
+		ids = append(ids, 1+i)
+	}
+	for i := range uint64(probes) {
+		ids = append(ids, probePoint+i)
+	}
+	first := b.everywhere(t, ids)
+	ops := b.load.log.Ops()
+	for _, id := range ids {
+		ops = append(ops, history.Op{
+			Client: len(b.load.clients), ID: id, Kind: history.Read, Got: first[id], Where: "all nodes at the end",
+			Call: b.load.log.Now(), Return: b.load.log.Now(),
+		})
+	}
+	b.copiesAgree(t)
+	t.Logf("%d operations, %d failed: %v", len(ops), b.load.failed.Load(), b.load.errors())
+	require.NoError(t, history.CheckAny(ops, b.exempt))
+	undecided, err := history.CheckNow(ops, 20*time.Second)
+	require.NoError(t, err)
+	if undecided > 0 {
+		t.Logf("no verdict on the histories of %d points in the time", undecided)
+	}
+}
+
+// everywhere waits until all nodes have the same points, and returns them. Writes whose
+// outcome nobody knows may still arrive.
+func (b *bed) everywhere(t *testing.T, ids []uint64) map[uint64]history.Point {
+	t.Helper()
+	var first map[uint64]history.Point
+	until(t, "all nodes have the same points", func(ctx context.Context) error {
+		for i, n := range b.Nodes {
+			got, err := newREST(n, shared).read(ctx, ids, false)
+			if err != nil {
+				return err
+			}
+			var count struct{ Count int }
+			err = n.Tell(ctx, "/collections/"+shared+"/points/count", `{"exact":true}`, &count)
+			switch {
+			case err != nil:
+				return err
+			case count.Count != len(got):
+				return fmt.Errorf("node %d counts %d and has %d", i, count.Count, len(got))
+			case i == 0:
+				first = got
+			case !maps.Equal(first, got):
+				return fmt.Errorf("node %d has %v, node 0 %v", i, got, first)
+			}
+		}
+		return nil
+	})
+	return first
+}
+
+// copiesAgree compares the copies of every shard, where nodes show them.
+func (b *bed) copiesAgree(t *testing.T) {
+	t.Helper()
+	for shard := range shards {
+		until(t, fmt.Sprintf("the copies of shard %d are equal", shard), func(ctx context.Context) error {
+			var first map[uint64]history.Point
+			for _, n := range b.Nodes {
+				var page struct{ Points []record }
+				path := fmt.Sprintf("/collections/%s/shards/%d/points/scroll", shared, shard)
+				err := n.Tell(ctx, path, `{"limit":1000,"with_payload":true}`, &page)
+				switch got := points(page.Points); {
+				case errors.Is(err, clusterbed.ErrNoView):
+					continue // it has none
+				case err != nil:
+					return err
+				case first == nil:
+					first = got
+				case !maps.Equal(first, got):
+					return fmt.Errorf("node %d has %v, another one %v", n.Index, got, first)
+				}
+			}
+			return nil
+		})
+	}
+}

@@ -1,0 +1,287 @@
+package robustness
+
+import (
+	"context"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sextantdb/sextant/internal/testbed/clusterbed"
+)
+
+// nemesis is a way to treat a cluster badly.
+type nemesis struct {
+	name string
+	// daily says that it is part of every run of the tests; the others are part of `make
+	// chaos`.
+	daily bool
+	// once says that it can't be repeated on the same cluster.
+	once bool
+	// do treats the cluster badly and ends doing so.
+	do func(*testing.T, *bed)
+}
+
+// nemeses are all there are.
+func nemeses() []nemesis {
+	return []nemesis{
+		{name: "KillShardLeader", daily: true, do: killShardLeader},
+		{name: "KillConsensusLeader", do: killConsensusLeader},
+		{name: "KillStorm", do: killStorm},
+		{name: "Pause", daily: true, do: pause},
+		{name: "SplitOffLeader", daily: true, do: splitOffLeader},
+		{name: "CutOneWay", do: cutOneWay},
+		{name: "Bridge", do: bridge},
+		{name: "CutControllerFromLeader", do: cutControllerFromLeader},
+		{name: "DiskFull", do: diskFull},
+		{name: "WipedDisk", once: true, do: wipedDisk},
+		{name: "RollingRestart", daily: true, do: rollingRestart},
+		{name: "WholeClusterKilled", daily: true, do: wholeClusterKilled},
+		{name: "MemberAdded", once: true, do: memberAdded},
+	}
+}
+
+// diskBytes is what nodes have when disks can be filled.
+const diskBytes = 512 << 20
+
+// options are those of a cluster to which all of this can be done.
+func options(nodes int) clusterbed.Options {
+	o := clusterbed.Options{Nodes: nodes, Links: true}
+	if clusterbed.CanMount() {
+		o.DiskBytes = diskBytes
+	}
+	return o
+}
+
+// TestCluster treats a cluster badly in one way at a time while clients read and write.
+// ROBUSTNESS_ALL=1 takes all ways.
+func TestCluster(t *testing.T) {
+	all := os.Getenv("ROBUSTNESS_ALL") != ""
+	for _, n := range nemeses() {
+		t.Run(n.name, func(t *testing.T) {
+			if !n.daily && !all {
+				t.Skip("part of `make chaos`; ROBUSTNESS_ALL=1 runs it here")
+			}
+			b := newBed(t, rand.New(rand.NewPCG(seed(t), 1)), options(3))
+			n.do(t, b)
+			b.finish(t)
+		})
+	}
+}
+
+// TestChaos treats clusters badly in one way after another for CHAOS_DURATION. The seed chooses
+// what is done, not what comes of it.
+func TestChaos(t *testing.T) {
+	text := os.Getenv("CHAOS_DURATION")
+	if text == "" {
+		t.Skip("CHAOS_DURATION is not set: run `make chaos`")
+	}
+	duration, err := time.ParseDuration(text)
+	require.NoError(t, err)
+	rng := rand.New(rand.NewPCG(seed(t), 2))
+	end := time.Now().Add(duration)
+	for round := 0; time.Now().Before(end); round++ {
+		t.Run(strconv.Itoa(round), func(t *testing.T) { chaos(t, rng, end) })
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+// chaos does some things to one cluster.
+func chaos(t *testing.T, rng *rand.Rand, end time.Time) {
+	t.Helper()
+	b := newBed(t, rng, options(3+2*rng.IntN(2)))
+	all := nemeses()
+	for range 3 + rng.IntN(6) {
+		if time.Now().After(end) {
+			break
+		}
+		n := all[rng.IntN(len(all))]
+		t.Logf("%s: %s", time.Now().Format(time.TimeOnly), n.name)
+		n.do(t, b)
+		if n.once {
+			break
+		}
+		b.settle(t)
+	}
+	b.finish(t)
+}
+
+func killShardLeader(t *testing.T, b *bed) {
+	kill(t, b, b.leader(t))
+}
+
+func killConsensusLeader(t *testing.T, b *bed) {
+	kill(t, b, b.boss(t))
+}
+
+// kill kills a node, and starts it again once the others do without it.
+func kill(t *testing.T, b *bed, n *clusterbed.Node) {
+	t.Helper()
+	require.NoError(t, n.Kill())
+	for _, other := range b.others(n) {
+		b.writable(t, other)
+	}
+	b.load.progress(t, 5)
+	restart(t, n)
+}
+
+func restart(t *testing.T, n *clusterbed.Node) {
+	t.Helper()
+	require.NoError(t, n.Start(context.Background()))
+}
+
+// killStorm kills one node after another, whether the one before is back in sync or not.
+func killStorm(t *testing.T, b *bed) {
+	for range 8 {
+		n := b.Nodes[b.rng.IntN(len(b.Nodes))]
+		require.NoError(t, n.Kill())
+		linger(t, b.rng, 500*time.Millisecond)
+		restart(t, n)
+	}
+}
+
+// linger lets something go on for a while, at most so long.
+func linger(t *testing.T, rng *rand.Rand, most time.Duration) {
+	t.Helper()
+	timer := time.NewTimer(time.Duration(rng.Int64N(int64(most))))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-t.Context().Done():
+	}
+}
+
+// pause stops a node long enough that the others do without it, and one for a moment.
+func pause(t *testing.T, b *bed) {
+	n := b.leader(t)
+	b.unsettle()
+	require.NoError(t, n.Pause())
+	for _, other := range b.others(n) {
+		b.writable(t, other)
+	}
+	require.NoError(t, n.Continue())
+	b.settle(t)
+
+	n = b.leader(t)
+	b.unsettle()
+	require.NoError(t, n.Pause())
+	linger(t, b.rng, 2*time.Second)
+	require.NoError(t, n.Continue())
+}
+
+// splitOffLeader parts a node that leads shards from the majority.
+func splitOffLeader(t *testing.T, b *bed) {
+	n := b.leader(t)
+	b.unsettle()
+	require.NoError(t, b.Split(t.Context(), []*clusterbed.Node{n}, b.others(n)))
+	for _, other := range b.others(n) {
+		b.writable(t, other)
+	}
+	require.NoError(t, b.Heal(t.Context()))
+}
+
+// cutOneWay loses what a node that leads shards says to all others, but not what they say.
+func cutOneWay(t *testing.T, b *bed) {
+	n := b.leader(t)
+	b.unsettle()
+	for _, other := range b.others(n) {
+		require.NoError(t, b.Cut(t.Context(), n, other))
+	}
+	for _, other := range b.others(n) {
+		b.writable(t, other)
+	}
+	require.NoError(t, b.Heal(t.Context()))
+	b.settle(t)
+	b.unsettle()
+	for _, other := range b.others(n) {
+		require.NoError(t, b.Cut(t.Context(), other, n))
+	}
+	for _, other := range b.others(n) {
+		b.writable(t, other)
+	}
+	require.NoError(t, b.Heal(t.Context()))
+}
+
+// bridge parts two nodes from each other; the rest reaches both.
+func bridge(t *testing.T, b *bed) {
+	n := b.leader(t)
+	rest := b.others(n)
+	other := rest[b.rng.IntN(len(rest))]
+	b.unsettle()
+	require.NoError(t, b.Sever(t.Context(), n, other))
+	for _, between := range b.others(n, other) {
+		b.writable(t, between)
+	}
+	require.NoError(t, b.Heal(t.Context()))
+}
+
+// cutControllerFromLeader parts the node that leads the consensus from one that leads
+// shards.
+func cutControllerFromLeader(t *testing.T, b *bed) {
+	boss := b.boss(t)
+	n := b.leader(t)
+	if n == boss {
+		n = b.others(boss)[0]
+	}
+	b.unsettle()
+	require.NoError(t, b.Sever(t.Context(), boss, n))
+	for _, between := range b.others(boss, n) {
+		b.writable(t, between)
+	}
+	require.NoError(t, b.Heal(t.Context()))
+}
+
+// diskFull fills the disk of a node that leads shards.
+func diskFull(t *testing.T, b *bed) {
+	if !clusterbed.CanMount() {
+		t.Skip("disks of a size need root")
+	}
+	n := b.leader(t)
+	b.unsettle()
+	require.NoError(t, n.FillDisk(0))
+	linger(t, b.rng, 4*time.Second)
+	require.NoError(t, n.FreeDisk())
+	if !n.Running() {
+		t.Log("the node ended when its disk was full")
+		require.NoError(t, n.Kill())
+		restart(t, n)
+	}
+}
+
+// wipedDisk has a node come back at its address without its data.
+func wipedDisk(t *testing.T, b *bed) {
+	n := b.leader(t)
+	require.NoError(t, n.Kill())
+	for _, other := range b.others(n) {
+		b.writable(t, other)
+	}
+	require.NoError(t, b.Wipe(n))
+	restart(t, n)
+}
+
+// rollingRestart stops and starts one node after another, as an upgrade does.
+func rollingRestart(t *testing.T, b *bed) {
+	for _, n := range b.Nodes {
+		require.NoError(t, n.Stop())
+		restart(t, n)
+		b.writable(t, n)
+	}
+}
+
+// wholeClusterKilled kills all nodes at once and starts them again.
+func wholeClusterKilled(t *testing.T, b *bed) {
+	require.NoError(t, b.Each(func(n *clusterbed.Node) error { return n.Kill() }))
+	require.NoError(t, b.Each(func(n *clusterbed.Node) error { return n.Start(context.Background()) }))
+}
+
+// memberAdded adds a node under load.
+func memberAdded(t *testing.T, b *bed) {
+	n, err := b.Add(context.Background())
+	require.NoError(t, err)
+	b.writable(t, n)
+}
