@@ -242,7 +242,6 @@ func diskFull(t *testing.T, b *bed) {
 		t.Skip("disks of a size need root")
 	}
 	n := b.leader(t)
-	b.unsettle()
 	require.NoError(t, n.FillDisk(0))
 	linger(t, b.rng, 4*time.Second)
 	require.NoError(t, n.FreeDisk())
