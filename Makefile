@@ -115,6 +115,15 @@ $(PEERS)/lsa.fvecs: | $(PEERS)/ok
 metamorphic: ## many random histories with crashes: RUNS=1000
 	METAMORPHIC_RUNS=$(or $(RUNS),1000) go test -count=1 -timeout 0 -run Metamorphic ./engine/shard/...
 
+.PHONY: chaos
+chaos: build ## clusters of real processes treated badly in random ways, the links as well when root: DURATION=1h SEED=n
+	SEXTANT_BINARY=$(BIN)/sextant ROBUSTNESS_ALL=1 CHAOS_DURATION=$(or $(DURATION),10m) $(if $(SEED),ROBUSTNESS_SEED=$(SEED)) \
+	go test -count=1 -timeout 0 -v -run 'Chaos|Cluster' ./tests/robustness
+
+.PHONY: bench-failover
+bench-failover: build ## what failures and copies cost three processes: MEASURE="kill pause cut" ARGS="-trials 20"
+	go run ./bench/failover -binary $(BIN)/sextant $(ARGS) $(or $(MEASURE),kill pause cut restart)
+
 .PHONY: model
 model: ## every state of the replication protocol within bounds, and every rule broken once (minutes)
 	SEXTANT_MODEL=full go test -count=1 -timeout 0 -v -run Full ./cluster/model

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"regexp"
 	"testing"
 	"time"
 
@@ -42,9 +41,6 @@ type span struct{ from, to time.Duration }
 func newBed(t *testing.T, rng *rand.Rand, o clusterbed.Options) *bed {
 	t.Helper()
 	b := &bed{Cluster: testbed.StartCluster(t, o), rng: rng}
-	for _, n := range b.Nodes {
-		b.votes(t, n)
-	}
 	c, err := newGRPC(b.Nodes[0], shared)
 	require.NoError(t, err)
 	defer c.Close()
@@ -68,26 +64,6 @@ func newBed(t *testing.T, rng *rand.Rand, o clusterbed.Options) *bed {
 	b.load = startLoad(t, rng.Uint64(), clients)
 	b.load.progress(t, 5)
 	return b
-}
-
-// votes waits until a node has a vote: before that the cluster can't lose any.
-func (b *bed) votes(t *testing.T, n *clusterbed.Node) {
-	t.Helper()
-	// What the log of those that have no API for it says of each node that isn't the founder.
-	promoted := regexp.MustCompile(`members of the consensus changed .*Kind:2`)
-	until(t, "every node has a vote", func(ctx context.Context) error {
-		s, err := n.Status(ctx)
-		switch {
-		case errors.Is(err, clusterbed.ErrNoView):
-			s.Raft.Voter = len(promoted.FindAllString(b.Nodes[0].Output(), -1)) >= len(b.Nodes)-1
-		case err != nil:
-			return err
-		}
-		if !s.Raft.Voter {
-			return fmt.Errorf("node %d has none", n.Index)
-		}
-		return nil
-	})
 }
 
 // others are all nodes but some.
@@ -132,24 +108,30 @@ func (b *bed) chosen(t *testing.T, n *clusterbed.Node, err error) *clusterbed.No
 // writable waits until a node takes writes of all shards.
 func (b *bed) writable(t *testing.T, via *clusterbed.Node) {
 	t.Helper()
-	c := newREST(via, shared)
 	begun := time.Now()
 	for i := range uint64(probes) {
 		until(t, fmt.Sprintf("node %d takes writes of all shards", via.Index), func(ctx context.Context) error {
-			op := history.Op{Client: len(b.load.clients), ID: probePoint + i, Kind: history.Upsert}
-			op.Value, op.Call = b.load.values.Add(1), b.load.log.Now()
-			ctx, cancel := context.WithTimeout(ctx, opTime)
-			defer cancel()
-			visible, err := c.write(ctx, op, true)
-			if op.Return = b.load.log.Now(); err != nil {
-				op.Return = history.Unknown
-			}
-			op.Visible = visible
-			b.load.log.Add(op)
-			return err
+			return b.probe(ctx, via, i, opTime)
 		})
 	}
 	t.Logf("node %d took writes of all shards after %v", via.Index, time.Since(begun).Round(time.Millisecond))
+}
+
+// probe writes one of the points for that.
+func (b *bed) probe(ctx context.Context, via *clusterbed.Node, i uint64, patience time.Duration) error {
+	op := history.Op{Client: len(b.load.clients), ID: probePoint + i, Kind: history.Upsert, Where: fmt.Sprintf("node %d, probe", via.Index)}
+	op.Value, op.Call = b.load.values.Add(1), b.load.log.Now()
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	c := newREST(via, shared)
+	defer c.http.CloseIdleConnections()
+	visible, err := c.write(ctx, op, true)
+	if op.Return = b.load.log.Now(); err != nil {
+		op.Return = history.Unknown
+	}
+	op.Visible = visible
+	b.load.log.Add(op)
+	return err
 }
 
 // unsettle notes that reads of any copy may be old from now until settled is called.

@@ -21,9 +21,6 @@ const (
 	busyPoints = 32
 	// pace is between two operations of a client.
 	pace = 20 * time.Millisecond
-	// readsNow has clients ask for linearizable reads. Nodes take the header and answer from
-	// any copy still; the first run that sees one that is cut off fails with this.
-	readsNow = false
 )
 
 // load is clients that read and write until they are stopped, and what they saw.
@@ -95,9 +92,6 @@ func (l *load) step(rng *rand.Rand, who int, c client) error {
 		op.Kind = history.AnyRead
 	default:
 		return l.search(c, op)
-	}
-	if op.Kind == history.Read && !readsNow {
-		op.Kind = history.AnyRead
 	}
 	if op.Kind == history.Read || op.Kind == history.AnyRead {
 		return l.get(c, op)

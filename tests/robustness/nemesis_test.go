@@ -2,6 +2,7 @@ package robustness
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"os"
 	"strconv"
@@ -29,18 +30,18 @@ type nemesis struct {
 func nemeses() []nemesis {
 	return []nemesis{
 		{name: "KillShardLeader", daily: true, do: killShardLeader},
-		{name: "KillConsensusLeader", do: killConsensusLeader},
+		{name: "KillConsensusLeader", daily: true, do: killConsensusLeader},
 		{name: "KillStorm", do: killStorm},
 		{name: "Pause", daily: true, do: pause},
 		{name: "SplitOffLeader", daily: true, do: splitOffLeader},
-		{name: "CutOneWay", do: cutOneWay},
+		{name: "CutOneWay", daily: true, do: cutOneWay},
 		{name: "Bridge", do: bridge},
 		{name: "CutControllerFromLeader", do: cutControllerFromLeader},
-		{name: "DiskFull", do: diskFull},
-		{name: "WipedDisk", once: true, do: wipedDisk},
+		{name: "DiskFull", daily: true, do: diskFull},
+		{name: "WipedDisk", daily: true, once: true, do: wipedDisk},
 		{name: "RollingRestart", daily: true, do: rollingRestart},
 		{name: "WholeClusterKilled", daily: true, do: wholeClusterKilled},
-		{name: "MemberAdded", once: true, do: memberAdded},
+		{name: "MemberAdded", daily: true, once: true, do: memberAdded},
 	}
 }
 
@@ -245,11 +246,12 @@ func diskFull(t *testing.T, b *bed) {
 	require.NoError(t, n.FillDisk(0))
 	linger(t, b.rng, 4*time.Second)
 	require.NoError(t, n.FreeDisk())
-	if !n.Running() {
-		t.Log("the node ended when its disk was full")
-		require.NoError(t, n.Kill())
-		restart(t, n)
-	}
+	until(t, "the node takes writes again", func(ctx context.Context) error {
+		if !n.Running() { // it could do nothing else
+			return errors.Join(n.Kill(), n.Start(context.Background()))
+		}
+		return b.probe(ctx, n, 0, time.Second)
+	})
 }
 
 // wipedDisk has a node come back at its address without its data.

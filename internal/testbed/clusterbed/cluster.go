@@ -63,8 +63,8 @@ type network interface {
 	close(ctx context.Context) error
 }
 
-// Start starts a cluster and waits until all nodes are ready: the first founds it, the
-// others join. Close it.
+// Start starts a cluster and waits until all nodes are ready, and so many have a vote that
+// one of them may be lost: the first founds it, the others join. Close it.
 func Start(ctx context.Context, o Options) (*Cluster, error) {
 	var err error
 	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
@@ -78,6 +78,9 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 		if _, err := c.Add(ctx); err != nil {
 			return nil, errors.Join(err, c.Close())
 		}
+	}
+	if err := c.haveVotes(ctx); err != nil {
+		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -105,6 +106,52 @@ func (n *Node) send(ctx context.Context, method, path, body string, result any) 
 	return json.Unmarshal(raw, &struct {
 		Result any `json:"result"`
 	}{result})
+}
+
+// promoted is what the founder's log says when another node has got its vote; nodes that
+// don't tell about their cluster say so there only.
+var promoted = regexp.MustCompile(`members of the consensus changed .*Kind:2`)
+
+const (
+	// mostVotes is how many nodes of a larger cluster have a vote.
+	mostVotes = 5
+	// votesTime bounds how long nodes may take to get theirs.
+	votesTime = time.Minute
+)
+
+// haveVotes waits until as many nodes have a vote as will: before that the cluster may not be
+// able to lose any.
+func (c *Cluster) haveVotes(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, votesTime)
+	defer cancel()
+	want := min(len(c.Nodes)-1+len(c.Nodes)%2, mostVotes)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		have := c.votes(ctx)
+		if have >= want {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("%d of %d nodes have a vote, %d should: %w", have, len(c.Nodes), want, ctx.Err())
+		}
+	}
+}
+
+// votes counts the nodes that have a vote.
+func (c *Cluster) votes(ctx context.Context) (have int) {
+	for _, n := range c.Nodes {
+		s, err := n.Status(ctx)
+		switch {
+		case errors.Is(err, ErrNoView):
+			return 1 + len(promoted.FindAllString(c.Nodes[0].Output(), -1))
+		case err == nil && s.Raft.Voter:
+			have++
+		}
+	}
+	return have
 }
 
 // ConsensusLeader finds the node that leads the consensus, as the others say; nil when
