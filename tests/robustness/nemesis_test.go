@@ -48,9 +48,10 @@ func nemeses() []nemesis {
 // diskBytes is what nodes have when disks can be filled.
 const diskBytes = 512 << 20
 
-// options are those of a cluster to which all of this can be done.
+// options are those of a cluster to which all of this can be done. ROBUSTNESS_PROXIES=1 takes
+// proxies for links even where there can be network namespaces.
 func options(nodes int) clusterbed.Options {
-	o := clusterbed.Options{Nodes: nodes, Links: true}
+	o := clusterbed.Options{Nodes: nodes, Links: true, Proxies: os.Getenv("ROBUSTNESS_PROXIES") != ""}
 	if clusterbed.CanMount() {
 		o.DiskBytes = diskBytes
 	}
