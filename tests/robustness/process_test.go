@@ -1,5 +1,5 @@
-// Package robustness treats the real process badly and checks that it keeps its
-// promises.
+// Package robustness treats the real process, and clusters of it, badly and checks that
+// they keep their promises.
 package robustness
 
 import (
