@@ -62,8 +62,8 @@ func (d *door) create(ctx context.Context, name string, shards, copies uint32) e
 	})
 }
 
-// put writes points first, first+1, ….
-func (d *door) put(ctx context.Context, name string, first uint64, count int, wait bool) error {
+// put writes points first, first+1, … and waits until every read sees them.
+func (d *door) put(ctx context.Context, name string, first uint64, count int) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTime)
 	defer cancel()
 	points := make([]*qdrant.PointStruct, count)
@@ -74,7 +74,7 @@ func (d *door) put(ctx context.Context, name string, first uint64, count int, wa
 		}
 		points[i] = &qdrant.PointStruct{Id: qdrant.NewIDNum(first + uint64(i)), Vectors: qdrant.NewVectors(v...)}
 	}
-	_, err := d.Upsert(ctx, &qdrant.UpsertPoints{CollectionName: name, Wait: &wait, Points: points})
+	_, err := d.Upsert(ctx, &qdrant.UpsertPoints{CollectionName: name, Wait: new(true), Points: points})
 	return err
 }
 
@@ -108,7 +108,7 @@ func until(ctx context.Context, what string, ask func() error) error {
 func writable(ctx context.Context, doors []*door, name string) error {
 	for i, d := range doors {
 		for p := range uint64(probes) {
-			err := until(ctx, fmt.Sprintf("node %d takes writes", i), func() error { return d.put(ctx, name, p+1, 1, true) })
+			err := until(ctx, fmt.Sprintf("node %d takes writes", i), func() error { return d.put(ctx, name, p+1, 1) })
 			if err != nil {
 				return err
 			}

@@ -137,7 +137,7 @@ func firstAcks(ctx context.Context, doors []*door, begun time.Time) ([]float64, 
 	for p := range probes {
 		wg.Go(func() {
 			errs[p] = until(ctx, "a write is acknowledged", func() error {
-				return doors[p%len(doors)].put(ctx, name, uint64(p)+1, 1, true)
+				return doors[p%len(doors)].put(ctx, name, uint64(p)+1, 1)
 			})
 			took[p] = time.Since(begun).Seconds()
 		})

@@ -89,7 +89,7 @@ func startWriters(ctx context.Context, doors []*door) *writers {
 		w.running.Go(func() {
 			for id := uint64(i); ctx.Err() == nil; id++ {
 				begun := time.Now()
-				err := doors[i%len(doors)].put(context.Background(), name, 1+id%probes, 1, true)
+				err := doors[i%len(doors)].put(context.Background(), name, 1+id%probes, 1)
 				w.note(time.Since(begun), err)
 			}
 		})

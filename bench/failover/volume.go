@@ -24,7 +24,7 @@ func upload(ctx context.Context, doors []*door, name string, count int) (time.Du
 	g.SetLimit(uploaders)
 	for first := 0; first < count; first += batch {
 		d := doors[first/batch%len(doors)]
-		g.Go(func() error { return d.put(ctx, name, uint64(first)+1, min(batch, count-first), true) })
+		g.Go(func() error { return d.put(ctx, name, uint64(first)+1, min(batch, count-first)) })
 	}
 	err := g.Wait()
 	return time.Since(begun), err

@@ -50,16 +50,15 @@ type client interface {
 // grpcClient is the official client.
 type grpcClient struct {
 	*qdrant.Client
-	node       int
-	collection string
+	node int
 }
 
-func newGRPC(n *clusterbed.Node, collection string) (*grpcClient, error) {
+func newGRPC(n *clusterbed.Node) (*grpcClient, error) {
 	c, err := qdrant.NewClient(&qdrant.Config{Host: n.Host, Port: n.GRPC, SkipCompatibilityCheck: true, PoolSize: 1})
 	if err != nil {
 		return nil, err
 	}
-	return &grpcClient{c, n.Index, collection}, nil
+	return &grpcClient{c, n.Index}, nil
 }
 
 func (c *grpcClient) name() string { return fmt.Sprintf("node %d, gRPC", c.node) }
@@ -70,16 +69,16 @@ func (c *grpcClient) write(ctx context.Context, op history.Op, wait bool) (bool,
 	var err error
 	switch op.Kind {
 	case history.Upsert:
-		r, err = c.Upsert(ctx, &qdrant.UpsertPoints{CollectionName: c.collection, Wait: &wait, Points: []*qdrant.PointStruct{{
+		r, err = c.Upsert(ctx, &qdrant.UpsertPoints{CollectionName: shared, Wait: &wait, Points: []*qdrant.PointStruct{{
 			Id: id, Vectors: qdrant.NewVectors(vector(id)...), Payload: qdrant.NewValueMap(map[string]any{fieldValue: op.Value}),
 		}}})
 	case history.SetNote:
 		r, err = c.SetPayload(ctx, &qdrant.SetPayloadPoints{
-			CollectionName: c.collection, Wait: &wait, Payload: qdrant.NewValueMap(map[string]any{fieldNote: op.Value}),
+			CollectionName: shared, Wait: &wait, Payload: qdrant.NewValueMap(map[string]any{fieldNote: op.Value}),
 			PointsSelector: qdrant.NewPointsSelector(id),
 		})
 	case history.Delete:
-		r, err = c.Delete(ctx, &qdrant.DeletePoints{CollectionName: c.collection, Wait: &wait, Points: qdrant.NewPointsSelector(id)})
+		r, err = c.Delete(ctx, &qdrant.DeletePoints{CollectionName: shared, Wait: &wait, Points: qdrant.NewPointsSelector(id)})
 	default:
 		return false, fmt.Errorf("%v is no write", op.Kind)
 	}
@@ -107,7 +106,7 @@ func (c *grpcClient) read(ctx context.Context, ids []uint64, now bool) (map[uint
 	for i, id := range ids {
 		list[i] = qdrant.NewIDNum(id)
 	}
-	points, err := c.Get(ctx, &qdrant.GetPoints{CollectionName: c.collection, Ids: list, WithPayload: qdrant.NewWithPayload(true)})
+	points, err := c.Get(ctx, &qdrant.GetPoints{CollectionName: shared, Ids: list, WithPayload: qdrant.NewWithPayload(true)})
 	out := map[uint64]history.Point{}
 	for _, p := range points {
 		out[p.GetId().GetNum()] = pointOf(p.GetPayload())
@@ -121,7 +120,7 @@ func pointOf(payload map[string]*qdrant.Value) history.Point {
 
 func (c *grpcClient) near(ctx context.Context, id, limit uint64) (map[uint64]history.Point, error) {
 	points, err := c.Query(ctx, &qdrant.QueryPoints{
-		CollectionName: c.collection, Query: qdrant.NewQueryDense(vector(qdrant.NewIDNum(id))), Limit: &limit,
+		CollectionName: shared, Query: qdrant.NewQueryDense(vector(qdrant.NewIDNum(id))), Limit: &limit,
 		WithPayload: qdrant.NewWithPayload(true),
 	})
 	out := map[uint64]history.Point{}
@@ -133,13 +132,12 @@ func (c *grpcClient) near(ctx context.Context, id, limit uint64) (map[uint64]his
 
 // restClient speaks REST.
 type restClient struct {
-	node       *clusterbed.Node
-	http       *http.Client
-	collection string
+	node *clusterbed.Node
+	http *http.Client
 }
 
-func newREST(n *clusterbed.Node, collection string) *restClient {
-	return &restClient{n, &http.Client{Transport: &http.Transport{}}, collection}
+func newREST(n *clusterbed.Node) *restClient {
+	return &restClient{n, &http.Client{Transport: &http.Transport{}}}
 }
 
 func (c *restClient) name() string { return fmt.Sprintf("node %d, REST", c.node.Index) }
@@ -198,7 +196,7 @@ func (c *restClient) do(ctx context.Context, method, path string, body any, now 
 	if err != nil {
 		return err
 	}
-	req, err := http.NewRequestWithContext(ctx, method, c.node.URL("/collections/"+c.collection+"/points"+path), bytes.NewReader(raw))
+	req, err := http.NewRequestWithContext(ctx, method, c.node.URL("/collections/"+shared+"/points"+path), bytes.NewReader(raw))
 	if err != nil {
 		return err
 	}

@@ -41,25 +41,25 @@ type span struct{ from, to time.Duration }
 func newBed(t *testing.T, rng *rand.Rand, o clusterbed.Options) *bed {
 	t.Helper()
 	b := &bed{Cluster: testbed.StartCluster(t, o), rng: rng}
-	c, err := newGRPC(b.Nodes[0], shared)
+	c, err := newGRPC(b.Nodes[0])
 	require.NoError(t, err)
-	defer c.Close()
+	t.Cleanup(func() { _ = c.Close() })
 	require.NoError(t, c.CreateCollection(t.Context(), &qdrant.CreateCollection{
 		CollectionName: shared, ShardNumber: new(uint32(shards)), ReplicationFactor: new(uint32(copies)),
 		VectorsConfig: qdrant.NewVectorsConfig(&qdrant.VectorParams{Size: dim, Distance: qdrant.Distance_Euclid}),
 	}))
 	for _, n := range b.Nodes {
 		until(t, "all nodes know the collection", func(ctx context.Context) error {
-			_, err := newREST(n, shared).read(ctx, []uint64{1}, false)
+			_, err := newREST(n).read(ctx, []uint64{1}, false)
 			return err
 		})
 	}
 	var clients []client
 	for _, n := range b.Nodes {
-		g, err := newGRPC(n, shared)
+		g, err := newGRPC(n)
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = g.Close() })
-		clients = append(clients, g, newREST(n, shared))
+		clients = append(clients, g, newREST(n))
 	}
 	b.load = startLoad(t, rng.Uint64(), clients)
 	b.load.progress(t, 5)
@@ -123,7 +123,7 @@ func (b *bed) probe(ctx context.Context, via *clusterbed.Node, i uint64, patienc
 	op.Value, op.Call = b.load.values.Add(1), b.load.log.Now()
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	c := newREST(via, shared)
+	c := newREST(via)
 	defer c.http.CloseIdleConnections()
 	visible, err := c.write(ctx, op, true)
 	if op.Return = b.load.log.Now(); err != nil {
@@ -205,7 +205,7 @@ func (b *bed) everywhere(t *testing.T, ids []uint64) map[uint64]history.Point {
 	var first map[uint64]history.Point
 	until(t, "all nodes have the same points", func(ctx context.Context) error {
 		for i, n := range b.Nodes {
-			got, err := newREST(n, shared).read(ctx, ids, false)
+			got, err := newREST(n).read(ctx, ids, false)
 			if err != nil {
 				return err
 			}

@@ -114,10 +114,12 @@ func chaos(t *testing.T, rng *rand.Rand, end time.Time) {
 }
 
 func killShardLeader(t *testing.T, b *bed) {
+	t.Helper()
 	kill(t, b, b.leader(t))
 }
 
 func killConsensusLeader(t *testing.T, b *bed) {
+	t.Helper()
 	kill(t, b, b.boss(t))
 }
 
@@ -139,6 +141,7 @@ func restart(t *testing.T, n *clusterbed.Node) {
 
 // killStorm kills one node after another, whether the one before is back in sync or not.
 func killStorm(t *testing.T, b *bed) {
+	t.Helper()
 	for range 8 {
 		n := b.Nodes[b.rng.IntN(len(b.Nodes))]
 		require.NoError(t, n.Kill())
@@ -160,6 +163,7 @@ func linger(t *testing.T, rng *rand.Rand, most time.Duration) {
 
 // pause stops a node long enough that the others do without it, and one for a moment.
 func pause(t *testing.T, b *bed) {
+	t.Helper()
 	n := b.leader(t)
 	b.unsettle()
 	require.NoError(t, n.Pause())
@@ -178,6 +182,7 @@ func pause(t *testing.T, b *bed) {
 
 // splitOffLeader parts a node that leads shards from the majority.
 func splitOffLeader(t *testing.T, b *bed) {
+	t.Helper()
 	n := b.leader(t)
 	b.unsettle()
 	require.NoError(t, b.Split(t.Context(), []*clusterbed.Node{n}, b.others(n)))
@@ -189,6 +194,7 @@ func splitOffLeader(t *testing.T, b *bed) {
 
 // cutOneWay loses what a node that leads shards says to all others, but not what they say.
 func cutOneWay(t *testing.T, b *bed) {
+	t.Helper()
 	n := b.leader(t)
 	b.unsettle()
 	for _, other := range b.others(n) {
@@ -211,6 +217,7 @@ func cutOneWay(t *testing.T, b *bed) {
 
 // bridge parts two nodes from each other; the rest reaches both.
 func bridge(t *testing.T, b *bed) {
+	t.Helper()
 	n := b.leader(t)
 	rest := b.others(n)
 	other := rest[b.rng.IntN(len(rest))]
@@ -225,6 +232,7 @@ func bridge(t *testing.T, b *bed) {
 // cutControllerFromLeader parts the node that leads the consensus from one that leads
 // shards.
 func cutControllerFromLeader(t *testing.T, b *bed) {
+	t.Helper()
 	boss := b.boss(t)
 	n := b.leader(t)
 	if n == boss {
@@ -240,6 +248,7 @@ func cutControllerFromLeader(t *testing.T, b *bed) {
 
 // diskFull fills the disk of a node that leads shards.
 func diskFull(t *testing.T, b *bed) {
+	t.Helper()
 	if !clusterbed.CanMount() {
 		t.Skip("disks of a size need root")
 	}
@@ -257,6 +266,7 @@ func diskFull(t *testing.T, b *bed) {
 
 // wipedDisk has a node come back at its address without its data.
 func wipedDisk(t *testing.T, b *bed) {
+	t.Helper()
 	n := b.leader(t)
 	require.NoError(t, n.Kill())
 	for _, other := range b.others(n) {
@@ -268,6 +278,7 @@ func wipedDisk(t *testing.T, b *bed) {
 
 // rollingRestart stops and starts one node after another, as an upgrade does.
 func rollingRestart(t *testing.T, b *bed) {
+	t.Helper()
 	for _, n := range b.Nodes {
 		require.NoError(t, n.Stop())
 		restart(t, n)
@@ -277,12 +288,14 @@ func rollingRestart(t *testing.T, b *bed) {
 
 // wholeClusterKilled kills all nodes at once and starts them again.
 func wholeClusterKilled(t *testing.T, b *bed) {
+	t.Helper()
 	require.NoError(t, b.Each(func(n *clusterbed.Node) error { return n.Kill() }))
 	require.NoError(t, b.Each(func(n *clusterbed.Node) error { return n.Start(context.Background()) }))
 }
 
 // memberAdded adds a node under load.
 func memberAdded(t *testing.T, b *bed) {
+	t.Helper()
 	n, err := b.Add(context.Background())
 	require.NoError(t, err)
 	b.writable(t, n)

@@ -8,18 +8,20 @@ import (
 
 // newNetwork chooses what is between the nodes.
 func newNetwork(ctx context.Context, o Options) (network, error) {
-	switch {
-	case !o.Links:
+	if !o.Links {
 		return loopback{}, nil
-	case o.Proxies || netns.Available(ctx) != nil:
-		return newProxies(), nil
-	default:
-		n, err := netns.New(ctx)
-		if err != nil {
-			return nil, err
-		}
-		return &namespaces{n}, nil
 	}
+	if o.Proxies {
+		return newProxies(), nil
+	}
+	if err := netns.Available(ctx); err != nil {
+		return newProxies(), nil //nolint:nilerr // there is another way
+	}
+	n, err := netns.New(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &namespaces{n}, nil
 }
 
 // loopback has no links that could be cut.

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -73,7 +74,7 @@ func (o Op) String() string {
 	if o.Return != Unknown {
 		end = o.Return.String()
 	}
-	what := fmt.Sprint(o.Value)
+	what := strconv.FormatInt(o.Value, 10)
 	if o.Kind == Read || o.Kind == AnyRead {
 		what = fmt.Sprint(o.Got)
 	}
