@@ -18,6 +18,11 @@ func (m *Member) Leave(ctx context.Context) error {
 	m.leaving.Store(true)
 	ctx, cancel := context.WithTimeout(ctx, leaveTime)
 	defer cancel()
+	select {
+	case <-m.group.Done():
+		return nil // nobody can agree to anything any more
+	default:
+	}
 	m.handOverAll(ctx)
 	if m.registered.Load() > 0 {
 		self := topology.Session{Peer: m.self.Peer, Incarnation: m.self.Incarnation}
