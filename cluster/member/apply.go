@@ -69,6 +69,9 @@ func (r *replica) applySome(entries []replication.Entry, from, to uint64) (err e
 		if tickets[i], err = s.Apply(r.ctx, shardEntry(e)); err != nil {
 			return fmt.Errorf("apply entry %d: %w", e.Seq, err)
 		}
+		if e.Kind == replication.Checksum {
+			r.noteChecksum(e.Seq, tickets[i])
+		}
 	}
 	for i, t := range tickets {
 		result := t.Visible(r.ctx)
@@ -95,6 +98,7 @@ func shardEntry(e *replication.Entry) shard.Entry {
 	if e.Kind == replication.Data {
 		out.Body = e.Body
 	}
+	out.Checksum = e.Kind == replication.Checksum
 	return out
 }
 

@@ -1,8 +1,12 @@
 package member
 
 import (
+	"context"
 	"fmt"
 	"strings"
+
+	"github.com/sextantdb/sextant/cluster/topology"
+	"github.com/sextantdb/sextant/engine/shard"
 )
 
 // Dump describes the copies on this node, for tests that fail.
@@ -24,4 +28,17 @@ func (m *Member) Dump() string {
 		r.mu.Unlock()
 	}
 	return out.String()
+}
+
+// Verify compares the copies of a shard that this node leads.
+func (m *Member) Verify(ctx context.Context, name topology.ShardName) error {
+	return m.verifyShard(ctx, m.replica(name))
+}
+
+// Lie makes this node's copy of a shard say something wrong about its state at the next entry.
+func (m *Member) Lie(name topology.ShardName) {
+	r := m.replica(name)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.expect(r.stream.Last().Seq+1) <- shard.Checksum{Sum: 1}
 }

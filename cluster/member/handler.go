@@ -119,7 +119,10 @@ func (d desk) Read(ctx context.Context, _ peer.From, r peer.Read) ([]byte, error
 	if own == nil {
 		return shardcall.Fail(&shardcall.Moved{}), nil
 	}
-	if r.Kind == confirmedRead {
+	switch r.Kind {
+	case checksumRead:
+		return own.answerChecksum(ctx, r.MinApplied)
+	case confirmedRead:
 		if err := own.confirm(ctx); err != nil {
 			return shardcall.Fail(err), nil
 		}

@@ -57,6 +57,8 @@ type Options struct {
 	LogFileSize int64
 	// Heartbeat is how often this node says that it lives, 300 ms by default.
 	Heartbeat time.Duration
+	// VerifyEvery is the pause before the copies of all shards are compared again, 1 hour by default.
+	VerifyEvery time.Duration
 	// Controller are the times and habits of the controller.
 	Controller controller.Options
 	// Logger hears what no caller hears; nil is silent.
@@ -69,6 +71,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.Heartbeat <= 0 {
 		o.Heartbeat = 300 * time.Millisecond
+	}
+	if o.VerifyEvery <= 0 {
+		o.VerifyEvery = time.Hour
 	}
 }
 
@@ -181,7 +186,7 @@ func (m *Member) Open(ctx context.Context) error {
 			return fmt.Errorf("found a cluster: %w", err)
 		}
 	}
-	for _, part := range []func(context.Context){m.stayRegistered, m.follow, m.beat, m.rule, m.proposeAlters, m.tidy} {
+	for _, part := range []func(context.Context){m.stayRegistered, m.follow, m.beat, m.rule, m.proposeAlters, m.tidy, m.verify} {
 		m.work.Go(func() { part(m.ctx) })
 	}
 	m.work.Go(func() { m.timers.run(m.ctx, m.now) })

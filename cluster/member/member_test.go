@@ -289,6 +289,41 @@ func TestANodeWithoutItsDiskIsFilledAgain(t *testing.T) {
 	has(t, nodes, "c", w.end(t))
 }
 
+// A copy whose state isn't the others' is found when they are compared, and made anew.
+func TestACopyThatDiffersIsMadeAnew(t *testing.T) {
+	nodes := threeNodes(t)
+	nodes[0].create("c", 1, 3)
+	for i := range uint64(20) {
+		require.NoError(t, nodes[0].put(t.Context(), "c", i+1))
+	}
+	nodes[0].await("all copies in sync", inSync(3))
+	name, leader := topology.ShardName{}, topology.PeerID(0)
+	for _, c := range nodes[0].member.State().Collections() {
+		name.Collection, leader = c.Incarnation, c.Shards[0].Leader
+	}
+	var lead, odd *node
+	for _, n := range nodes {
+		if n.id == leader {
+			lead = n
+		} else {
+			odd = n
+		}
+	}
+	require.NoError(t, lead.member.Verify(t.Context(), name))
+	require.True(t, inSync(3)(lead.member.State()), "equal copies stay")
+	require.NoError(t, lead.put(t.Context(), "c", 100))
+	odd.member.Lie(name)
+	require.NoError(t, lead.member.Verify(t.Context(), name))
+	rep, ok := lead.member.State().Shard(name).Replica(odd.id)
+	require.False(t, ok, "%+v", rep)
+	lead.await("the copy is made anew", inSync(3))
+	var ids []uint64
+	for i := range uint64(20) {
+		ids = append(ids, i+1)
+	}
+	has(t, nodes, "c", append(ids, 100))
+}
+
 // shutdown closes the p2p door and cuts off what is under way.
 func (n *node) shutdown() {
 	ctx, cancel := context.WithCancel(context.Background())

@@ -69,6 +69,8 @@ type replica struct {
 	taken      []*request
 	lastToken  uint64
 	config     replication.Config
+	sums       checksums
+	skip       bool               // for tests: the next operation isn't applied
 	filling    bool               // files are being taken
 	endFilling context.CancelFunc // ends that
 	closed     bool

@@ -102,12 +102,16 @@ func rejection(r replication.Rejected) error {
 
 // propose hands a write to the state machine, and returns when it has its place or is refused.
 func (r *replica) propose(ctx context.Context, op replication.OpID, body []byte) (*request, error) {
+	return r.proposeEntry(ctx, replication.Entry{Kind: replication.Data, Op: op, Body: body})
+}
+
+func (r *replica) proposeEntry(ctx context.Context, e replication.Entry) (*request, error) {
 	q := newRequest()
 	r.mu.Lock()
 	r.lastToken++
 	token := r.lastToken
 	r.asked[token] = q
-	r.stepLocked(replication.Propose{Token: token, Entry: replication.Entry{Kind: replication.Data, Op: op, Body: body}})
+	r.stepLocked(replication.Propose{Token: token, Entry: e})
 	if r.closed {
 		q.fail(&shardcall.Moved{})
 	}

@@ -81,6 +81,8 @@ const (
 	// what it tells of itself.
 	describeCopies
 	describeNode
+	// checksumRead asks for the checksum of a copy at an entry.
+	checksumRead
 )
 
 // at returns the shard as another node's copy answers for it.
