@@ -140,7 +140,7 @@ func (m *Member) install(ctx context.Context, r *replica, staging string, meta *
 	if c == nil {
 		return errors.New("the collection is gone")
 	}
-	r.awaitApplied()
+	r.awaitQuiet()
 	if s := r.shard.Swap(nil); s != nil {
 		if err := s.Close(); err != nil {
 			m.warn(r, err)
@@ -181,11 +181,12 @@ func (m *Member) reopen(ctx context.Context, r *replica, c *topology.Collection)
 	return nil
 }
 
-// awaitApplied waits until nothing is being applied: while files are taken no more begins.
-func (r *replica) awaitApplied() {
+// awaitQuiet waits until nothing is being applied, nor appended to the log that is about to begin
+// anew: while files are taken no more begins, but for epochs to store.
+func (r *replica) awaitQuiet() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for r.applying {
+	for r.applying || r.storing {
 		r.idle.Wait()
 	}
 }

@@ -60,7 +60,7 @@ type replica struct {
 	// applied the last one that is applied here. applying says that a goroutine applies.
 	commit, visible, applied uint64
 	applying                 bool
-	idle                     sync.Cond // is told when applying ends
+	idle                     sync.Cond // is told when applying or storing ends
 	// reading are the followers for which entries are being read from disk.
 	reading map[topology.PeerID]bool
 	// asked are the writes and reads that wait for an answer of the state machine, by token;
@@ -172,6 +172,7 @@ func (r *replica) store() {
 		r.disk = nil
 		if len(work) == 0 || r.closed {
 			r.storing = false
+			r.idle.Broadcast()
 			r.mu.Unlock()
 			return
 		}
@@ -179,6 +180,7 @@ func (r *replica) store() {
 		if err := r.storeAll(work); err != nil {
 			r.mu.Lock()
 			r.storing = false
+			r.idle.Broadcast()
 			r.mu.Unlock()
 			if r.ctx.Err() == nil {
 				r.step(replication.LogDamaged{Err: err})
