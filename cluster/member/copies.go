@@ -207,6 +207,7 @@ func (m *Member) openCopy(ctx context.Context, name topology.ShardName, w wanted
 		node: m, name: name, alloc: w.replica.Alloc, dir: dir, stream: m.data.Stream(streamOf(name)), marks: known,
 		reading: map[topology.PeerID]bool{}, asked: map[uint64]*request{},
 	}
+	r.idle.L = &r.mu
 	r.ctx, r.stop = context.WithCancel(m.ctx)
 	if err := m.startCopy(ctx, r, w.collection); err != nil {
 		r.stop()
