@@ -40,5 +40,5 @@ func (m *Member) Lie(name topology.ShardName) {
 	r := m.replica(name)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.expect(r.stream.Last().Seq+1) <- shard.Checksum{Sum: 1}
+	r.expect(r.stream.Last().Seq + 1) <- shard.Checksum{Sum: 1}
 }

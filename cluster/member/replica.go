@@ -70,7 +70,6 @@ type replica struct {
 	lastToken  uint64
 	config     replication.Config
 	sums       checksums
-	skip       bool               // for tests: the next operation isn't applied
 	filling    bool               // files are being taken
 	endFilling context.CancelFunc // ends that
 	closed     bool

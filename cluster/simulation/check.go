@@ -175,8 +175,8 @@ func (w *world) checkSets(s *shardTruth) {
 	}
 	want := t.log[t.end()-1].Position
 	for _, id := range rec.InSync {
-		n, rep := w.node(id), topology.Replica{}
-		rep, _ = rec.Replica(id)
+		n := w.node(id)
+		rep, _ := rec.Replica(id)
 		if n == nil || n.disk.copies[s.name] == nil || n.disk.copies[s.name].alloc != rep.Alloc {
 			continue
 		}

@@ -89,6 +89,10 @@ func (r *replica) fetched(x *export) {
 // between leaves files and log that don't belong together.
 func (r *replica) install(x *export) {
 	w := r.p.n.w
+	if r.storing { // is waited for, too
+		r.soon(w.plan.Sync, func() { r.install(x) })
+		return
+	}
 	r.disk.files = x.files
 	r.soon(w.around(w.plan.Sync), func() {
 		r.disk.log = oplog{base: x.at}

@@ -74,6 +74,11 @@ func (w *world) lookAfter() {
 	for _, s := range w.shards {
 		w.rescue(s)
 	}
+	for i, x := range h.lastWrites {
+		if x.over && !x.acked { // Too much was under way.
+			h.lastWrites[i] = w.beginWrite(w.anyUp().proc, x.shard, true)
+		}
+	}
 	w.after(look, w.lookAfter)
 }
 

@@ -41,10 +41,14 @@ func (w *world) bring(from, to *node, times int, arrive func(*proc)) {
 	}
 	for range times {
 		at := w.now + w.around(w.plan.Delay) + l.slow
-		if !w.plan.Reorder {
+		switch {
+		case !w.calm && w.plan.Late > 0 && w.chance(w.plan.Late):
+			at += w.between(0, 3*time.Second) // from another epoch
+		case w.plan.Reorder:
+		default:
 			at = max(at, l.last)
+			l.last = at
 		}
-		l.last = max(at, l.last)
 		w.events.add(at, func() {
 			if w.link(from, to).cut && w.chance(500) {
 				return // the connection broke under it

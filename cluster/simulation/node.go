@@ -28,7 +28,7 @@ type node struct {
 	paused, stalled time.Duration
 	full            bool
 	// rate is how fast its clock goes, in thousandths.
-	rate time.Duration
+	rate int64
 	// draining says that an administrator wants it out of the cluster.
 	draining bool
 }
@@ -57,7 +57,7 @@ func (w *world) addNode() *node {
 	w.nextID++
 	n := &node{w: w, machine: len(w.links), id: w.nextID, rate: 1000}
 	if w.chance(300) {
-		n.rate = 900 + time.Duration(w.rnd.IntN(200))
+		n.rate = 900 + w.rnd.Int64N(200)
 	}
 	n.disk.copies = map[topology.ShardName]*diskCopy{}
 	n.disk.topology.State = &topology.State{}
@@ -74,11 +74,13 @@ func (n *node) isUp() bool { return n.proc != nil && n.paused <= n.w.now }
 func (n *node) uri() string { return fmt.Sprintf("http://machine%d:6335", n.machine) }
 
 // clock is a process's time.
-func (p *proc) clock() time.Duration { return (p.n.w.now - p.begun) * p.n.rate / 1000 }
+func (p *proc) clock() time.Duration {
+	return time.Duration(int64(p.n.w.now-p.begun) * p.n.rate / 1000)
+}
 
 // wait is how long it is until its clock says a time.
 func (p *proc) wait(until time.Duration) time.Duration {
-	return max(0, p.begun+(until*1000+p.n.rate-1)/p.n.rate-p.n.w.now)
+	return max(0, p.begun+time.Duration((int64(until)*1000+p.n.rate-1)/p.n.rate)-p.n.w.now)
 }
 
 // launch starts a process.

@@ -24,6 +24,8 @@ type Plan struct {
 	Delay        time.Duration
 	Drop, Double int
 	Reorder      bool
+	// Late is how many of a thousand take seconds.
+	Late int
 	// Sync is the mean time of a disk, Pause between writes of a client; Checkpoint between
 	// two checkpoints of a copy. Tight gives up log that others may still need.
 	Sync, Pause, Checkpoint time.Duration
@@ -63,6 +65,9 @@ func Draw(seed uint64) Plan {
 	}
 	if chance(5) {
 		p.Drop, p.Double, p.Partitions, p.Crashes, p.Disks, p.Wrong = 0, 0, false, false, false, false
+	}
+	if chance(40) {
+		p.Late = 5 + r.IntN(30)
 	}
 	return p
 }

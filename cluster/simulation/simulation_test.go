@@ -2,7 +2,6 @@ package simulation_test
 
 import (
 	"flag"
-	"fmt"
 	"maps"
 	"runtime"
 	"slices"
@@ -27,7 +26,7 @@ func TestLives(t *testing.T) {
 	if *seedFlag != 0 {
 		p := simulation.Draw(*seedFlag)
 		t.Logf("seed %d: %v", *seedFlag, p)
-		r := simulation.Run(p, func(at time.Duration, what string) { fmt.Printf("%s %s\n", at, what) })
+		r := simulation.Run(p, func(at time.Duration, what string) { t.Log(at, what) })
 		t.Logf("hash %x, %s, %d events, %v", r.Hash, r.Took, r.Events, r.Tally)
 		require.NoError(t, r.Err)
 		return
@@ -89,6 +88,7 @@ func TestFound(t *testing.T) {
 		"an epoch that goes back":                1527,
 		"an epoch that goes back for lost files": 1596,
 		"visible in another history":             1510,
+		"a log that begins anew under a write":   258,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
