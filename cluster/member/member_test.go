@@ -292,9 +292,9 @@ func TestANodeWithoutItsDiskIsFilledAgain(t *testing.T) {
 // A copy whose state isn't the others' is found when they are compared, and made anew.
 func TestACopyThatDiffersIsMadeAnew(t *testing.T) {
 	nodes := threeNodes(t)
-	nodes[0].create("c", 1, 3)
+	nodes[0].create("odd", 1, 3)
 	for i := range uint64(20) {
-		require.NoError(t, nodes[0].put(t.Context(), "c", i+1))
+		require.NoError(t, nodes[0].put(t.Context(), "odd", i+1))
 	}
 	nodes[0].await("all copies in sync", inSync(3))
 	name, leader := topology.ShardName{}, topology.PeerID(0)
@@ -311,7 +311,7 @@ func TestACopyThatDiffersIsMadeAnew(t *testing.T) {
 	}
 	require.NoError(t, lead.member.Verify(t.Context(), name))
 	require.True(t, inSync(3)(lead.member.State()), "equal copies stay")
-	require.NoError(t, lead.put(t.Context(), "c", 100))
+	require.NoError(t, lead.put(t.Context(), "odd", 100))
 	odd.member.Lie(name)
 	require.NoError(t, lead.member.Verify(t.Context(), name))
 	rep, ok := lead.member.State().Shard(name).Replica(odd.id)
@@ -321,7 +321,7 @@ func TestACopyThatDiffersIsMadeAnew(t *testing.T) {
 	for i := range uint64(20) {
 		ids = append(ids, i+1)
 	}
-	has(t, nodes, "c", append(ids, 100))
+	has(t, nodes, "odd", append(ids, 100))
 }
 
 // shutdown closes the p2p door and cuts off what is under way.
