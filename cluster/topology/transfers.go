@@ -20,7 +20,8 @@ func compareTransfers(a, b *Transfer) int {
 }
 
 // StartTransfer begins to fill a copy from another one: a new one on To, or one there
-// that isn't in sync. With ToShard it brings the points of one shard to another, whose
+// that isn't in sync. A copy that is in sync has everything: then there is nothing to do,
+// unless it is to be the only one of both. With ToShard it brings the points of one shard to another, whose
 // copy on To is there already.
 type StartTransfer struct {
 	// Shard, ToShard, From, To, Sync, Method, Comment, Move and ByUser are as in
@@ -44,6 +45,9 @@ func (c StartTransfer) apply(s *State) error {
 	}
 	if err := c.check(s, col, sh); err != nil {
 		return err
+	}
+	if c.ToShard == nil && !c.Move && sh.IsInSync(c.To) {
+		return nil // it has everything
 	}
 	t := &Transfer{
 		Shard: sh.ID, ToShard: c.ToShard, From: c.From, To: c.To, Sync: c.Sync, Method: c.Method, Comment: c.Comment,
@@ -100,8 +104,10 @@ func (c StartTransfer) check(s *State, col *Collection, sh *Shard) error {
 	}
 	r, ok := sh.Replica(c.To)
 	switch {
-	case sh.IsInSync(c.To):
+	case sh.IsInSync(c.To) && c.Move:
 		return apierror.New(apierror.BadRequest, "Shard %d is already active on peer %d", sh.ID, c.To)
+	case sh.IsInSync(c.To):
+		return nil
 	case ok && r.Kind != Voter && r.Kind != Joining:
 		return apierror.New(apierror.BadRequest, "The copy of shard %d on peer %d isn't one to be in sync", sh.ID, c.To)
 	case ok && s.alive(c.To):
