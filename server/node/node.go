@@ -158,11 +158,15 @@ func (n *Node) build() {
 	guard := auth.New(auth.Options{
 		APIKey: string(s.APIKey), AltAPIKey: string(s.AltAPIKey), ReadOnlyAPIKey: string(s.ReadOnlyAPIKey),
 	})
-	n.telemetry = telemetry.New(telemetry.Options{
+	o := telemetry.Options{
 		Version: APIVersion, Requests: n.requests, Source: telemetry.FromServer(n.desk.Collections),
 		Prefix: s.MetricsPrefix, ID: uuid.NewString(),
 		InfoJSON: infoJSON, Logger: observe.Component(n.opts.Logger, "telemetry"),
-	})
+	}
+	if n.desk.Cluster != nil {
+		o.Cluster = n.desk.Cluster
+	}
+	n.telemetry = telemetry.New(o)
 	readTimeout := time.Duration(0) // the doors' default
 	if t := c.Storage.Performance.SearchTimeoutSec; t != nil {
 		readTimeout = time.Duration(*t) * time.Second

@@ -25,6 +25,8 @@ type Options struct {
 	Version  string
 	Requests *Requests
 	Source   Source // optional
+	// Cluster tells about the cluster; nil is a node alone.
+	Cluster Cluster
 	// InfoJSON renders a collection's description as the REST door does; without
 	// it, collections are told without their configuration.
 	InfoJSON func(*pb.CollectionInfo) ([]byte, error)

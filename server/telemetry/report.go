@@ -27,7 +27,7 @@ type report struct {
 	ID          string            `json:"id"`
 	App         app               `json:"app"`
 	Collections collectionsReport `json:"collections"`
-	Cluster     map[string]bool   `json:"cluster"`
+	Cluster     map[string]any    `json:"cluster"`
 	Requests    map[string]any    `json:"requests"`
 	Memory      *Memory           `json:"memory,omitempty"`
 	Hardware    map[string]any    `json:"hardware,omitempty"`
@@ -68,13 +68,17 @@ func (t *Telemetry) Report(r *http.Request) ([]byte, error) {
 }
 
 func (t *Telemetry) report(ctx context.Context, level int, anonymize bool) (*report, error) {
+	cluster, err := t.cluster(ctx, level, anonymize)
+	if err != nil {
+		return nil, err
+	}
 	out := &report{
-		ID: t.opts.ID,
+		Cluster: cluster,
+		ID:      t.opts.ID,
 		App: app{
 			Name: "qdrant", Version: t.opts.Version,
 			StartedUTC: t.started.UTC().Format(time.RFC3339Nano),
 		},
-		Cluster: map[string]bool{"enabled": false},
 		Requests: map[string]any{
 			"rest": map[string]any{"responses": t.opts.Requests.report(false)},
 			"grpc": map[string]any{"responses": t.opts.Requests.report(true)},

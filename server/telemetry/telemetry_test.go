@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"pgregory.net/rapid"
 
+	"github.com/sextantdb/sextant/cluster/admin"
 	"github.com/sextantdb/sextant/internal/apierror"
 	"github.com/sextantdb/sextant/server/telemetry"
 )
@@ -133,6 +134,49 @@ func TestReportKeysPerLevel(t *testing.T) {
 			require.Equal(t, []string{"config", "info", "payload_field_indices", "vector_index_searches"}, keys(segment))
 		}
 		require.Equal(t, want, keys(local))
+	}
+}
+
+// pair is a cluster of two nodes, one of which doesn't answer.
+type pair struct{ consensus admin.Consensus }
+
+func (p pair) Status(context.Context) (*admin.Status, error) {
+	return &admin.Status{
+		Enabled: true, Peer: 1, Peers: map[uint64]string{1: "http://a:1/", 2: "http://b:2/"},
+		Raft: admin.Raft{Term: 3, Commit: 9, Leader: 1, Role: "Leader", Voter: true}, Consensus: p.consensus,
+	}, nil
+}
+
+func (pair) Telemetry(context.Context) (*admin.Telemetry, error) {
+	return &admin.Telemetry{Enabled: true, Peers: map[uint64]admin.PeerTelemetry{
+		1: {URI: "http://a:1/", Answer: &admin.PeerAnswer{Version: "1.19.0"}}, 2: {URI: "http://b:2/"},
+	}}, nil
+}
+
+func TestClusterByLevel(t *testing.T) {
+	tel := newTelemetry(telemetry.Options{Cluster: pair{}})
+	require.Equal(t, map[string]any{"enabled": true}, report(t, tel, "")["cluster"])
+	status := map[string]any{
+		"number_of_peers": 2.0, "term": 3.0, "commit": 9.0, "pending_operations": 0.0, "role": "Leader", "is_voter": true, "peer_id": 1.0,
+		"consensus_thread_status": map[string]any{"consensus_thread_status": "working", "last_update": "0001-01-01T00:00:00Z"},
+	}
+	require.Equal(t, map[string]any{"enabled": true, "status": status}, report(t, tel, "?details_level=2")["cluster"])
+	require.Equal(t, map[string]any{
+		"enabled": true, "status": status,
+		"peers":         map[string]any{"1": map[string]any{"uri": "http://a:1/"}, "2": map[string]any{"uri": "http://b:2/"}},
+		"peer_metadata": map[string]any{"1": map[string]any{"version": "1.19.0"}},
+	}, report(t, tel, "?details_level=3")["cluster"])
+	shown, err := json.Marshal(report(t, tel, "?details_level=3&anonymize=true")["cluster"])
+	require.NoError(t, err)
+	require.NotContains(t, string(shown), "http://")
+	for _, c := range []admin.Consensus{{Stopped: true}, {Stopped: true, Err: "disk full"}} {
+		r := report(t, newTelemetry(telemetry.Options{Cluster: pair{c}}), "?details_level=1")["cluster"].(map[string]any)
+		got := r["status"].(map[string]any)["consensus_thread_status"].(map[string]any)
+		if c.Err == "" {
+			require.Equal(t, map[string]any{"consensus_thread_status": "stopped"}, got)
+		} else {
+			require.Equal(t, map[string]any{"consensus_thread_status": "stopped_with_err", "err": c.Err}, got)
+		}
 	}
 }
 
