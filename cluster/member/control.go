@@ -192,6 +192,13 @@ func (m *Member) register(ctx context.Context) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
+	if m.hasMoved() {
+		index, err := m.registerThere(ctx, data)
+		if err == nil {
+			return index, nil
+		}
+		m.log.DebugContext(ctx, "announcing the new address", "error", err)
+	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	result, index, err := m.group.Propose(ctx, data)

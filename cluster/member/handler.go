@@ -130,11 +130,6 @@ func (d desk) Read(ctx context.Context, _ peer.From, r peer.Read) ([]byte, error
 	return shardcall.Serve(ctx, own, r.Request)
 }
 
-// Command implements peer.Handler. Every node proposes by itself.
-func (d desk) Command(context.Context, peer.From, []byte) (peer.Commanded, error) {
-	return peer.Commanded{}, apierror.New(apierror.NotImplemented, "commands are proposed through the consensus")
-}
-
 // Status implements peer.Handler.
 func (d desk) Status(context.Context) (peer.Status, error) {
 	s := d.m.group.Status()
