@@ -18,9 +18,9 @@ type HeldReplica struct {
 // else).
 //
 // A new process loses its leaderships and keeps its seats (R12). Copies that it should
-// have and doesn't hold are lost (R14). A peer that takes the address of a fenced one
-// takes its place: a node whose disk was lost comes back under another ID. An ID that
-// was removed doesn't come back.
+// have and doesn't hold are lost (R14). A peer that takes the address of a fenced one, or
+// of one that has no replicas, takes its place: a node whose disk was lost comes back under
+// another ID. An ID that was removed doesn't come back.
 type RegisterPeer struct {
 	// Peer, URI, Incarnation, Zone and Version are as in Peer.
 	Peer        PeerID
@@ -60,7 +60,7 @@ func (c RegisterPeer) apply(s *State) error {
 	return nil
 }
 
-// check returns the fenced peer whose place the command's takes, 0 when there is none.
+// check returns the peer whose place the command's takes, 0 when there is none.
 func (c RegisterPeer) check(s *State) (other PeerID, err error) {
 	if c.Peer == 0 || c.Incarnation == 0 || c.URI == "" {
 		return 0, apierror.New(apierror.BadRequest, "A peer registers with its ID, its address and its incarnation")
@@ -78,7 +78,7 @@ func (c RegisterPeer) check(s *State) (other PeerID, err error) {
 		if p.URI != c.URI || p.ID == c.Peer {
 			continue
 		}
-		if !p.Fenced {
+		if !p.Fenced && s.holdsReplicas(p.ID) {
 			return 0, apierror.New(apierror.BadRequest, "Peer URI %s already used by peer %d, remove it first", c.URI, p.ID)
 		}
 		other = p.ID
@@ -217,6 +217,15 @@ func (c FencePeers) apply(s *State) error {
 	return nil
 }
 
+// heldBy selects the shards of which a peer has, or is to have, a replica.
+func heldBy(p PeerID) func(*Shard) bool {
+	return func(sh *Shard) bool { _, ok := sh.Replica(p); return ok }
+}
+
+func (s *State) holdsReplicas(p PeerID) bool {
+	return slices.ContainsFunc(s.Collections(), func(col *Collection) bool { return slices.ContainsFunc(col.Shards, heldBy(p)) })
+}
+
 // RemovePeer takes a peer out of the cluster for good.
 type RemovePeer struct {
 	// Peer is the node.
@@ -229,19 +238,14 @@ func (c RemovePeer) apply(s *State) error {
 	if s.Peer(c.Peer) == nil {
 		return noPeer(c.Peer)
 	}
-	holds := func(sh *Shard) bool { _, ok := sh.Replica(c.Peer); return ok }
-	if !c.Force {
-		for _, col := range s.Collections() {
-			if slices.ContainsFunc(col.Shards, holds) {
-				return apierror.New(apierror.BadRequest, "Cannot remove peer %d as there are shards on it", c.Peer)
-			}
-		}
+	if !c.Force && s.holdsReplicas(c.Peer) {
+		return apierror.New(apierror.BadRequest, "Cannot remove peer %d as there are shards on it", c.Peer)
 	}
 	for _, col := range s.Collections() {
 		s.abortTransfers(col, func(t *Transfer) bool { return t.From == c.Peer || t.To == c.Peer })
 	}
 	s.removePeer(c.Peer)
-	s.editAll(holds, func(col *Collection, sh *Shard) {
+	s.editAll(heldBy(c.Peer), func(col *Collection, sh *Shard) {
 		if slices.Equal(sh.InSync, []PeerID{c.Peer}) {
 			s.event(col, sh.ID, c.Peer, "peer %d was removed with the last copy in sync: the shard is lost", c.Peer)
 		}
