@@ -78,11 +78,9 @@ func (m *Member) ownAnswer() admin.PeerAnswer {
 	if out.Consensus.Updated.IsZero() {
 		out.Consensus.Updated = m.begun
 	}
-	err := m.removed()
-	if err == nil {
-		err = m.group.Err()
-	}
-	if err != nil {
+	if m.removed() != nil {
+		out.Consensus.Stopped = true // as it was told to
+	} else if err := m.group.Err(); err != nil {
 		out.Consensus.Stopped, out.Consensus.Err = true, err.Error()
 	}
 	return out

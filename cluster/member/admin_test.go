@@ -182,7 +182,7 @@ func TestARemovedNodeNoticesAndRefuses(t *testing.T) {
 	}
 	require.Eventually(t, func() bool {
 		s, err := out.front.Admin().Status(t.Context())
-		return err == nil && s.Consensus.Stopped
+		return err == nil && s.Consensus.Stopped && s.Consensus.Err == ""
 	}, 10*time.Second, 10*time.Millisecond)
 	require.False(t, out.member.Ready())
 	require.ErrorContains(t, out.put(t.Context(), "c", 1), "removed from the cluster")
