@@ -322,6 +322,8 @@ func TestACopyThatDiffersIsMadeAnew(t *testing.T) {
 		ids = append(ids, i+1)
 	}
 	has(t, nodes, "odd", append(ids, 100))
+}
+
 // Both vote, so there is no leader before the one that stayed knows where the other one is now.
 func TestANodeComesBackWithAnotherAddress(t *testing.T) {
 	first := newNode(t, "")
