@@ -27,7 +27,7 @@ help: ## print this list
 	@grep -hE '^[a-z][a-zA-Z0-9_-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
 
 .PHONY: demo
-demo: build ## build, start a node, load the Go documentation, search it; stays up until Ctrl-C
+demo: build ## build, start three nodes, load the Go documentation, search it, lose a node and take it back
 	$(BIN)/sextant demo
 
 .PHONY: build

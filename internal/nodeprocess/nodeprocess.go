@@ -2,7 +2,7 @@
 // starts the binary with its data in a directory, waits until it answers, and ends
 // it, gently or at once. It can be started again on the same ports and data.
 //
-// Callers: internal/testbed for tests, cmd/sextant/doors for measurements.
+// Callers: internal/testbed for tests, cmd/sextant/doors for measurements, cmd/sextant/demo/crew.
 package nodeprocess
 
 import (
@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -32,6 +33,9 @@ const (
 	poll     = 10 * time.Millisecond
 
 	usualHTTP, usualGRPC, usualP2P = 6333, 6334, 6335
+
+	// kept is how much of the output is kept at least: of a node that writes for days the last part.
+	kept = 1 << 20
 )
 
 // Options says what is run.
@@ -52,6 +56,14 @@ type Options struct {
 	// address of a member (Process.URI).
 	Cluster   bool
 	Bootstrap string
+	// Ports are those to use on the loopback if nobody listens there, else any others: for HTTP, gRPC
+	// and other nodes. 0 is any.
+	Ports [3]int
+	// Untouched keeps the configuration in the environment of this process from the node.
+	Untouched bool
+	// Tied has the node, on Linux, killed by the system when this process is gone, however that
+	// ended, and keeps a Ctrl-C for this process from it.
+	Tied bool
 }
 
 // Process is a node, running or not. Its methods are for one goroutine at a time,
@@ -67,6 +79,8 @@ type Process struct {
 	uri       string // "" is its own port's
 	bootstrap string
 	env       []string
+	untouched bool
+	tied      bool
 	command   []string   // with what wraps it, without flags
 	cmd       *exec.Cmd  // nil while it isn't running
 	ended     chan error // gets what Wait returned
@@ -84,6 +98,9 @@ func (b *buffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.bytes = append(b.bytes, p...)
+	if len(b.bytes) > 2*kept {
+		b.bytes = slices.Delete(b.bytes, 0, len(b.bytes)-kept)
+	}
 	return len(p), nil
 }
 
@@ -101,14 +118,14 @@ func New(ctx context.Context, o Options) (*Process, error) {
 	}
 	p := &Process{
 		HTTP: usualHTTP, GRPC: usualGRPC, Host: o.Host,
-		dir: o.Dir, env: o.Env, bootstrap: o.Bootstrap, command: append(slices.Clone(o.Wrap), binary),
+		dir: o.Dir, env: o.Env, bootstrap: o.Bootstrap, untouched: o.Untouched, tied: o.Tied, command: append(slices.Clone(o.Wrap), binary),
 	}
 	if o.Cluster {
 		p.P2P = usualP2P
 	}
 	if o.Host == "" {
 		p.Host = Host
-		if err := p.findPorts(ctx); err != nil {
+		if err := p.findPorts(ctx, o.Ports); err != nil {
 			return nil, err
 		}
 	}
@@ -118,13 +135,16 @@ func New(ctx context.Context, o Options) (*Process, error) {
 	return p, nil
 }
 
-// findPorts replaces the usual ports by free ones.
-func (p *Process) findPorts(ctx context.Context) error {
-	for _, port := range []*int{&p.HTTP, &p.GRPC, &p.P2P} {
+// findPorts replaces the usual ports by the wanted ones, and those by free ones if they aren't.
+func (p *Process) findPorts(ctx context.Context, wanted [3]int) error {
+	for i, port := range []*int{&p.HTTP, &p.GRPC, &p.P2P} {
 		if *port == 0 {
 			continue
 		}
 		var err error
+		if *port, err = listen(ctx, wanted[i]); err == nil {
+			continue
+		}
 		if *port, err = FreePort(ctx); err != nil {
 			return err
 		}
@@ -173,7 +193,14 @@ func (p *Process) Command(ctx context.Context) *exec.Cmd {
 	}
 	cmd := exec.CommandContext(ctx, p.command[0], args...)
 	cmd.Dir = p.dir
-	cmd.Env = append(os.Environ(),
+	if p.tied {
+		cmd.SysProcAttr = tie()
+	}
+	cmd.Env = os.Environ()
+	if p.untouched {
+		cmd.Env = slices.DeleteFunc(cmd.Env, func(v string) bool { return strings.HasPrefix(v, "QDRANT_") })
+	}
+	cmd.Env = append(cmd.Env,
 		"QDRANT__SERVICE__HOST="+p.Host,
 		"QDRANT__SERVICE__HTTP_PORT="+strconv.Itoa(p.HTTP),
 		"QDRANT__SERVICE__GRPC_PORT="+strconv.Itoa(p.GRPC),
@@ -281,9 +308,18 @@ func (p *Process) URL(path string) string { return fmt.Sprintf("http://%s:%d%s",
 
 // FreePort returns a port on which nothing listens.
 func FreePort(ctx context.Context) (int, error) {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(Host, "0"))
+	port, err := listen(ctx, 0)
 	if err != nil {
 		return 0, fmt.Errorf("find a free port: %w", err)
+	}
+	return port, nil
+}
+
+// listen tries whether a port can be had, and returns it; 0 is any.
+func listen(ctx context.Context, wanted int) (int, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(Host, strconv.Itoa(wanted)))
+	if err != nil {
+		return 0, err
 	}
 	port := l.Addr().(*net.TCPAddr).Port
 	return port, l.Close()

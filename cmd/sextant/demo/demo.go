@@ -38,14 +38,40 @@ type Options struct {
 	Out io.Writer
 	// Live draws progress bars; without it each step prints a line, as suits a file.
 	Live bool
-	// Collection is the name of the collection, which is made anew; "" means
-	// "go-docs".
+	// Collection is the name of the collection, which is made anew; "" is Collection.
 	Collection string
 	// GoRoot is where Go is installed; "" means to look for it.
 	GoRoot string
 	// Packages are the import paths to load; empty means the whole library.
 	Packages []string
+	// Shards and Copies cut the collection up; 0 leaves either to the node.
+	Shards, Copies uint32
+	// Then, if there is one, goes on with what was loaded before it is said what to try next.
+	Then func(context.Context, *Loaded) error
 }
+
+// Loaded is what a demonstration has loaded, to go on with.
+type Loaded struct {
+	demo *demo
+}
+
+// Queries returns the searches of the demonstration.
+func (l *Loaded) Queries() []*pb.QueryPoints {
+	var all []*pb.QueryPoints
+	for _, e := range examples() {
+		all = append(all, e.query(l.demo))
+	}
+	return all
+}
+
+// Vectors returns the dense vector of an entry as those of another point; entries come round.
+func (l *Loaded) Vectors(i int) *pb.Vectors {
+	vectors := l.demo.vectors
+	return pb.NewVectorsMap(map[string]*pb.Vector{denseName: pb.NewVectorDense(vectors[i%len(vectors)])})
+}
+
+// Collection is what the collection is called unless the options say otherwise.
+const Collection = "go-docs"
 
 // batchSize is the number of points of an upload request.
 const batchSize = 256
@@ -54,7 +80,7 @@ const batchSize = 256
 // must be ready; it keeps the collection.
 func Run(ctx context.Context, o Options) error {
 	if o.Collection == "" {
-		o.Collection = "go-docs"
+		o.Collection = Collection
 	}
 	client, err := connect(o)
 	if err != nil {
@@ -64,6 +90,11 @@ func Run(ctx context.Context, o Options) error {
 	d := &demo{Options: o, client: client}
 	for _, step := range []func(context.Context) error{d.read, d.learn, d.create, d.upload, d.waitGreen, d.search} {
 		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	if o.Then != nil {
+		if err := o.Then(ctx, &Loaded{d}); err != nil {
 			return err
 		}
 	}

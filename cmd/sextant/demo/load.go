@@ -30,7 +30,7 @@ func (d *demo) create(ctx context.Context) error {
 			return fmt.Errorf("delete the old collection %s: %w", d.Collection, err)
 		}
 	}
-	err = d.client.CreateCollection(ctx, &pb.CreateCollection{
+	req := &pb.CreateCollection{
 		CollectionName: d.Collection,
 		VectorsConfig: pb.NewVectorsConfigMap(map[string]*pb.VectorParams{
 			denseName: {Size: uint64(d.model.Dim()), Distance: pb.Distance_Cosine},
@@ -38,8 +38,14 @@ func (d *demo) create(ctx context.Context) error {
 		SparseVectorsConfig: pb.NewSparseVectorsConfig(map[string]*pb.SparseVectorParams{
 			sparseName: {Modifier: pb.Modifier_Idf.Enum()},
 		}),
-	})
-	if err != nil {
+	}
+	if d.Shards > 0 {
+		req.ShardNumber = &d.Shards
+	}
+	if d.Copies > 0 {
+		req.ReplicationFactor = &d.Copies
+	}
+	if err := d.client.CreateCollection(ctx, req); err != nil {
 		return fmt.Errorf("create collection %s: %w", d.Collection, err)
 	}
 	for _, index := range indexes() {
