@@ -92,9 +92,9 @@ func Start(ctx context.Context, o Options) (_ *Crew, err error) {
 			return nil, fmt.Errorf("make a directory for node %d: %w", i+1, err)
 		}
 		p, err := nodeprocess.New(ctx, nodeprocess.Options{
-			Binary: o.Binary, Dir: dir, Untouched: true, Cluster: true, Bootstrap: bootstrap,
-			HTTP: port, GRPC: port + 1, P2P: port + 2,
-			Env: append([]string{"QDRANT__LOG_LEVEL=warn"}, o.Env...),
+			Binary: o.Binary, Dir: dir, Untouched: true, Tied: true, Cluster: true, Bootstrap: bootstrap,
+			Ports: [3]int{port, port + 1, port + 2},
+			Env:   append([]string{"QDRANT__LOG_LEVEL=warn"}, o.Env...),
 		})
 		if err != nil {
 			return nil, fmt.Errorf("node %d: %w", i+1, err)

@@ -16,7 +16,7 @@ import (
 // one would never answer.
 const (
 	glance = 2 * time.Second
-	moment = 150 * time.Millisecond
+	moment = 400 * time.Millisecond
 )
 
 // Picture is the cluster as one of its nodes sees it. Nodes count from 0.
