@@ -116,10 +116,11 @@ func here(s shardcall.Shard) shardcall.Shard {
 	return nil
 }
 
-// restricted returns the shards that a read asks: all, or this node's copy of one.
-func (s *Points) restricted(col *collection) ([]shardcall.Shard, error) {
+// restricted returns what a read asks: the shards of the keys that it names, or this node's copy of
+// one shard.
+func (s *Points) restricted(col *collection, sel *pb.ShardKeySelector) (*scope, error) {
 	if s.only == nil {
-		return col.all()
+		return col.toRead(sel)
 	}
 	one, err := col.shard(*s.only)
 	if err != nil {
@@ -128,7 +129,11 @@ func (s *Points) restricted(col *collection) ([]shardcall.Shard, error) {
 	if one = here(one); one == nil {
 		return nil, apierror.New(apierror.NotFound, "Shard %d of collection `%s` is not on this node", *s.only, col.Name)
 	}
-	return []shardcall.Shard{one}, nil
+	out := &scope{collection: col, rings: col.oneRing, targets: []target{{Shard: one, id: *s.only}}}
+	if sh := col.Shard(*s.only); sh != nil {
+		out.targets[0].key = sh.Key
+	}
+	return out, nil
 }
 
 // CollectionClusterInfo tells where the shards of a collection are.

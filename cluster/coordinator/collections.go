@@ -71,13 +71,21 @@ func (s *Collections) create(ctx context.Context, req *pb.CreateCollection) (*to
 		return nil, err
 	}
 	t := &topology.Collection{Name: name, Incarnation: uuid.NewString(), Config: config}
-	addShards(t, config.GetParams().GetShardNumber())
+	keyed := config.GetParams().GetShardingMethod() == pb.ShardingMethod_Custom
+	if keyed && c.opts.Topology == nil {
+		return nil, unbuilt("sharding_method custom on a node that is in no cluster")
+	}
+	if !keyed { // else shards come with their keys
+		addShards(t, config.GetParams().GetShardNumber())
+	}
 	if _, err := shard.NewSchema(config); err != nil {
 		return nil, err
 	}
-	places, err := c.shards.Place(t)
-	if err != nil {
-		return nil, err
+	var places [][]topology.PeerID
+	if len(t.Shards) > 0 {
+		if places, err = c.shards.Place(t); err != nil {
+			return nil, err
+		}
 	}
 	if _, err := c.topology.Change(ctx, topology.CreateCollection{Collection: t, Placement: places}); err != nil {
 		return nil, err

@@ -84,12 +84,15 @@ type collection struct {
 	*topology.Collection
 	schema *shard.Schema
 	ids    []uint32 // of the shards, on the ring
-	ring   *placement.Ring
-	shards map[uint32]*replica
+	// oneRing is the ring without shard keys, keyRings are those of shard keys.
+	oneRing  []*placement.Ring
+	keyRings *placement.Rings
+	shards   map[uint32]*replica
 	// open are the shards in the order of their numbers; when one of them isn't
 	// open, closed says why instead.
-	open   []shardcall.Shard
-	closed error
+	open    []shardcall.Shard
+	targets []target
+	closed  error
 	// local says that all shards are in this process.
 	local bool
 }
@@ -178,10 +181,13 @@ func (c *Coordinator) collection(name string) (*collection, error) {
 // be nil: in a cluster a record changes with every leader, but seldom what matters here.
 func newCollection(t *topology.Collection, shards map[uint32]*replica, old *collection) (*collection, error) {
 	col := &collection{Collection: t, ids: shardIDs(t), shards: shards, local: true}
-	if old != nil && slices.Equal(old.ids, col.ids) {
-		col.ring = old.ring
-	} else {
-		col.ring = placement.NewRing(col.ids)
+	switch {
+	case old != nil && slices.Equal(old.ids, col.ids):
+		col.oneRing, col.keyRings = old.oneRing, old.keyRings
+	case col.isKeyed():
+		col.keyRings = placement.NewRings(t.Shards)
+	default:
+		col.oneRing = []*placement.Ring{placement.NewRing(col.ids)}
 	}
 	if old != nil && old.Config == t.Config {
 		col.schema = old.schema
@@ -192,7 +198,8 @@ func newCollection(t *topology.Collection, shards map[uint32]*replica, old *coll
 		}
 	}
 	col.open, col.closed = col.list()
-	for _, s := range col.open {
+	for i, s := range col.open {
+		col.targets = append(col.targets, target{Shard: s, id: col.ids[i]})
 		col.local = col.local && s.Local()
 	}
 	return col, nil

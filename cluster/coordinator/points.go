@@ -61,10 +61,11 @@ func (s *Points) write(ctx context.Context, req writeRequest, shardKey *pb.Shard
 	if err != nil {
 		return nil, err
 	}
-	if err := noShardKeys(shardKey); err != nil {
+	to, err := col.toWrite(shardKey)
+	if err != nil {
 		return nil, err
 	}
-	w, err := col.prepare(op)
+	w, err := to.prepare(op)
 	if err != nil {
 		return nil, err
 	}
@@ -89,13 +90,6 @@ func deadline(start time.Time, seconds uint64) time.Time {
 // orderingOf returns the ordering that a request asks for: weak when it says nothing.
 func orderingOf(m *pb.WriteOrdering) (pb.WriteOrderingType, error) {
 	return m.GetType(), checkEnum("ordering", m.GetType())
-}
-
-func noShardKeys(sel *pb.ShardKeySelector) error {
-	if len(sel.GetShardKeys()) > 0 {
-		return apierror.New(apierror.BadRequest, "Shard keys are not supported by a collection with automatic sharding")
-	}
-	return nil
 }
 
 // run submits the parts and waits until all are durable, and applied when wait is
@@ -282,7 +276,11 @@ func (s *Points) UpdateBatch(ctx context.Context, req *pb.UpdateBatchPoints) (*p
 	}
 	writes := make([]*write, len(req.GetOperations()))
 	for i, op := range req.GetOperations() {
-		if writes[i], err = col.prepare(op); err != nil {
+		to, err := col.toWrite(keysOf(op))
+		if err != nil {
+			return nil, err
+		}
+		if writes[i], err = to.prepare(op); err != nil {
 			return nil, err
 		}
 		writes[i].ordering = ordering
@@ -353,132 +351,122 @@ func (c *Coordinator) adaptation(col *collection, op shard.Op) (*write, error) {
 }
 
 // prepare checks one write and splits it by shards.
-func (col *collection) prepare(op *pb.PointsUpdateOperation) (*write, error) {
+func (s *scope) prepare(op *pb.PointsUpdateOperation) (*write, error) {
 	switch op := op.GetOperation().(type) {
 	case *pb.PointsUpdateOperation_Upsert:
-		return col.prepareUpsert(op.Upsert)
+		return s.prepareUpsert(op.Upsert)
 	case *pb.PointsUpdateOperation_UpdateVectors_:
-		return col.prepareUpdateVectors(op.UpdateVectors)
+		return s.prepareUpdateVectors(op.UpdateVectors)
 	case *pb.PointsUpdateOperation_DeletePoints_:
-		return col.prepareSelected(op.DeletePoints.GetPoints(), func(sel *pb.PointsSelector) (shard.Op, error) {
+		return s.prepareSelected(op.DeletePoints.GetPoints(), func(sel *pb.PointsSelector) (shard.Op, error) {
 			return shard.Delete(&pb.DeletePoints{Points: sel}), nil
 		})
 	case *pb.PointsUpdateOperation_DeleteDeprecated: //nolint:staticcheck // older clients send it
-		return col.prepareSelected(op.DeleteDeprecated, func(sel *pb.PointsSelector) (shard.Op, error) {
+		return s.prepareSelected(op.DeleteDeprecated, func(sel *pb.PointsSelector) (shard.Op, error) {
 			return shard.Delete(&pb.DeletePoints{Points: sel}), nil
 		})
 	case *pb.PointsUpdateOperation_DeleteVectors_:
-		return col.prepareDeleteVectors(op.DeleteVectors)
+		return s.prepareDeleteVectors(op.DeleteVectors)
 	case *pb.PointsUpdateOperation_SetPayload_:
-		return col.prepareSelected(op.SetPayload.GetPointsSelector(), func(sel *pb.PointsSelector) (shard.Op, error) {
+		return s.prepareSelected(op.SetPayload.GetPointsSelector(), func(sel *pb.PointsSelector) (shard.Op, error) {
 			m := &pb.SetPayloadPoints{Payload: op.SetPayload.GetPayload(), PointsSelector: sel, Key: op.SetPayload.Key}
 			carry(op.SetPayload, m)
 			return shard.SetPayload(m)
 		})
 	case *pb.PointsUpdateOperation_OverwritePayload_:
-		return col.prepareSelected(op.OverwritePayload.GetPointsSelector(), func(sel *pb.PointsSelector) (shard.Op, error) {
+		return s.prepareSelected(op.OverwritePayload.GetPointsSelector(), func(sel *pb.PointsSelector) (shard.Op, error) {
 			m := &pb.SetPayloadPoints{Payload: op.OverwritePayload.GetPayload(), PointsSelector: sel, Key: op.OverwritePayload.Key}
 			carry(op.OverwritePayload, m)
 			return shard.OverwritePayload(m)
 		})
 	case *pb.PointsUpdateOperation_DeletePayload_:
-		return col.prepareSelected(op.DeletePayload.GetPointsSelector(), func(sel *pb.PointsSelector) (shard.Op, error) {
+		return s.prepareSelected(op.DeletePayload.GetPointsSelector(), func(sel *pb.PointsSelector) (shard.Op, error) {
 			return shard.DeletePayload(&pb.DeletePayloadPoints{Keys: op.DeletePayload.GetKeys(), PointsSelector: sel}), nil
 		})
 	case *pb.PointsUpdateOperation_ClearPayload_:
-		return col.prepareClear(op.ClearPayload.GetPoints())
+		return s.prepareClear(op.ClearPayload.GetPoints())
 	case *pb.PointsUpdateOperation_ClearPayloadDeprecated:
-		return col.prepareClear(op.ClearPayloadDeprecated) //nolint:staticcheck // as above
+		return s.prepareClear(op.ClearPayloadDeprecated) //nolint:staticcheck // as above
 	default:
 		return nil, apierror.New(apierror.BadInput, "Update operation is missing")
 	}
 }
 
-func (col *collection) prepareClear(sel *pb.PointsSelector) (*write, error) {
-	return col.prepareSelected(sel, func(sel *pb.PointsSelector) (shard.Op, error) {
+func (s *scope) prepareClear(sel *pb.PointsSelector) (*write, error) {
+	return s.prepareSelected(sel, func(sel *pb.PointsSelector) (shard.Op, error) {
 		return shard.ClearPayload(&pb.ClearPayloadPoints{Points: sel}), nil
 	})
 }
 
-func (col *collection) prepareUpsert(m *pb.PointsUpdateOperation_PointStructList) (*write, error) {
-	if err := noShardKeys(m.GetShardKeySelector()); err != nil {
-		return nil, err
-	}
-	points, err := col.readyPoints(m.GetPoints())
+func (s *scope) prepareUpsert(m *pb.PointsUpdateOperation_PointStructList) (*write, error) {
+	points, err := s.readyPoints(m.GetPoints())
 	if err != nil {
 		return nil, err
 	}
-	if err := col.schema.CheckUpsert(&pb.UpsertPoints{Points: points}); err != nil {
+	if err := s.schema.CheckUpsert(&pb.UpsertPoints{Points: points}); err != nil {
 		return nil, err
 	}
 	if err := checkFilter(m.GetUpdateFilter()); err != nil {
 		return nil, err
 	}
-	return split(col, points, (*pb.PointStruct).GetId, func(points []*pb.PointStruct) (shard.Op, error) {
+	return split(s, points, (*pb.PointStruct).GetId, func(points []*pb.PointStruct) (shard.Op, error) {
 		return shard.Upsert(&pb.UpsertPoints{Points: points, UpdateFilter: m.GetUpdateFilter(), UpdateMode: m.UpdateMode})
 	})
 }
 
-func (col *collection) prepareUpdateVectors(m *pb.PointsUpdateOperation_UpdateVectors) (*write, error) {
-	if err := noShardKeys(m.GetShardKeySelector()); err != nil {
-		return nil, err
-	}
+func (s *scope) prepareUpdateVectors(m *pb.PointsUpdateOperation_UpdateVectors) (*write, error) {
 	points := make([]*pb.PointVectors, len(m.GetPoints()))
 	for i, p := range m.GetPoints() {
-		vectors, err := col.readyVectors(p.GetVectors())
+		vectors, err := s.readyVectors(p.GetVectors())
 		if err != nil {
 			return nil, err
 		}
 		points[i] = &pb.PointVectors{Id: p.GetId(), Vectors: vectors}
 	}
-	if err := col.schema.CheckUpdateVectors(&pb.UpdatePointVectors{Points: points}); err != nil {
+	if err := s.schema.CheckUpdateVectors(&pb.UpdatePointVectors{Points: points}); err != nil {
 		return nil, err
 	}
 	if err := checkFilter(m.GetUpdateFilter()); err != nil {
 		return nil, err
 	}
-	return split(col, points, (*pb.PointVectors).GetId, func(points []*pb.PointVectors) (shard.Op, error) {
+	return split(s, points, (*pb.PointVectors).GetId, func(points []*pb.PointVectors) (shard.Op, error) {
 		return shard.UpdateVectors(&pb.UpdatePointVectors{Points: points, UpdateFilter: m.GetUpdateFilter()}), nil
 	})
 }
 
-func (col *collection) prepareDeleteVectors(m *pb.PointsUpdateOperation_DeleteVectors) (*write, error) {
+func (s *scope) prepareDeleteVectors(m *pb.PointsUpdateOperation_DeleteVectors) (*write, error) {
 	names := m.GetVectors().GetNames()
 	if len(names) == 0 {
 		return nil, apierror.New(apierror.Validation, "[vector: names must not be empty]")
 	}
-	if err := col.schema.CheckNames(names); err != nil {
+	if err := s.schema.CheckNames(names); err != nil {
 		return nil, err
 	}
-	return col.prepareSelected(m.GetPointsSelector(), func(sel *pb.PointsSelector) (shard.Op, error) {
+	return s.prepareSelected(m.GetPointsSelector(), func(sel *pb.PointsSelector) (shard.Op, error) {
 		return shard.DeleteVectors(&pb.DeletePointVectors{PointsSelector: sel, Vectors: m.GetVectors()}), nil
 	})
 }
 
 // prepareSelected splits a write on selected points: IDs go to the shards that
 // hold them, a filter goes everywhere.
-func (col *collection) prepareSelected(sel *pb.PointsSelector, op func(*pb.PointsSelector) (shard.Op, error)) (*write, error) {
+func (s *scope) prepareSelected(sel *pb.PointsSelector, op func(*pb.PointsSelector) (shard.Op, error)) (*write, error) {
 	switch one := sel.GetPointsSelectorOneOf().(type) {
 	case *pb.PointsSelector_Points:
 		self := func(id *pb.PointId) *pb.PointId { return id }
-		return split(col, one.Points.GetIds(), self, func(ids []*pb.PointId) (shard.Op, error) {
+		return split(s, one.Points.GetIds(), self, func(ids []*pb.PointId) (shard.Op, error) {
 			return op(&pb.PointsSelector{PointsSelectorOneOf: &pb.PointsSelector_Points{Points: &pb.PointsIdsList{Ids: ids}}})
 		})
 	case *pb.PointsSelector_Filter:
 		if err := checkFilter(one.Filter); err != nil {
 			return nil, err
 		}
-		shards, err := col.all()
-		if err != nil {
-			return nil, err
-		}
 		o, err := op(sel)
 		if err != nil {
 			return nil, err
 		}
-		w := &write{col: col}
-		for _, s := range shards {
-			w.parts = append(w.parts, part{s, o})
+		w := &write{col: s.collection}
+		for _, t := range s.targets {
+			w.parts = append(w.parts, part{t.Shard, o})
 		}
 		return w, nil
 	default:
@@ -486,8 +474,8 @@ func (col *collection) prepareSelected(sel *pb.PointsSelector, op func(*pb.Point
 	}
 }
 
-// split groups items by the shard that holds their point, keeping their order.
-func split[T any](col *collection, items []T, id func(T) *pb.PointId, op func([]T) (shard.Op, error)) (*write, error) {
+// split groups items by the shards that hold their point, keeping their order.
+func split[T any](s *scope, items []T, id func(T) *pb.PointId, op func([]T) (shard.Op, error)) (*write, error) {
 	groups := map[uint32][]T{}
 	var order []uint32
 	for _, item := range items {
@@ -495,15 +483,17 @@ func split[T any](col *collection, items []T, id func(T) *pb.PointId, op func([]
 		if err != nil {
 			return nil, err
 		}
-		to := col.ring.Shard(pid)
-		if groups[to] == nil {
-			order = append(order, to)
+		for _, ring := range s.rings {
+			to := ring.Shard(pid)
+			if groups[to] == nil {
+				order = append(order, to)
+			}
+			groups[to] = append(groups[to], item)
 		}
-		groups[to] = append(groups[to], item)
 	}
-	w := &write{col: col}
+	w := &write{col: s.collection}
 	for _, to := range order {
-		s, err := col.shard(to)
+		one, err := s.shard(to)
 		if err != nil {
 			return nil, err
 		}
@@ -511,7 +501,7 @@ func split[T any](col *collection, items []T, id func(T) *pb.PointId, op func([]
 		if err != nil {
 			return nil, err
 		}
-		w.parts = append(w.parts, part{s, o})
+		w.parts = append(w.parts, part{one, o})
 	}
 	return w, nil
 }

@@ -7,9 +7,9 @@ import (
 
 	pb "github.com/qdrant/go-client/qdrant"
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	"github.com/sextantdb/sextant/cluster/shardcall"
 	"github.com/sextantdb/sextant/engine/point"
 	"github.com/sextantdb/sextant/engine/query"
 	"github.com/sextantdb/sextant/engine/vector"
@@ -199,9 +199,8 @@ func both(a, b *pb.Filter) *pb.Filter {
 
 // execution runs one query tree against one collection.
 type execution struct {
-	c      *Coordinator
-	col    *collection
-	shards []shardcall.Shard
+	*scope
+	c *Coordinator
 	// withPayload and withVectors are fetched together with the hits when the
 	// root is a leaf on a single shard, where no hit can be superfluous.
 	withPayload *pb.WithPayloadSelector
@@ -272,43 +271,59 @@ func (x *execution) fuse(ctx context.Context, n *node, want int) ([]query.Scored
 	return query.Cut(vector.Dot, hits, n.threshold), err
 }
 
+// found is what tells a point that was found from others.
+type found struct {
+	part uint32
+	id   point.ID
+}
+
 // rescore runs n's query on the points that the prefetches found, only.
 func (x *execution) rescore(ctx context.Context, n *node, want int) ([]query.Scored, error) {
 	lists, err := x.below(ctx, n)
 	if err != nil {
 		return nil, err
 	}
-	seen := map[point.ID]struct{}{}
-	ids := []*pb.PointId{}
+	seen := map[found]struct{}{}
+	among := map[uint32][]*pb.PointId{}
 	for _, list := range lists {
 		for _, h := range list {
-			if _, dup := seen[h.ID]; !dup {
-				seen[h.ID] = struct{}{}
-				ids = append(ids, h.ID.Proto())
+			if _, dup := seen[found{h.Part, h.ID}]; !dup {
+				seen[found{h.Part, h.ID}] = struct{}{}
+				among[h.Part] = append(among[h.Part], h.ID.Proto())
 			}
 		}
 	}
-	if len(ids) == 0 {
+	if len(among) == 0 {
 		return nil, nil
 	}
-	return x.leaf(ctx, n, ids, want, false)
+	return x.leaf(ctx, n, among, want, false)
 }
 
-// leaf asks all shards and merges. among restricts it to the given points.
-func (x *execution) leaf(ctx context.Context, n *node, among []*pb.PointId, want int, root bool) ([]query.Scored, error) {
+// leaf asks all shards and merges. among restricts it to the given points, which are those of each
+// shard with shard keys, else under 0.
+func (x *execution) leaf(ctx context.Context, n *node, among map[uint32][]*pb.PointId, want int, root bool) ([]query.Scored, error) {
 	q, order, err := x.resolve(ctx, n)
 	if err != nil {
 		return nil, err
 	}
 	q.Limit = new(uint64(want)) //nolint:gosec // never negative
-	if among != nil {
-		q.Filter = both(q.Filter, hasID(among))
+	if among != nil && !x.isKeyed() {
+		q.Filter = both(q.Filter, hasID(among[0]))
 	}
-	if root && len(x.shards) == 1 {
+	if root && len(x.targets) == 1 {
 		q.WithPayload, q.WithVectors, x.filled = x.withPayload, x.withVectors, true
 	}
-	lists, err := fanOut(ctx, x.shards, func(ctx context.Context, s shardcall.Shard) ([]query.Scored, error) {
-		return s.Query(ctx, q)
+	lists, err := fanOut(ctx, x.targets, func(ctx context.Context, t target) ([]query.Scored, error) {
+		one := q
+		if among != nil && x.isKeyed() {
+			if among[t.id] == nil {
+				return nil, nil
+			}
+			one = proto.CloneOf(q)
+			one.Filter = both(q.Filter, hasID(among[t.id]))
+		}
+		hits, err := t.Query(ctx, one)
+		return t.from(hits), err
 	})
 	if err != nil {
 		return nil, err
@@ -378,7 +393,7 @@ func (x *execution) resolve(ctx context.Context, n *node) (*pb.QueryPoints, func
 
 // checkCorpus refuses a corpus for the idf of a vector that has none.
 func (x *execution) checkCorpus(n *node) error {
-	sparse := x.col.Config.GetParams().GetSparseVectorsConfig().GetMap()
+	sparse := x.Config.GetParams().GetSparseVectorsConfig().GetMap()
 	if n.params.GetIdf().GetCorpus() != nil && sparse[n.using].GetModifier() != pb.Modifier_Idf {
 		return apierror.New(apierror.BadInput, "params.idf: vector `%s` is not sparse with the modifier idf", n.using)
 	}
@@ -397,41 +412,35 @@ func (x *execution) input(ctx context.Context, n *node, in *pb.VectorInput) (_ *
 		if err != nil {
 			return nil, nil, err
 		}
-		if n.lookup == nil || n.lookup.GetCollectionName() == x.col.Name {
+		if n.lookup == nil || n.lookup.GetCollectionName() == x.Name {
 			exclude = id.Id
 		}
 	}
-	return in, exclude, x.col.schema.CheckQueryVector(n.using, in)
+	return in, exclude, x.schema.CheckQueryVector(n.using, in)
 }
 
 // vectorOf fetches the vector of a point of this collection, or of the one that
 // the query names to look it up.
 func (x *execution) vectorOf(ctx context.Context, n *node, pid *pb.PointId) (*pb.VectorInput, error) {
-	col, name := x.col, n.using
+	of, name := x.scope, n.using
 	if n.lookup != nil {
-		var err error
-		if col, err = x.c.collection(n.lookup.GetCollectionName()); err != nil {
+		col, err := x.c.collection(n.lookup.GetCollectionName())
+		if err != nil {
 			return nil, err
 		}
-		if err := noShardKeys(n.lookup.GetShardKeySelector()); err != nil {
+		if of, err = col.toRead(n.lookup.GetShardKeySelector()); err != nil {
 			return nil, err
 		}
 		name = n.lookup.GetVectorName()
 	}
-	if err := col.schema.CheckNames([]string{name}); err != nil {
+	if err := of.schema.CheckNames([]string{name}); err != nil {
 		return nil, err
 	}
 	id, err := point.FromProto(pid)
 	if err != nil {
 		return nil, err
 	}
-	s, err := col.shard(col.ring.Shard(id))
-	if err != nil {
-		return nil, err
-	}
-	found, err := s.Retrieve(ctx, []point.ID{id}, noPayload(), &pb.WithVectorsSelector{
-		SelectorOptions: &pb.WithVectorsSelector_Include{Include: &pb.VectorsSelector{Names: []string{name}}},
-	})
+	found, err := of.look(ctx, id, name)
 	if err != nil {
 		return nil, err
 	}
@@ -442,6 +451,23 @@ func (x *execution) vectorOf(ctx context.Context, n *node, pid *pb.PointId) (*pb
 		return v, nil
 	}
 	return nil, apierror.New(apierror.NotFound, "No vector `%s` for point with id %s", name, id)
+}
+
+// look fetches a vector of a point: of the first shard key that has the point.
+func (s *scope) look(ctx context.Context, id point.ID, vector string) (found []*pb.RetrievedPoint, err error) {
+	for _, ring := range s.rings {
+		one, err := s.shard(ring.Shard(id))
+		if err != nil {
+			return nil, err
+		}
+		found, err = one.Retrieve(ctx, []point.ID{id}, noPayload(), &pb.WithVectorsSelector{
+			SelectorOptions: &pb.WithVectorsSelector_Include{Include: &pb.VectorsSelector{Names: []string{vector}}},
+		})
+		if err != nil || len(found) > 0 {
+			return found, err
+		}
+	}
+	return nil, nil
 }
 
 func noPayload() *pb.WithPayloadSelector {
@@ -472,7 +498,7 @@ func (x *execution) publicScores(n *node, hits []query.Scored) {
 	if n.query.GetNearest() == nil {
 		return
 	}
-	d, _ := x.col.schema.Distance(n.using) // sparse vectors have none: their scores are public
+	d, _ := x.schema.Distance(n.using) // sparse vectors have none: their scores are public
 	for i := range hits {
 		hits[i].Score = query.Public(d, hits[i].Score)
 	}
@@ -485,10 +511,13 @@ func (x *execution) fill(ctx context.Context, hits []query.Scored) error {
 	}
 	byShard := map[uint32][]int{}
 	for i, h := range hits {
-		id := x.col.ring.Shard(h.ID)
+		id := h.Part
+		if !x.isKeyed() {
+			id = x.rings[0].Shard(h.ID)
+		}
 		byShard[id] = append(byShard[id], i)
 	}
-	if !x.col.local {
+	if !x.local {
 		return x.fillFar(ctx, hits, byShard)
 	}
 	for id, places := range byShard { // look-ups in memory: no goroutine for each
@@ -509,7 +538,7 @@ func (x *execution) fillFar(ctx context.Context, hits []query.Scored, byShard ma
 
 // fillFrom fills the hits at some places, which are all of one shard.
 func (x *execution) fillFrom(ctx context.Context, id uint32, hits []query.Scored, places []int) error {
-	s, err := x.col.shard(id)
+	s, err := x.shard(id)
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"maps"
 	"slices"
 	"time"
 
@@ -36,10 +35,7 @@ func (s *Points) read(ctx context.Context, req readRequest) (context.Context, co
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	if err := noShardKeys(req.GetShardKeySelector()); err != nil {
-		return nil, nil, nil, err
-	}
-	shards, err := s.restricted(col)
+	to, err := s.restricted(col, req.GetShardKeySelector())
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -53,7 +49,7 @@ func (s *Points) read(ctx context.Context, req readRequest) (context.Context, co
 	}
 	ctx = consistency.With(shard.WithAllowance(ctx, s.c.opts.MaxAnswerBytes), level)
 	ctx, cancel := timelimit.Within(ctx, limit)
-	return ctx, cancel, &execution{c: s.c, col: col, shards: shards}, nil
+	return ctx, cancel, &execution{c: s.c, scope: to}, nil
 }
 
 // timely gives a read that ran out of time its public error.
@@ -77,7 +73,8 @@ func (s *Points) Get(ctx context.Context, req *pb.GetPoints) (*pb.GetResponse, e
 		return nil, err
 	}
 	lists, err := fanOut(ctx, parts, func(ctx context.Context, p idsOfShard) ([]*pb.RetrievedPoint, error) {
-		return p.shard.Retrieve(ctx, p.ids, req.GetWithPayload(), req.GetWithVectors())
+		points, err := p.shard.Retrieve(ctx, p.ids, req.GetWithPayload(), req.GetWithVectors())
+		return p.shard.sign(points), err
 	})
 	if err != nil {
 		return nil, timely(err)
@@ -87,7 +84,7 @@ func (s *Points) Get(ctx context.Context, req *pb.GetPoints) (*pb.GetResponse, e
 
 // idsOfShard are points and the shard that has them.
 type idsOfShard struct {
-	shard shardcall.Shard
+	shard target
 	ids   []point.ID
 }
 
@@ -101,24 +98,24 @@ func (x *execution) byShard(messages []*pb.PointId) ([]idsOfShard, error) {
 			return nil, err
 		}
 	}
-	if len(x.shards) == 0 {
+	if len(x.targets) == 0 {
 		return nil, nil
 	}
-	if len(x.shards) == 1 || len(ids) == 0 {
-		return []idsOfShard{{x.shards[0], ids}}, nil
+	if len(x.targets) == 1 || len(ids) == 0 {
+		return []idsOfShard{{x.targets[0], ids}}, nil
 	}
 	of := map[uint32][]point.ID{}
-	for _, id := range ids {
-		to := x.col.ring.Shard(id)
-		of[to] = append(of[to], id)
+	for _, ring := range x.rings {
+		for _, id := range ids {
+			to := ring.Shard(id)
+			of[to] = append(of[to], id)
+		}
 	}
 	var parts []idsOfShard
-	for _, to := range slices.Sorted(maps.Keys(of)) {
-		s, err := x.col.shard(to)
-		if err != nil {
-			return nil, err
+	for _, t := range x.targets {
+		if of[t.id] != nil {
+			parts = append(parts, idsOfShard{t, of[t.id]})
 		}
-		parts = append(parts, idsOfShard{s, of[to]})
 	}
 	return parts, nil
 }
@@ -135,7 +132,7 @@ func (s *Points) Count(ctx context.Context, req *pb.CountPoints) (*pb.CountRespo
 		return nil, err
 	}
 	exact := req.Exact == nil || req.GetExact()
-	counts, err := fanOut(ctx, x.shards, func(ctx context.Context, sh shardcall.Shard) (uint64, error) {
+	counts, err := fanOut(ctx, x.targets, func(ctx context.Context, sh target) (uint64, error) {
 		return sh.Count(ctx, req.GetFilter(), exact)
 	})
 	if err != nil {
@@ -168,8 +165,10 @@ func (s *Points) Scroll(ctx context.Context, req *pb.ScrollPoints) (*pb.ScrollRe
 	if err := checkFilter(req.GetFilter()); err != nil {
 		return nil, err
 	}
-	pages, err := fanOut(ctx, x.shards, func(ctx context.Context, sh shardcall.Shard) (shard.Page, error) {
-		return sh.Scroll(ctx, req)
+	pages, err := fanOut(ctx, x.targets, func(ctx context.Context, sh target) (shard.Page, error) {
+		page, err := sh.Scroll(ctx, req)
+		sh.sign(page.Points)
+		return page, err
 	})
 	if err != nil {
 		return nil, timely(err)
@@ -203,6 +202,9 @@ func mergePages(req *pb.ScrollPoints, pages []shard.Page) (*pb.ScrollResponse, e
 		}
 	}
 	if len(resp.Result) > limit {
+		limit = boundary(resp.Result, limit)
+	}
+	if len(resp.Result) > limit {
 		if id, err := point.FromProto(resp.Result[limit].GetId()); err == nil && (next == nil || id.Compare(*next) < 0) {
 			next = &id
 		}
@@ -212,6 +214,25 @@ func mergePages(req *pb.ScrollPoints, pages []shard.Page) (*pb.ScrollResponse, e
 		resp.NextPageOffset = next.Proto()
 	}
 	return resp, nil
+}
+
+// boundary returns where a page of at most limit points ends, so that points of one ID, which differ in
+// their shard keys, come together. Only when more than a page has one ID, the page is longer.
+func boundary(points []*pb.RetrievedPoint, limit int) int {
+	splits := func(at int) bool {
+		return at < len(points) && points[at].GetShardKey() != nil && proto.Equal(points[at-1].GetId(), points[at].GetId())
+	}
+	at := limit
+	for at > 0 && splits(at) {
+		at--
+		if at == 0 {
+			for at = limit; splits(at); {
+				at++
+			}
+			return at
+		}
+	}
+	return at
 }
 
 func sortByValue(points []*pb.RetrievedPoint, dir pb.Direction) {
@@ -259,7 +280,7 @@ func (s *Points) query(ctx context.Context, req *pb.QueryPoints) ([]*pb.ScoredPo
 		return nil, err
 	}
 	x.publicScores(n, hits)
-	return shardcall.ScoredPoints(hits), nil
+	return x.signHits(hits, shardcall.ScoredPoints(hits)), nil
 }
 
 // QueryBatch runs several query trees side by side.
@@ -363,11 +384,11 @@ func (s *Points) Facet(ctx context.Context, req *pb.FacetCounts) (*pb.FacetRespo
 		return nil, err
 	}
 	whole := proto.CloneOf(req)
-	if len(x.shards) > 1 {
+	if len(x.targets) > 1 {
 		// The first values of every shard need not contain the first of all.
 		whole.Limit = proto.Uint64(1 << 62)
 	}
-	lists, err := fanOut(ctx, x.shards, func(ctx context.Context, sh shardcall.Shard) ([]*pb.FacetHit, error) {
+	lists, err := fanOut(ctx, x.targets, func(ctx context.Context, sh target) ([]*pb.FacetHit, error) {
 		return sh.Facet(ctx, whole)
 	})
 	if err != nil {

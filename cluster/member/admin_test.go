@@ -215,3 +215,52 @@ func TestEachNodeGetsSomeShards(t *testing.T) {
 	})
 	require.EqualValues(t, 3, c.Shards)
 }
+
+func TestShardKeysInACluster(t *testing.T) {
+	nodes := threeNodes(t)
+	_, err := nodes[0].front.Collections().Create(t.Context(), &pb.CreateCollection{
+		CollectionName: "c", ShardingMethod: pb.ShardingMethod_Custom.Enum(), ReplicationFactor: new(uint32(2)), ShardNumber: new(uint32(2)),
+		VectorsConfig: pb.NewVectorsConfig(&pb.VectorParams{Size: 2, Distance: pb.Distance_Dot}),
+	})
+	require.NoError(t, err)
+	for _, key := range []*pb.CreateShardKey{
+		{ShardKey: pb.NewShardKey("x")},
+		{ShardKey: pb.NewShardKeyNum(7), ShardsNumber: new(uint32(1)), ReplicationFactor: new(uint32(1)), Placement: []uint64{uint64(nodes[2].id)}},
+	} {
+		_, err = nodes[0].front.Collections().CreateShardKey(t.Context(), &pb.CreateShardKeyRequest{CollectionName: "c", Request: key})
+		require.NoError(t, err)
+	}
+	_, err = nodes[0].front.Collections().CreateShardKey(t.Context(), &pb.CreateShardKeyRequest{
+		CollectionName: "c", Request: &pb.CreateShardKey{ShardKey: pb.NewShardKey("x")},
+	})
+	require.ErrorContains(t, err, "Shard key x already exists")
+	for i, key := range []*pb.ShardKey{pb.NewShardKey("x"), pb.NewShardKeyNum(7)} {
+		_, err = nodes[0].front.Points().Upsert(t.Context(), &pb.UpsertPoints{
+			CollectionName: "c", Wait: new(true), ShardKeySelector: &pb.ShardKeySelector{ShardKeys: []*pb.ShardKey{key}},
+			Points: []*pb.PointStruct{{Id: pb.NewIDNum(1), Vectors: pb.NewVectors(float32(i), 1)}},
+		})
+		require.NoError(t, err)
+	}
+	for _, n := range nodes {
+		c := n.settled("the shards of both keys", func(c *admin.Collection) bool {
+			return len(c.Local)+len(c.Remote) == 5 && allActive(c)
+		})
+		for _, r := range append(slices.Clone(c.Local), c.Remote...) {
+			require.Equal(t, r.Shard == 2, r.Key.GetNumber() == 7)
+			require.True(t, r.Shard != 2 || r.Peer == uint64(nodes[2].id))
+		}
+		got, err := n.count(t.Context(), "c")
+		require.NoError(t, err)
+		require.EqualValues(t, 2, got)
+		keys, err := n.front.Collections().ListShardKeys(t.Context(), &pb.ListShardKeysRequest{CollectionName: "c"})
+		require.NoError(t, err)
+		require.Len(t, keys.GetShardKeys(), 2)
+	}
+	_, err = nodes[1].front.Collections().DeleteShardKey(t.Context(), &pb.DeleteShardKeyRequest{
+		CollectionName: "c", Request: &pb.DeleteShardKey{ShardKey: pb.NewShardKey("x")},
+	})
+	require.NoError(t, err)
+	got, err := nodes[1].count(t.Context(), "c")
+	require.NoError(t, err)
+	require.EqualValues(t, 1, got)
+}

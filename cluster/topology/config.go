@@ -248,9 +248,6 @@ func (v *faults) config(c *pb.CollectionConfig) error {
 	p := c.GetParams()
 	v.zero("params.replication_factor", p.ReplicationFactor)
 	v.zero("params.write_consistency_factor", p.WriteConsistencyFactor)
-	if p.GetShardingMethod() == pb.ShardingMethod_Custom {
-		v.unbuilt("sharding_method custom")
-	}
 	if c.GetStrictModeConfig().GetEnabled() {
 		v.unbuilt("strict_mode_config")
 	}

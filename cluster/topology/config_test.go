@@ -69,7 +69,6 @@ func TestConfigRefusals(t *testing.T) {
 		"sparse turbo4": {&pb.CreateCollection{
 			SparseVectorsConfig: pb.NewSparseVectorsConfig(map[string]*pb.SparseVectorParams{"a": {Index: &pb.SparseIndexConfig{Datatype: pb.Datatype_Turbo4.Enum()}}}),
 		}, apierror.Validation, "sparse vectors do not support"},
-		"custom sharding": {&pb.CreateCollection{ShardingMethod: pb.ShardingMethod_Custom.Enum()}, apierror.NotImplemented, "sharding_method"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := topology.NewConfig(tc.req, topology.Defaults{})

@@ -26,19 +26,27 @@ func Merge(lists [][]Scored, order func(a, b Scored) int, limit int) []Scored {
 		all = append(all, l...)
 	}
 	slices.SortStableFunc(all, order)
-	seen := make(map[point.ID]struct{}, len(all))
+	seen := make(map[name]struct{}, len(all))
 	out := all[:0]
 	for _, h := range all {
 		if len(out) >= limit {
 			break
 		}
-		if _, dup := seen[h.ID]; !dup {
-			seen[h.ID] = struct{}{}
+		if _, dup := seen[nameOf(&h)]; !dup {
+			seen[nameOf(&h)] = struct{}{}
 			out = append(out, h)
 		}
 	}
 	return out
 }
+
+// name is what tells a hit's point from others.
+type name struct {
+	id   point.ID
+	part uint32
+}
+
+func nameOf(h *Scored) name { return name{h.ID, h.Part} }
 
 // DefaultRRFK is the k of reciprocal rank fusion when the query names none.
 const DefaultRRFK = 2
@@ -105,15 +113,15 @@ func moments(l []Scored) (mean, sigma float64) {
 // fuse sums score(list, rank) per point and returns the best limit points, each
 // as it stands in the first list that has it, with the summed score.
 func fuse(lists [][]Scored, limit int, score func(list, rank int) float64) []Scored {
-	at := make(map[point.ID]int)
+	at := make(map[name]int)
 	var sums []float64
 	var out []Scored
 	for i, l := range lists {
 		for r, h := range l {
-			j, ok := at[h.ID]
+			j, ok := at[nameOf(&h)]
 			if !ok {
 				j = len(out)
-				at[h.ID] = j
+				at[nameOf(&h)] = j
 				out, sums = append(out, h), append(sums, 0)
 			}
 			sums[j] += score(i, r)

@@ -15,6 +15,9 @@ import (
 type Scored struct {
 	// ID is the point.
 	ID point.ID
+	// Part tells points of the same ID apart, where there may be several: hits of different parts
+	// are different points. A shard leaves it 0.
+	Part uint32
 	// Score orders hits: larger is better, whatever the distance. Public turns
 	// it into what clients see. Hits without a meaningful score (scroll, sample)
 	// have 0.
