@@ -50,7 +50,9 @@ func (k *keyed) key(key *pb.ShardKey, shards int, state string) {
 	k.c.Settle()
 }
 
-func selector(keys ...*pb.ShardKey) *pb.ShardKeySelector { return &pb.ShardKeySelector{ShardKeys: keys} }
+func selector(keys ...*pb.ShardKey) *pb.ShardKeySelector {
+	return &pb.ShardKeySelector{ShardKeys: keys}
+}
 
 func (k *keyed) put(sel *pb.ShardKeySelector, value float32, ids ...uint64) error {
 	var points []*pb.PointStruct
