@@ -162,7 +162,7 @@ func (s *Collections) Update(ctx context.Context, req *pb.UpdateCollection) (*pb
 	start, c := time.Now(), s.c
 	adapted, err := c.alter(ctx, req.GetCollectionName(), shardcall.Write{Wait: true}, func(col *collection) (topology.Command, shard.Op, error) {
 		config, err := topology.MergeConfig(col.Config, req)
-		return topology.ReplaceConfig{Name: col.Name, Config: config}, shard.SetConfig(config), err
+		return topology.ReplaceConfig{Name: col.Name, Config: config, Seen: col.SchemaVersion}, shard.SetConfig(config), err
 	})
 	if err == nil {
 		err = adapted.visible(ctx)
@@ -196,6 +196,16 @@ func (c *Coordinator) alter(
 		return none, err
 	}
 	changed, err := c.topology.Change(ctx, cmd)
+	for try := 0; errors.Is(err, topology.ErrChanged) && try < conflicts; try++ {
+		// Another node was first: what it changed stays.
+		if col, err = c.changed(col); err != nil {
+			return none, err
+		}
+		if cmd, op, err = change(col); err != nil {
+			return none, err
+		}
+		changed, err = c.topology.Change(ctx, cmd)
+	}
 	if err != nil {
 		return none, err
 	}
@@ -211,6 +221,9 @@ func (c *Coordinator) alter(
 	}
 	return w.hand(ctx, how)
 }
+
+// conflicts is how often a change of a collection is made again because another node's came first.
+const conflicts = 100
 
 // changed returns the newer form of a collection that the topology has changed.
 func (c *Coordinator) changed(col *collection) (*collection, error) {

@@ -8,9 +8,6 @@ import (
 	"path"
 	"strconv"
 
-	pb "github.com/qdrant/go-client/qdrant"
-	"google.golang.org/protobuf/proto"
-
 	"github.com/sextantdb/sextant/cluster/shardcall"
 	"github.com/sextantdb/sextant/cluster/topology"
 	"github.com/sextantdb/sextant/engine/budget"
@@ -105,21 +102,7 @@ func streamID(t *topology.Collection, id uint32) string {
 // log.
 func reconcile(ctx context.Context, s *shard.Shard, t *topology.Collection) error {
 	info := s.Info()
-	var ops []shard.Op
-	if !proto.Equal(info.Config, t.Config) {
-		ops = append(ops, shard.SetConfig(t.Config))
-	}
-	for field, want := range t.Schema {
-		if have := info.Indexes[field]; have == nil || have.GetDataType() != want.GetDataType() || !proto.Equal(have.GetParams(), want.GetParams()) {
-			ops = append(ops, shard.CreateIndex(shard.IndexRequest(field, want)))
-		}
-	}
-	for field := range info.Indexes {
-		if t.Schema[field] == nil {
-			ops = append(ops, shard.DeleteIndex(&pb.DeleteFieldIndexCollection{FieldName: field}))
-		}
-	}
-	for _, op := range ops {
+	for _, op := range info.Lacking(t.Config, t.Schema) {
 		ticket, err := s.Submit(ctx, op)
 		if err != nil {
 			return err

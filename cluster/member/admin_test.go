@@ -3,10 +3,12 @@ package member_test
 import (
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
 	pb "github.com/qdrant/go-client/qdrant"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/sextantdb/sextant/cluster/admin"
@@ -263,4 +265,60 @@ func TestShardKeysInACluster(t *testing.T) {
 	got, err := nodes[1].count(t.Context(), "c")
 	require.NoError(t, err)
 	require.EqualValues(t, 1, got)
+}
+
+func TestChangesOfOneCollectionAtOnce(t *testing.T) {
+	nodes := threeNodes(t)
+	nodes[0].create("c", 3, 2)
+	var all sync.WaitGroup
+	for i, n := range nodes {
+		n.settled("open everywhere", allActive)
+		all.Go(func() {
+			for k := range 5 {
+				_, err := n.front.Collections().Update(t.Context(), &pb.UpdateCollection{
+					CollectionName: "c", Metadata: pb.NewValueMap(map[string]any{fmt.Sprint(i, k): true}),
+				})
+				assert.NoError(t, err)
+				// All change the same field: who comes last in the topology, has it everywhere.
+				kind := []pb.FieldType{pb.FieldType_FieldTypeInteger, pb.FieldType_FieldTypeKeyword, pb.FieldType_FieldTypeFloat}[i]
+				_, err = n.front.Points().CreateFieldIndex(t.Context(), &pb.CreateFieldIndexCollection{
+					CollectionName: "c", FieldName: "n", FieldType: &kind, Wait: new(true),
+				})
+				assert.NoError(t, err)
+			}
+		})
+	}
+	all.Wait()
+	c, err := nodes[0].member.State().Collection("c")
+	require.NoError(t, err)
+	require.Len(t, c.Config.GetMetadata(), 15, "no change is lost")
+	for _, n := range nodes {
+		n.await("the same topology", func(s *topology.State) bool {
+			own, err := s.Collection("c")
+			return err == nil && own.SchemaVersion == c.SchemaVersion
+		})
+		for _, sh := range c.Shards {
+			require.NoError(t, n.member.Follows(t.Context(), topology.ShardName{Collection: c.Incarnation, Shard: sh.ID}, c))
+		}
+	}
+}
+
+func TestANodeThatWasDownGetsChanges(t *testing.T) {
+	nodes := threeNodes(t)
+	nodes[1].create("c", 3, 3)
+	nodes[2].crash()
+	nodes[1].await("two copies each", inSync(2))
+	_, err := nodes[1].front.Points().CreateFieldIndex(t.Context(), &pb.CreateFieldIndexCollection{
+		CollectionName: "c", FieldName: "n", FieldType: pb.FieldType_FieldTypeInteger.Enum(), Wait: new(true),
+	})
+	require.NoError(t, err)
+	nodes[2].start()
+	nodes[1].await("three copies each", inSync(3))
+	c, err := nodes[1].member.State().Collection("c")
+	require.NoError(t, err)
+	for _, n := range nodes {
+		for _, sh := range c.Shards {
+			require.NoError(t, n.member.Follows(t.Context(), topology.ShardName{Collection: c.Incarnation, Shard: sh.ID}, c))
+		}
+	}
 }

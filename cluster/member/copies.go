@@ -84,6 +84,7 @@ func (m *Member) reconcile(ctx context.Context, v *view) {
 	m.removeDropped(ctx, v)
 	m.openCopies(ctx, missing)
 	m.configureAll(v)
+	m.adaptAll(v)
 }
 
 // openCopies opens copies, and says which are there now.

@@ -42,3 +42,25 @@ func (m *Member) Lie(name topology.ShardName) {
 	defer r.mu.Unlock()
 	r.expect(r.stream.Last().Seq + 1) <- shard.Checksum{Sum: 1}
 }
+
+// Follows tells what a copy on this node lacks of its collection, for tests: nil when it has no copy,
+// or one that isn't in sync.
+func (m *Member) Follows(ctx context.Context, name topology.ShardName, c *topology.Collection) error {
+	r := m.replica(name)
+	if r == nil {
+		return nil
+	}
+	s, err := r.readable()
+	if err != nil {
+		return nil //nolint:nilerr // as said
+	}
+	// What was visible when the caller asked is applied here.
+	if err := s.WaitApplied(ctx, s.Applied()); err != nil {
+		return err
+	}
+	info := s.Info()
+	if ops := info.Lacking(c.Config, c.Schema); len(ops) > 0 {
+		return fmt.Errorf("shard %d lacks %d changes, the first is %v", name.Shard, len(ops), ops[0])
+	}
+	return nil
+}

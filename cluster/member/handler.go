@@ -116,12 +116,17 @@ func (d desk) Read(ctx context.Context, _ peer.From, r peer.Read) ([]byte, error
 		return json.Marshal(d.m.standings(c))
 	}
 	own := d.m.replica(r.Shard)
+	if own == nil && r.Kind == awaitAdapted {
+		return nil, elsewhere(&shardcall.Moved{})
+	}
 	if own == nil {
 		return shardcall.Fail(&shardcall.Moved{}), nil
 	}
 	switch r.Kind {
 	case checksumRead:
 		return own.answerChecksum(ctx, r.MinApplied)
+	case awaitAdapted:
+		return nil, elsewhere(d.m.awaitAdapted(ctx, own, r.MinApplied))
 	case confirmedRead:
 		if err := own.confirm(ctx); err != nil {
 			return shardcall.Fail(err), nil

@@ -74,6 +74,9 @@ type replica struct {
 	endFilling context.CancelFunc // ends that
 	closed     bool
 
+	// adapted is up to where the shard follows its collection.
+	adapted adapted
+
 	// done are the operations that were applied; the shard's applier keeps it, between openings.
 	done *replication.OpTable
 	// flushed is up to where files hold everything.

@@ -83,6 +83,9 @@ const (
 	describeNode
 	// checksumRead asks for the checksum of a copy at an entry.
 	checksumRead
+	// awaitAdapted waits until the shard follows its collection as of the schema version that is given
+	// as MinApplied.
+	awaitAdapted
 )
 
 // at returns the shard as another node's copy answers for it.

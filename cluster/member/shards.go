@@ -2,6 +2,7 @@ package member
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/sextantdb/sextant/cluster/placement"
 	"github.com/sextantdb/sextant/cluster/shardcall"
@@ -86,9 +87,14 @@ func usable(state *topology.State, sh *topology.Shard) bool {
 	return sh.Leader != 0
 }
 
-// Adapt implements coordinator.Shards.
-func (s *Shards) Adapt(ctx context.Context, sh shardcall.Shard, _ *topology.Collection, op shard.Op, w shardcall.Write) (shardcall.Ticket, error) {
-	return sh.Submit(ctx, op, w)
+// Adapt implements coordinator.Shards: the leader of the shard makes it follow the topology, whose
+// change is agreed on already; here it is waited for.
+func (s *Shards) Adapt(_ context.Context, sh shardcall.Shard, t *topology.Collection, _ shard.Op, _ shardcall.Write) (shardcall.Ticket, error) {
+	r, ok := sh.(*routed)
+	if !ok {
+		return nil, fmt.Errorf("a shard of the cluster is a %T", sh)
+	}
+	return &adapting{s: r, version: t.SchemaVersion}, nil
 }
 
 // Close implements coordinator.Shards.

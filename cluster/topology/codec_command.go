@@ -29,7 +29,7 @@ func (w *writer) collectionCommand(m *topologypb.Command, c Command) bool {
 	case ForgetDropped:
 		m.Kind = &topologypb.Command_ForgetDropped{ForgetDropped: &topologypb.ForgetDropped{Incarnation: c.Incarnation}}
 	case ReplaceConfig:
-		m.Kind = &topologypb.Command_ReplaceConfig{ReplaceConfig: &topologypb.ReplaceConfig{Name: c.Name, Config: w.bytes(c.Config)}}
+		m.Kind = &topologypb.Command_ReplaceConfig{ReplaceConfig: &topologypb.ReplaceConfig{Name: c.Name, Config: w.bytes(c.Config), Seen: c.Seen}}
 	case SetField:
 		f := &topologypb.SetField{Name: c.Name, Field: c.Field}
 		if c.Schema != nil {
@@ -186,7 +186,7 @@ func (r *reader) collectionCommand(m *topologypb.Command) Command {
 	case *topologypb.Command_ForgetDropped:
 		return ForgetDropped{Incarnation: k.ForgetDropped.GetIncarnation()}
 	case *topologypb.Command_ReplaceConfig:
-		return ReplaceConfig{Name: k.ReplaceConfig.GetName(), Config: r.config(k.ReplaceConfig.GetConfig())}
+		return ReplaceConfig{Name: k.ReplaceConfig.GetName(), Config: r.config(k.ReplaceConfig.GetConfig()), Seen: k.ReplaceConfig.GetSeen()}
 	case *topologypb.Command_SetField:
 		c := SetField{Name: k.SetField.GetName(), Field: k.SetField.GetField()}
 		if k.SetField.Schema != nil {

@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"errors"
 	"maps"
 	"slices"
 
@@ -159,7 +160,13 @@ type ReplaceConfig struct {
 	Name string
 	// Config must be complete and valid.
 	Config *pb.CollectionConfig
+	// Seen is the schema version that Config was made from, 0 is any: a change that came in between
+	// must not be lost, so then the command is refused (ErrChanged).
+	Seen uint64
 }
+
+// ErrChanged is why a change is refused that was made from an older form of a collection.
+var ErrChanged = errors.New("the collection was changed meanwhile")
 
 func (c ReplaceConfig) apply(s *State) error {
 	old, err := s.own(c.Name)
@@ -168,6 +175,9 @@ func (c ReplaceConfig) apply(s *State) error {
 	}
 	if c.Config.GetParams() == nil {
 		return apierror.New(apierror.BadInput, "A collection needs a configuration")
+	}
+	if c.Seen != 0 && c.Seen != old.SchemaVersion {
+		return apierror.New(apierror.Precondition, "Collection `%s`: %w", c.Name, ErrChanged)
 	}
 	if proto.Equal(old.Config, c.Config) {
 		return nil

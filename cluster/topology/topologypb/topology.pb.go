@@ -2472,9 +2472,11 @@ func (x *ForgetDropped) GetIncarnation() string {
 }
 
 type ReplaceConfig struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Config        []byte                 `protobuf:"bytes,2,opt,name=config,proto3" json:"config,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Name   string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Config []byte                 `protobuf:"bytes,2,opt,name=config,proto3" json:"config,omitempty"`
+	// The schema version that the configuration was made from; 0 is any.
+	Seen          uint64 `protobuf:"varint,3,opt,name=seen,proto3" json:"seen,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2521,6 +2523,13 @@ func (x *ReplaceConfig) GetConfig() []byte {
 		return x.Config
 	}
 	return nil
+}
+
+func (x *ReplaceConfig) GetSeen() uint64 {
+	if x != nil {
+		return x.Seen
+	}
+	return 0
 }
 
 type SetField struct {
@@ -3549,10 +3558,11 @@ const file_topology_proto_rawDesc = "" +
 	"\x10DeleteCollection\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"1\n" +
 	"\rForgetDropped\x12 \n" +
-	"\vincarnation\x18\x01 \x01(\tR\vincarnation\";\n" +
+	"\vincarnation\x18\x01 \x01(\tR\vincarnation\"O\n" +
 	"\rReplaceConfig\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
-	"\x06config\x18\x02 \x01(\fR\x06config\"\\\n" +
+	"\x06config\x18\x02 \x01(\fR\x06config\x12\x12\n" +
+	"\x04seen\x18\x03 \x01(\x04R\x04seen\"\\\n" +
 	"\bSetField\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05field\x18\x02 \x01(\tR\x05field\x12\x1b\n" +
