@@ -329,15 +329,15 @@ func TestANodeComesBackWithAnotherAddress(t *testing.T) {
 	first := newNode(t, "")
 	second := newNode(t, first.uri)
 	require.Eventually(t, func() bool { return len(first.member.Status().Voters) == 2 }, 20*time.Second, 10*time.Millisecond)
-	first.create("c", 2, 2)
-	require.NoError(t, first.put(t.Context(), "c", 1))
+	first.create("books", 2, 2)
+	require.NoError(t, first.put(t.Context(), "books", 1))
 	second.stop()
 	second.addr = "127.0.0.1:0"
 	second.start()
 	first.await("it is known by its new address", func(s *topology.State) bool { return s.Peer(second.id).URI == second.uri })
 	first.await("all copies in sync again", inSync(2))
-	require.NoError(t, second.put(t.Context(), "c", 2))
-	has(t, []*node{first, second}, "c", []uint64{1, 2})
+	require.NoError(t, second.put(t.Context(), "books", 2))
+	has(t, []*node{first, second}, "books", []uint64{1, 2})
 }
 
 // shutdown closes the p2p door and cuts off what is under way.

@@ -146,8 +146,8 @@ def show(file, cases, listed):
     surprises = []
     for case, (kind, message) in cases.items():
         name = f"{file.partition('::')[0]}::{case}"
-        base = name.partition("[")[0]
-        known = next((listed[n][1] for n in (name, base) if listed.get(n, ("", ""))[0] == "fails"), "")
+        names = (name, name.partition("[")[0], name.partition("::")[0])
+        known = next((listed[n][1] for n in names if listed.get(n, ("", ""))[0] == "fails"), "")
         first = message.splitlines()[0] if message else ""
         note = f"known: {known}" if known and kind == "failed" else first
         print(f"  {kind:8}{case}" + (f": {note}" if note else ""), flush=True)
