@@ -7,8 +7,10 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -47,7 +49,10 @@ func newDemo() *cobra.Command {
 				o := demo.Options{Out: cmd.OutOrStdout(), Live: isTerminal(cmd.OutOrStdout()), Packages: f.only}
 				return demo.WriteVectors(cmd.Context(), o, f.vectors)
 			}
-			return runDemo(cmd.Context(), f, cmd.OutOrStdout())
+			// A terminal that is closed ends the demonstration as Ctrl-C does.
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGHUP)
+			defer stop()
+			return runDemo(ctx, f, cmd.OutOrStdout())
 		},
 	}
 	cmd.Flags().IntVar(&f.nodes, "nodes", 3, "how many nodes: 1, or 3 and more for a cluster")

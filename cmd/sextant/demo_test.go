@@ -63,17 +63,21 @@ func TestDemoLosesANodeAndNoWrites(t *testing.T) {
 }
 
 func TestDemoTakesItsNodesAlong(t *testing.T) {
-	signals := []syscall.Signal{syscall.SIGINT, syscall.SIGTERM}
+	signals := []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP}
 	if runtime.GOOS == "linux" {
 		signals = append(signals, syscall.SIGKILL)
 	}
 	for _, signal := range signals {
-		demo := run(t, demonstrate(t, t.TempDir()))
+		dir := t.TempDir()
+		demo := run(t, demonstrate(t, dir))
 		line := demo.until(t, "node 3: REST")
 		require.NoError(t, demo.Process.Signal(signal))
 		err := demo.Wait()
 		if signal != syscall.SIGKILL {
 			require.NoError(t, err, "a stop on request is a success")
+			left, err := os.ReadDir(dir)
+			require.NoError(t, err)
+			require.Empty(t, left)
 		}
 		nodes := addresses(line)
 		require.Len(t, nodes, 1)

@@ -15,7 +15,6 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
-	"time"
 
 	"github.com/sextantdb/sextant/internal/nodeprocess"
 )
@@ -25,9 +24,6 @@ import (
 const (
 	firstPort = 6333
 	nextNode  = 10
-
-	// goodbye is how long a node may take to stop before it is killed.
-	goodbye = 10 * time.Second
 )
 
 // State is what was done to a node last.
@@ -139,7 +135,8 @@ func (c *Crew) Pause(i int) error { return c.members[i].pause() }
 // Heal brings a node back from either, and returns when it is ready. A node that is up is left alone.
 func (c *Crew) Heal(ctx context.Context, i int) error { return c.members[i].heal(ctx) }
 
-// Close ends all nodes, gently if they listen. Afterwards no node can be brought back.
+// Close kills all nodes, which costs nothing that was acknowledged; asked to stop, each would try to
+// hand its shards over to others that are going, too. Afterwards no node can be brought back.
 func (c *Crew) Close() error {
 	errs := make([]error, len(c.members))
 	var wg sync.WaitGroup
@@ -230,30 +227,5 @@ func (n *one) close() error {
 	n.mu.Lock()
 	n.closed = true
 	n.mu.Unlock()
-	n.acts.Lock()
-	defer n.acts.Unlock()
-	state, _ := n.now()
-	if state == Killed {
-		return nil
-	}
-	defer n.set(Killed)
-	if state == Paused {
-		_ = n.process.Signal(syscall.SIGCONT) // else it can't hear
-	}
-	stopped := make(chan error, 1)
-	go func() { stopped <- n.process.Stop() }()
-	timer := time.NewTimer(goodbye)
-	defer timer.Stop()
-	select {
-	case err := <-stopped:
-		n.cut()
-		if err != nil {
-			return fmt.Errorf("stop %s: %w", n.name, err)
-		}
-		return nil
-	case <-timer.C:
-	}
-	n.cut()
-	<-stopped //nolint:errcheck // that it was killed
-	return fmt.Errorf("stop %s: it didn't within %s", n.name, goodbye)
+	return n.kill()
 }
