@@ -361,8 +361,8 @@ func (s *scope) prepare(op *pb.PointsUpdateOperation) (*write, error) {
 		return s.prepareSelected(op.DeletePoints.GetPoints(), func(sel *pb.PointsSelector) (shard.Op, error) {
 			return shard.Delete(&pb.DeletePoints{Points: sel}), nil
 		})
-	case *pb.PointsUpdateOperation_DeleteDeprecated: //nolint:staticcheck // older clients send it
-		return s.prepareSelected(op.DeleteDeprecated, func(sel *pb.PointsSelector) (shard.Op, error) {
+	case *pb.PointsUpdateOperation_DeleteDeprecated:
+		return s.prepareSelected(op.DeleteDeprecated, func(sel *pb.PointsSelector) (shard.Op, error) { //nolint:staticcheck // older clients send it
 			return shard.Delete(&pb.DeletePoints{Points: sel}), nil
 		})
 	case *pb.PointsUpdateOperation_DeleteVectors_:

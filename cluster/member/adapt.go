@@ -68,7 +68,7 @@ func (m *Member) adapt(r *replica) {
 		}
 		first := r.adapted.epoch != sh.Epoch
 		r.mu.Unlock()
-		err, again := m.adaptTo(r, c, first)
+		again, err := m.adaptTo(r, c, first)
 		if again {
 			m.log.DebugContext(r.ctx, "adapting a shard to its collection", "shard", r.name.Shard, "error", err)
 			if p.wait(r.ctx, news) != nil {
@@ -94,9 +94,9 @@ func (m *Member) adapt(r *replica) {
 // adaptTo appends what a shard lacks. In a new leadership the configuration is told in any case: copies
 // that were made at different times may have begun with different ones. again says that the error is
 // none of an operation, and that it is to be tried again.
-func (m *Member) adaptTo(r *replica, c *topology.Collection, first bool) (err error, again bool) { //nolint:revive,staticcheck // the error is the answer
+func (m *Member) adaptTo(r *replica, c *topology.Collection, first bool) (again bool, err error) {
 	if err := r.confirm(r.ctx); err != nil {
-		return err, true
+		return true, err
 	}
 	info := r.shard.Load().Info()
 	ops := info.Lacking(c.Config, c.Schema)
@@ -107,19 +107,19 @@ func (m *Member) adaptTo(r *replica, c *topology.Collection, first bool) (err er
 	for _, op := range ops {
 		body, err := op.Encode()
 		if err != nil {
-			return err, false
+			return false, err
 		}
 		id := replication.OpID{Peer: m.self.Peer, Incarnation: m.self.Incarnation, Counter: m.opsOf(r.name).Add(1)}
 		q, err := r.propose(r.ctx, id, body)
 		if err != nil {
-			return err, true
+			return true, err
 		}
 		if err := q.wait(r.ctx, q.visible); err != nil {
-			return err, true
+			return true, err
 		}
 		errs = append(errs, q.result)
 	}
-	return errors.Join(errs...), false
+	return false, errors.Join(errs...)
 }
 
 // awaitAdapted returns when a shard that is led here follows its collection as of a schema version, on

@@ -3,13 +3,12 @@ package member_test
 import (
 	"fmt"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
 	pb "github.com/qdrant/go-client/qdrant"
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/sextantdb/sextant/cluster/admin"
 	"github.com/sextantdb/sextant/cluster/topology"
@@ -270,25 +269,30 @@ func TestShardKeysInACluster(t *testing.T) {
 func TestChangesOfOneCollectionAtOnce(t *testing.T) {
 	nodes := threeNodes(t)
 	nodes[0].create("c", 3, 2)
-	var all sync.WaitGroup
+	var all errgroup.Group
 	for i, n := range nodes {
 		n.settled("open everywhere", allActive)
-		all.Go(func() {
+		all.Go(func() error {
 			for k := range 5 {
 				_, err := n.front.Collections().Update(t.Context(), &pb.UpdateCollection{
 					CollectionName: "c", Metadata: pb.NewValueMap(map[string]any{fmt.Sprint(i, k): true}),
 				})
-				assert.NoError(t, err)
+				if err != nil {
+					return err
+				}
 				// All change the same field: who comes last in the topology, has it everywhere.
 				kind := []pb.FieldType{pb.FieldType_FieldTypeInteger, pb.FieldType_FieldTypeKeyword, pb.FieldType_FieldTypeFloat}[i]
 				_, err = n.front.Points().CreateFieldIndex(t.Context(), &pb.CreateFieldIndexCollection{
 					CollectionName: "c", FieldName: "n", FieldType: &kind, Wait: new(true),
 				})
-				assert.NoError(t, err)
+				if err != nil {
+					return err
+				}
 			}
+			return nil
 		})
 	}
-	all.Wait()
+	require.NoError(t, all.Wait())
 	c, err := nodes[0].member.State().Collection("c")
 	require.NoError(t, err)
 	require.Len(t, c.Config.GetMetadata(), 15, "no change is lost")

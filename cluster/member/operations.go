@@ -16,7 +16,7 @@ const pinTime = 30 * time.Minute
 
 // Update implements admin.Desk. It returns when the consensus has agreed, not when a copy is filled.
 func (a *Admin) Update(ctx context.Context, req *pb.UpdateCollectionClusterSetupRequest) error {
-	c, err := a.m.State().Collection(req.GetCollectionName())
+	c, err := a.collection(ctx, req.GetCollectionName())
 	if err != nil {
 		return err
 	}
@@ -29,6 +29,21 @@ func (a *Admin) Update(ctx context.Context, req *pb.UpdateCollectionClusterSetup
 		return err
 	}
 	return a.change(ctx, timeout, cmd)
+}
+
+// collection returns a collection. Another node may have made it a moment ago: that a node doesn't know
+// it is said only when it has heard of everything.
+func (a *Admin) collection(ctx context.Context, name string) (*topology.Collection, error) {
+	c, err := a.m.State().Collection(name)
+	if err == nil {
+		return c, nil
+	}
+	timed, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	if _, behind := a.m.group.ReadIndex(timed); behind != nil {
+		return nil, err
+	}
+	return a.m.State().Collection(name)
 }
 
 // command returns the change of the topology that a request asks for.

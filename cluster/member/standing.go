@@ -91,7 +91,11 @@ func (m *Member) askLeaders(ctx context.Context, c *topology.Collection) standin
 
 // Collection implements admin.Desk.
 func (a *Admin) Collection(ctx context.Context, name string) (*admin.Collection, error) {
-	m, state := a.m, a.m.State()
+	m := a.m
+	if _, err := a.collection(ctx, name); err != nil {
+		return nil, err
+	}
+	state := m.State()
 	c, err := state.Collection(name)
 	if err != nil {
 		return nil, err
