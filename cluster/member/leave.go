@@ -14,13 +14,13 @@ const leaveTime = 3 * time.Second
 // Leave hands over what this node leads, gives up its seats in the sets in sync, and hands the
 // consensus over, so that nobody waits for this node when it stops. Where no other copy is in sync
 // there is nobody to hand over to.
-func (m *Member) Leave(ctx context.Context) error {
+func (m *Member) Leave(ctx context.Context) {
 	m.leaving.Store(true)
 	ctx, cancel := context.WithTimeout(ctx, leaveTime)
 	defer cancel()
 	select {
 	case <-m.group.Done():
-		return nil // nobody can agree to anything any more
+		return // nobody can agree to anything any more
 	default:
 	}
 	m.handOverAll(ctx)
@@ -30,7 +30,9 @@ func (m *Member) Leave(ctx context.Context) error {
 			m.log.WarnContext(ctx, "leaving the sets in sync", "error", err)
 		}
 	}
-	return m.handOverConsensus(ctx)
+	if err := m.handOverConsensus(ctx); err != nil {
+		m.log.WarnContext(ctx, "handing the consensus over", "error", err)
+	}
 }
 
 // handOverAll hands over what this node leads, until there is nothing that could be or the time is

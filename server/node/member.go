@@ -69,7 +69,8 @@ func openMember(ctx context.Context, o Options, options coordinator.Options) (*D
 	return &Desk{
 		Points: front.Points(), Collections: front.Collections(), Cluster: front.Admin(), Failed: m.Failed(), Ready: m.Ready,
 		Close: func() error {
-			return errors.Join(m.Leave(context.Background()), shut(), front.Close())
+			m.Leave(context.Background())
+			return errors.Join(shut(), front.Close())
 		},
 	}, nil
 }

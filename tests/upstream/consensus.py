@@ -59,7 +59,7 @@ def arguments():
     parser.add_argument("--all", action="store_true", help="also what is left out")
     parser.add_argument("--timeout", type=int, default=150, help="seconds for each case (%(default)s)")
     parser.add_argument("--file-timeout", type=int, default=600, help="seconds for each file (%(default)s)")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     args.checkout, args.binary, args.scratch = (p.resolve() for p in (args.checkout, args.binary, args.scratch))
     return args
 

@@ -106,7 +106,7 @@ def arguments():
     parser.add_argument("--binary", type=pathlib.Path, required=True)
     parser.add_argument("--all", action="store_true", help="also what needs parts that are not built")
     parser.add_argument("--timeout", default="60", help="seconds for each case (%(default)s)")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     args.checkout, args.binary = args.checkout.resolve(), args.binary.resolve()
     return args
 
