@@ -81,7 +81,7 @@ func (m *Member) reconcile(ctx context.Context, v *view) {
 			m.log.WarnContext(ctx, "removing a copy of a shard", "shard", r.name.Shard, "error", err)
 		}
 	}
-	m.removeDropped(ctx, v)
+	m.sweep(ctx, v)
 	m.openCopies(ctx, missing)
 	m.configureAll(v)
 	m.adaptAll(v)
@@ -368,20 +368,45 @@ func (m *Member) wipe(ctx context.Context, name topology.ShardName, dir string) 
 	return nil
 }
 
-// removeDropped removes the data of collections that were deleted. Only what the topology lists
-// as deleted is removed, so that a lost topology never costs data.
-func (m *Member) removeDropped(ctx context.Context, v *view) {
+// sweep removes what is on this disk without a place in the topology: the data of collections that
+// were deleted, and, once, copies that were taken away while the node was down. Only what the
+// topology lists as deleted or gives to others is removed, so that a lost topology never costs data.
+func (m *Member) sweep(ctx context.Context, v *view) {
 	dropped := v.Dropped()
+	if m.swept != nil && maps.Equal(m.swept, dropped) {
+		return
+	}
+	first := m.swept == nil
+	m.swept = dropped
 	for _, id := range m.data.Streams() {
 		name, _, ok := shardOf(id)
-		if !ok || dropped[name.Collection] == "" {
+		if !ok {
 			continue
 		}
-		dir := path.Join(m.o.StoragePath, "collections", dropped[name.Collection], name.Collection)
+		dir := ""
+		if c := v.Incarnation(name.Collection); c != nil && first && !m.has(c, name.Shard) {
+			dir = m.copyDir(c, name.Shard)
+		} else if dropped[name.Collection] != "" {
+			dir = path.Join(m.o.StoragePath, "collections", dropped[name.Collection], name.Collection)
+		}
+		if dir == "" {
+			continue
+		}
 		if err := m.wipe(ctx, name, dir); err != nil {
-			m.log.WarnContext(ctx, "removing a deleted collection", "collection", dropped[name.Collection], "error", err)
+			m.log.WarnContext(ctx, "removing what isn't needed any more", "collection", name.Collection, "shard", name.Shard, "error", err)
+			m.swept = nil // again
 		}
 	}
+}
+
+// has tells whether the topology puts a copy of a shard on this node.
+func (m *Member) has(c *topology.Collection, id uint32) bool {
+	s := c.Shard(id)
+	if s == nil {
+		return false
+	}
+	_, ok := s.Replica(m.self.Peer)
+	return ok
 }
 
 // held lists the copies on this disk.

@@ -64,3 +64,13 @@ func (m *Member) Follows(ctx context.Context, name topology.ShardName, c *topolo
 	}
 	return nil
 }
+
+// OnDisk tells whether this node's log has anything of a shard.
+func (m *Member) OnDisk(name topology.ShardName) bool {
+	for _, id := range m.data.Streams() {
+		if n, _, ok := shardOf(id); ok && n == name {
+			return true
+		}
+	}
+	return false
+}

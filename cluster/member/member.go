@@ -107,6 +107,10 @@ type Member struct {
 	// turnedAway says that the node has found out that it was removed from the cluster.
 	turnedAway atomic.Bool
 
+	// swept are the deleted collections whose data was removed, nil before the first look; it
+	// belongs to follow.
+	swept map[string]string
+
 	mu       sync.Mutex
 	replicas map[topology.ShardName]*replica
 	// ops count the writes that this process takes for each shard: their IDs.

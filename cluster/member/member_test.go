@@ -324,6 +324,31 @@ func TestACopyThatDiffersIsMadeAnew(t *testing.T) {
 	has(t, nodes, "odd", append(ids, 100))
 }
 
+// A copy that was taken away while its node was down isn't kept when the node comes back.
+func TestACopyTakenAwayMeanwhileIsRemoved(t *testing.T) {
+	nodes := threeNodes(t)
+	nodes[0].create("c", 1, 3)
+	require.NoError(t, nodes[0].put(t.Context(), "c", 1))
+	nodes[2].stop()
+	var name topology.ShardName
+	for _, c := range nodes[0].member.State().Collections() {
+		name.Collection = c.Incarnation
+	}
+	nodes[0].await("the node counts as gone", func(s *topology.State) bool { return s.Peer(nodes[2].id).Fenced })
+	_, err := nodes[0].front.Collections().Update(t.Context(), &pb.UpdateCollection{
+		CollectionName: "c", Params: &pb.CollectionParamsDiff{ReplicationFactor: new(uint32(2))},
+	})
+	require.NoError(t, err)
+	nodes[0].await("two copies are left", func(s *topology.State) bool { return len(s.Shard(name).Replicas) == 2 })
+	_, still := nodes[0].member.State().Shard(name).Replica(nodes[2].id)
+	require.False(t, still, "the one that is gone goes")
+	nodes[2].start()
+	require.Eventually(t, func() bool { return !nodes[2].member.OnDisk(name) }, 20*time.Second, 10*time.Millisecond)
+	got, err := nodes[2].count(t.Context(), "c")
+	require.NoError(t, err)
+	require.EqualValues(t, 1, got)
+}
+
 // Both vote, so there is no leader before the one that stayed knows where the other one is now.
 func TestANodeComesBackWithAnotherAddress(t *testing.T) {
 	first := newNode(t, "")
