@@ -138,13 +138,26 @@ func (m *Member) configureAll(v *view) {
 		open = append(open, r)
 	}
 	m.mu.Unlock()
+	peers := v.Peers()
+	news := !slices.Equal(m.told, peers)
+	m.told = peers
 	for _, r := range open {
-		if c := v.Incarnation(r.name.Collection); c != nil {
-			if s := c.Shard(r.name.Shard); s != nil {
-				r.configure(configOf(v.State, c, s))
-			}
+		c := v.Incarnation(r.name.Collection)
+		if c == nil {
+			continue
+		}
+		// Records are replaced when they change: most are the same as before.
+		if s := c.Shard(r.name.Shard); s != nil && (news || !r.knows(c, s)) {
+			r.configure(c, configOf(v.State, c, s))
 		}
 	}
+}
+
+// knows tells whether a copy has been told this record of its shard.
+func (r *replica) knows(c *topology.Collection, s *topology.Shard) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.config.Shard == s && r.collection == c
 }
 
 // configOf is what the topology says about a shard, as its copies need it.
@@ -168,10 +181,11 @@ func configOf(state *topology.State, c *topology.Collection, s *topology.Shard) 
 
 // configure gives a copy its record when it is another one than before, or its peers have
 // changed.
-func (r *replica) configure(c replication.Config) {
+func (r *replica) configure(of *topology.Collection, c replication.Config) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	old := r.config
+	r.collection = of
 	if old.Shard == c.Shard && old.MinInSync == c.MinInSync && slices.Equal(old.Fenced, c.Fenced) && maps.Equal(old.Incarnations, c.Incarnations) {
 		return
 	}

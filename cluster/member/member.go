@@ -110,6 +110,8 @@ type Member struct {
 	// swept are the deleted collections whose data was removed, nil before the first look; it
 	// belongs to follow.
 	swept map[string]string
+	// told are the peers that copies were told of last; follow's, too.
+	told []*topology.Peer
 
 	mu       sync.Mutex
 	replicas map[topology.ShardName]*replica
