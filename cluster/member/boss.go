@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sextantdb/sextant/cluster/consensus"
 	"github.com/sextantdb/sextant/cluster/controller"
 	"github.com/sextantdb/sextant/cluster/peer"
 	"github.com/sextantdb/sextant/cluster/replication"
@@ -253,4 +254,14 @@ func (r *replica) handOver(h hand) {
 // digest is what this node says about itself.
 func (m *Member) digest() controller.Digest {
 	return controller.Digest{Full: m.data.Err() != nil}
+}
+
+// electionTime is how long the consensus may be without a leader's message before it elects
+// another.
+func (m *Member) electionTime() time.Duration {
+	tick := m.o.Tick
+	if tick <= 0 {
+		tick = consensus.DefaultTickInterval
+	}
+	return consensus.DefaultElectionTicks * tick
 }
