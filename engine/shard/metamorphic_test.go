@@ -200,10 +200,11 @@ func (m *meta) open() {
 	m.shard, err = Open(m.t.Context(), m.o)
 	require.NoError(m.t, err)
 	require.NoError(m.t, m.shard.Err())
+	flushed := m.shard.Flushed() // once: a checkpoint in the background may come any time
 	if m.o.Replicated {
 		owner.recover(m.t, m.shard)
-	} else if known, err := m.o.Log.At(m.t.Context(), m.shard.Flushed().Seq); err == nil {
-		require.Equal(m.t, known, m.shard.Flushed(), "the manifest's position isn't the log's")
+	} else if known, err := m.o.Log.At(m.t.Context(), flushed.Seq); err == nil {
+		require.Equal(m.t, known, flushed, "the manifest's position isn't the log's")
 	} else {
 		require.ErrorIs(m.t, err, oplog.ErrReleased)
 	}
