@@ -106,6 +106,7 @@ func shardEntry(e *replication.Entry) shard.Entry {
 // another.
 func (r *replica) hooks() shard.Hooks {
 	return shard.Hooks{
+		Opened: r.recall,
 		Applied: func(pos oplog.Position, tag any, _ error) {
 			if op, ok := tag.(replication.OpID); ok && op != (replication.OpID{}) {
 				r.done.Add(op, pos.Seq)

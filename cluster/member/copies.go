@@ -272,7 +272,6 @@ func (r *replica) belongsTogether(ctx context.Context, s *shard.Shard) error {
 
 // openShard opens the data of a copy.
 func (m *Member) openShard(ctx context.Context, r *replica, c *topology.Collection) (*shard.Shard, error) {
-	r.done = &replication.OpTable{}
 	s, err := m.o.OpenShard(ctx, c, shard.Options{
 		FS: m.o.FS, Dir: r.dir, Log: r.stream, Config: c.Config, Replicated: true, Hooks: r.hooks(),
 		Logger: m.log.With("collection", c.Name, "shard", r.name.Shard),
@@ -288,9 +287,8 @@ func (m *Member) openShard(ctx context.Context, r *replica, c *topology.Collecti
 
 // logState is what a copy finds on its disk.
 func (r *replica) logState(ctx context.Context, s *shard.Shard) (state replication.LogState, table *replication.OpTable, err error) {
-	if table, err = r.remembered(s); err != nil {
-		return state, nil, err
-	}
+	table = r.opened
+	r.flushed.Store(s.Flushed().Seq)
 	epochs, err := r.stream.Epochs(ctx)
 	if err != nil {
 		return state, nil, err
@@ -324,20 +322,18 @@ func (r *replica) logState(ctx context.Context, s *shard.Shard) (state replicati
 	return state, table, err
 }
 
-// remembered returns the operations that are applied in a shard's files, and begins to note those
-// that follow.
-func (r *replica) remembered(s *shard.Shard) (*replication.OpTable, error) {
-	r.flushed.Store(s.Flushed().Seq)
-	stored := s.Attachment()
-	if len(stored) == 0 {
-		return &replication.OpTable{}, nil
+// recall takes in which operations are applied in a shard's files; those that follow are noted
+// behind them.
+func (r *replica) recall(stored []byte) error {
+	table := &replication.OpTable{}
+	if len(stored) > 0 {
+		var err error
+		if table, err = replication.DecodeOpTable(stored); err != nil {
+			return err
+		}
 	}
-	table, err := replication.DecodeOpTable(stored)
-	if err != nil {
-		return nil, err
-	}
-	r.done = table.Clone()
-	return table, nil
+	r.done, r.opened = table, table.Clone()
+	return nil
 }
 
 // close stops a copy and closes its data after a last checkpoint.

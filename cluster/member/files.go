@@ -158,7 +158,7 @@ func (m *Member) install(ctx context.Context, r *replica, staging string, meta *
 	if err := m.reopen(ctx, r, c); err != nil {
 		return err
 	}
-	table := r.done.Clone() // nothing is applied before FilesInstalled
+	table := r.opened // nothing is applied before FilesInstalled
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.filling = false
@@ -174,9 +174,7 @@ func (m *Member) reopen(ctx context.Context, r *replica, c *topology.Collection)
 	if err != nil {
 		return err
 	}
-	if _, err := r.remembered(s); err != nil {
-		return errors.Join(err, s.Close())
-	}
+	r.flushed.Store(s.Flushed().Seq)
 	r.shard.Store(s)
 	return nil
 }

@@ -81,6 +81,8 @@ type replica struct {
 
 	// done are the operations that were applied; the shard's applier keeps it, between openings.
 	done *replication.OpTable
+	// opened are those that were in the files when the shard was opened last.
+	opened *replication.OpTable
 	// flushed is up to where files hold everything.
 	flushed atomic.Uint64
 }

@@ -15,6 +15,9 @@ import (
 // Hooks are what the owner of a replicated shard hears and adds. Each may be nil. None
 // may block, nor call Apply, Close, Checkpoint, Checksum or Export.
 type Hooks struct {
+	// Opened is called by Open with what Attachment gave the checkpoint that was found, nil for
+	// a new shard: before any other hook, since a checkpoint may come as soon as the shard is open.
+	Opened func(attachment []byte) error
 	// Applied is called by the applier after each entry, before the next one and before
 	// the entry's ticket tells: with it the owner keeps replicated state of its own in
 	// step. err is the operation's result, the same on every replica.

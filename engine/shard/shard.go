@@ -184,6 +184,13 @@ func Open(ctx context.Context, o Options) (*Shard, error) {
 		s.closeComponents()
 		return nil, fmt.Errorf("open shard %s: %w", o.Dir, err)
 	}
+	if opened := o.Hooks.Opened; opened != nil && s.Err() == nil {
+		if err := opened(s.attachment); err != nil {
+			s.stop()
+			s.closeComponents()
+			return nil, fmt.Errorf("open shard %s: %w", o.Dir, err)
+		}
+	}
 	go s.applyLoop()
 	if !o.Manual {
 		s.workers.Go(func() { s.optimizeLoop(s.background) })
