@@ -26,6 +26,14 @@ type Desk interface {
 	Recover(ctx context.Context) error
 	// RemovePeer takes a node out of the cluster. Without force it must have no shards.
 	RemovePeer(ctx context.Context, peer uint64, force bool, timeout time.Duration) error
+	// Drain says that a node is to lose its copies, which other nodes get, and gets no new
+	// ones; or that it may have some again. Status tells how many it still has.
+	Drain(ctx context.Context, peer uint64, draining bool, timeout time.Duration) error
+	// HandOver has a node hand over what it leads, the consensus included, to others that
+	// have all data. It returns when the node leads nothing that another one could.
+	HandOver(ctx context.Context, peer uint64, timeout time.Duration) error
+	// Lead has a copy lead its shard.
+	Lead(ctx context.Context, req *Lead) error
 
 	// MetadataKeys lists the keys of the cluster's metadata, in order.
 	MetadataKeys(ctx context.Context) ([]string, error)
@@ -64,14 +72,26 @@ type Status struct {
 	Enabled bool
 	// Peer is the node that tells.
 	Peer uint64
-	// Peers are the addresses of all nodes.
-	Peers map[uint64]string
+	// Peers are all nodes.
+	Peers map[uint64]Peer
 	// Raft is the state of the consensus.
 	Raft Raft
 	// Consensus says whether the part of the node that follows it works.
 	Consensus Consensus
 	// SendFailures are what couldn't be sent, by address.
 	SendFailures map[string]SendFailure
+}
+
+// Peer is a node of a cluster.
+type Peer struct {
+	// URI is its address.
+	URI string
+	// Fenced says that it counts as gone, Draining that it is to lose its copies.
+	Fenced, Draining bool
+	// Zone is where copies of a shard should not all be; "" is none.
+	Zone string
+	// Replicas is how many copies it has, or is to have; Leads how many shards it leads.
+	Replicas, Leads int
 }
 
 // Raft is the state of the consensus at one node.
@@ -166,6 +186,19 @@ func (c *Collection) Message() *pb.CollectionClusterInfoResponse {
 	return m
 }
 
+// Lead asks for another leader of a shard.
+type Lead struct {
+	// Collection, Shard and Peer name the copy that is to lead.
+	Collection string
+	Shard      uint32
+	Peer       uint64
+	// AcceptDataLoss lets a copy lead that may lack what was acknowledged, where no copy is
+	// left that has it all. What it lacks is lost.
+	AcceptDataLoss bool
+	// Timeout is how long to wait; 0 is the default.
+	Timeout time.Duration
+}
+
 // Step is a step of a resharding.
 type Step uint8
 
@@ -249,6 +282,15 @@ func (Alone) Recover(context.Context) error { return refused() }
 
 // RemovePeer implements Desk.
 func (Alone) RemovePeer(context.Context, uint64, bool, time.Duration) error { return refused() }
+
+// Drain implements Desk.
+func (Alone) Drain(context.Context, uint64, bool, time.Duration) error { return refused() }
+
+// HandOver implements Desk.
+func (Alone) HandOver(context.Context, uint64, time.Duration) error { return refused() }
+
+// Lead implements Desk.
+func (Alone) Lead(context.Context, *Lead) error { return refused() }
 
 // MetadataKeys implements Desk.
 func (Alone) MetadataKeys(context.Context) ([]string, error) { return nil, refused() }

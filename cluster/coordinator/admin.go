@@ -74,6 +74,14 @@ func (a alone) Update(ctx context.Context, req *pb.UpdateCollectionClusterSetupR
 	return a.Alone.Update(ctx, req)
 }
 
+// Lead implements admin.Desk.
+func (a alone) Lead(ctx context.Context, req *admin.Lead) error {
+	if _, err := a.c.collection(req.Collection); err != nil {
+		return err
+	}
+	return a.Alone.Lead(ctx, req)
+}
+
 // Reshard implements admin.Desk.
 func (a alone) Reshard(ctx context.Context, req *admin.Reshard) error {
 	if _, err := a.c.collection(req.Collection); err != nil {

@@ -36,12 +36,16 @@ func (a *Admin) Status(context.Context) (*admin.Status, error) {
 	m := a.m
 	own := m.ownAnswer()
 	out := &admin.Status{
-		Enabled: true, Peer: uint64(m.self.Peer), Peers: map[uint64]string{}, Raft: own.Raft, Consensus: own.Consensus,
+		Enabled: true, Peer: uint64(m.self.Peer), Peers: map[uint64]admin.Peer{}, Raft: own.Raft, Consensus: own.Consensus,
 		SendFailures: map[string]admin.SendFailure{},
 	}
 	known := map[string]string{}
-	for _, p := range m.State().Peers() {
-		out.Peers[uint64(p.ID)] = publicURI(p.URI)
+	state := m.State()
+	copies := copiesOf(state)
+	for _, p := range state.Peers() {
+		out.Peers[uint64(p.ID)] = admin.Peer{
+			URI: publicURI(p.URI), Fenced: p.Fenced, Draining: p.Draining, Zone: p.Zone, Replicas: copies[p.ID], Leads: state.Led(p.ID),
+		}
 		if addr, err := address(p.URI); err == nil {
 			known[addr] = publicURI(p.URI)
 		}

@@ -114,9 +114,11 @@ func (d desk) Read(ctx context.Context, _ peer.From, r peer.Read) ([]byte, error
 			return nil, apierror.New(apierror.NotFound, "the collection is not known here")
 		}
 		return json.Marshal(d.m.standings(c))
+	case handOverNode:
+		return nil, d.m.handOver(ctx)
 	}
 	own := d.m.replica(r.Shard)
-	if own == nil && r.Kind == awaitAdapted {
+	if own == nil && (r.Kind == awaitAdapted || r.Kind == handOverShard) {
 		return nil, elsewhere(&shardcall.Moved{})
 	}
 	if own == nil {
@@ -127,6 +129,13 @@ func (d desk) Read(ctx context.Context, _ peer.From, r peer.Read) ([]byte, error
 		return own.answerChecksum(ctx, r.MinApplied)
 	case awaitAdapted:
 		return nil, elsewhere(d.m.awaitAdapted(ctx, own, r.MinApplied))
+	case handOverShard:
+		var h hand
+		if err := json.Unmarshal(r.Request, &h); err != nil {
+			return nil, apierror.New(apierror.BadInput, "hand over: %w", err)
+		}
+		own.handOver(h)
+		return nil, nil
 	case confirmedRead:
 		if err := own.confirm(ctx); err != nil {
 			return shardcall.Fail(err), nil

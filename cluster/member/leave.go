@@ -23,7 +23,9 @@ func (m *Member) Leave(ctx context.Context) {
 		return // nobody can agree to anything any more
 	default:
 	}
-	m.handOverAll(ctx)
+	if left := m.handOverAll(ctx); left > 0 {
+		m.log.WarnContext(ctx, "handing leaderships over", "left", left)
+	}
 	if m.registered.Load() > 0 {
 		self := topology.Session{Peer: m.self.Peer, Incarnation: m.self.Incarnation}
 		if _, err := m.Change(ctx, topology.FencePeers{Sessions: []topology.Session{self}}); err != nil {
@@ -36,17 +38,17 @@ func (m *Member) Leave(ctx context.Context) {
 }
 
 // handOverAll hands over what this node leads, until there is nothing that could be or the time is
-// up.
-func (m *Member) handOverAll(ctx context.Context) {
-	for ctx.Err() == nil {
-		left := 0
+// up. It returns how much is left.
+func (m *Member) handOverAll(ctx context.Context) (left int) {
+	for {
+		left = 0
 		for _, r := range m.open() {
 			if r.handOverToAny() {
 				left++
 			}
 		}
-		if left == 0 {
-			return
+		if left == 0 || ctx.Err() != nil {
+			return left
 		}
 		_, news := m.machine.newest()
 		select {

@@ -20,13 +20,15 @@ type view struct {
 // newest view, which costs nothing, or waits for one.
 type machine struct {
 	now atomic.Pointer[view]
+	// tell hears what people should know about.
+	tell func(topology.Event)
 
 	mu      sync.Mutex
 	changed chan struct{} // closed when a newer view is there
 }
 
-func newMachine() *machine {
-	m := &machine{changed: make(chan struct{})}
+func newMachine(tell func(topology.Event)) *machine {
+	m := &machine{changed: make(chan struct{}), tell: tell}
 	m.now.Store(&view{State: &topology.State{}})
 	return m
 }
@@ -49,6 +51,10 @@ func (m *machine) Apply(index uint64, data []byte) any {
 	changed, err := next.Apply(cmd)
 	if err != nil {
 		next = m.now.Load().State // a refused command changes nothing
+	} else {
+		for _, e := range next.Changed().Events {
+			m.tell(e)
+		}
 	}
 	m.publish(&view{State: next, index: index})
 	return outcome{changed, err}

@@ -135,10 +135,11 @@ func (m *Member) opsOf(name topology.ShardName) *atomic.Uint64 {
 func New(ctx context.Context, o Options) (_ *Member, err error) {
 	o.setDefaults()
 	m := &Member{
-		o: o, log: o.Logger, begun: time.Now(), machine: newMachine(), timers: newTimers(),
+		o: o, log: o.Logger, begun: time.Now(), timers: newTimers(),
 		alters: make(chan replication.Alter, 4096), part: make(chan struct{}), replicas: map[topology.ShardName]*replica{},
 		ops: map[topology.ShardName]*atomic.Uint64{},
 	}
+	m.machine = newMachine(m.tell)
 	var known []peer.Member
 	m.ctx, m.stop = context.WithCancel(context.Background())
 	defer func() {
@@ -176,6 +177,14 @@ func New(ctx context.Context, o Options) (_ *Member, err error) {
 	}
 	m.meet(known)
 	return m, nil
+}
+
+// tell logs what people should know about. What happened before this process took part is in the logs
+// of others, and of the processes before.
+func (m *Member) tell(e topology.Event) {
+	if m.registered.Load() > 0 {
+		m.log.Warn("cluster", "event", e.Text)
+	}
 }
 
 // Open begins to take part: it founds the cluster if the node is the first one, and goes on to

@@ -86,6 +86,10 @@ const (
 	// awaitAdapted waits until the shard follows its collection as of the schema version that is given
 	// as MinApplied.
 	awaitAdapted
+	// handOverShard asks the leader of a shard to hand it over, handOverNode a node to hand over all
+	// that it leads.
+	handOverShard
+	handOverNode
 )
 
 // at returns the shard as another node's copy answers for it.

@@ -15,7 +15,7 @@ import (
 
 // Whoever hands parts to several shards waits for the tickets that there are.
 func TestWriteThatIsNotTakenHasNoTicket(t *testing.T) {
-	s := &routed{m: &Member{machine: newMachine()}, ops: &atomic.Uint64{}}
+	s := &routed{m: &Member{machine: newMachine(nil)}, ops: &atomic.Uint64{}}
 	ticket, err := s.Submit(t.Context(), shard.Op{}, shardcall.Write{})
 	require.ErrorContains(t, err, "is gone")
 	require.Nil(t, ticket)

@@ -26,14 +26,7 @@ func (s *Shards) Place(t *topology.Collection) ([][]topology.PeerID, error) {
 // place says which nodes are to hold new shards of a collection: those of pool, or any.
 func (m *Member) place(collection string, shards, factor int, pool []topology.PeerID) ([][]topology.PeerID, error) {
 	state := m.State()
-	copies := map[topology.PeerID]int{}
-	for _, c := range state.Collections() {
-		for _, sh := range c.Shards {
-			for _, r := range sh.Replicas {
-				copies[r.Peer]++
-			}
-		}
-	}
+	copies := copiesOf(state)
 	var peers []placement.Peer
 	for _, p := range state.Peers() {
 		peers = append(peers, placement.Peer{
@@ -43,6 +36,19 @@ func (m *Member) place(collection string, shards, factor int, pool []topology.Pe
 	return placement.Place(placement.Request{
 		Shards: shards, Copies: factor, Pool: pool, Seed: collection,
 	}, peers)
+}
+
+// copiesOf counts the copies that nodes have, or are to have.
+func copiesOf(state *topology.State) map[topology.PeerID]int {
+	copies := map[topology.PeerID]int{}
+	for _, c := range state.Collections() {
+		for _, sh := range c.Shards {
+			for _, r := range sh.Replicas {
+				copies[r.Peer]++
+			}
+		}
+	}
+	return copies
 }
 
 // Open implements coordinator.Shards.

@@ -194,6 +194,17 @@ type Cluster struct {
 	P2P                 P2P       `cfg:"p2p"`
 	Consensus           Consensus `cfg:"consensus"`
 	ReshardingEnabled   bool      `cfg:"resharding_enabled,inert"`
+	// The following are Sextant's own. All nodes of a cluster should agree on those of
+	// the controller: it runs on whichever leads the consensus.
+	//
+	// Zone is where copies of a shard should not all be (a rack, an availability zone).
+	Zone string `cfg:"zone"`
+	// ReplicaGraceSec is how long a node may be gone before other nodes get its copies.
+	ReplicaGraceSec int `cfg:"replica_grace_sec"`
+	// Rebalance says that copies are moved from nodes that have many to nodes that have
+	// few, RebalanceAfterSec how long the cluster must have been quiet before.
+	Rebalance         bool `cfg:"rebalance"`
+	RebalanceAfterSec int  `cfg:"rebalance_after_sec"`
 }
 
 // P2P is the channel between peers.

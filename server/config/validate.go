@@ -24,6 +24,8 @@ func (c *Config) validate(d *decoder) {
 	if id := c.Cluster.PeerID; id != nil {
 		between(d, "cluster.peer_id", *id, 1, maxPeerID)
 	}
+	between(d, "cluster.replica_grace_sec", c.Cluster.ReplicaGraceSec, 1, 1<<30)
+	between(d, "cluster.rebalance_after_sec", c.Cluster.RebalanceAfterSec, 1, 1<<30)
 	between(d, "cluster.consensus.tick_period_ms", c.Cluster.Consensus.TickPeriodMS, 1, 60_000)
 	between(d, "cluster.consensus.compact_wal_entries", c.Cluster.Consensus.CompactWALEntries, 1, 1<<30)
 	between(d, "cluster.consensus.bootstrap_timeout_sec", c.Cluster.Consensus.BootstrapTimeoutSec, 1, 1<<20)

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/sextantdb/sextant/cluster/controller"
 	"github.com/sextantdb/sextant/cluster/coordinator"
 	"github.com/sextantdb/sextant/cluster/member"
 	"github.com/sextantdb/sextant/cluster/peer"
@@ -30,6 +31,11 @@ func openMember(ctx context.Context, o Options, options coordinator.Options) (*D
 		OpenShard: func(ctx context.Context, _ *topology.Collection, s shard.Options) (*shard.Shard, error) {
 			s.Budget = budget
 			return shard.Open(ctx, s)
+		},
+		Zone: c.Zone,
+		Controller: controller.Options{
+			ReplicaGrace: time.Duration(c.ReplicaGraceSec) * time.Second,
+			NoRebalance:  !c.Rebalance, ReplicaQuiet: time.Duration(c.RebalanceAfterSec) * time.Second,
 		},
 		Release: APIVersion,
 		Pool:    peer.PoolOptions{Key: string(o.Config.Service.APIKey)},

@@ -24,6 +24,9 @@ func (s *server) clusterRoutes() []route {
 		{"GET /cluster", Read, s.clusterStatus},
 		{"POST /cluster/recover", Manage, s.recoverPeer},
 		{"DELETE /cluster/peer/{peer_id}", Manage, s.removePeer},
+		{"PUT /cluster/peer/{peer_id}/drain", Manage, s.drainPeer(true)},
+		{"DELETE /cluster/peer/{peer_id}/drain", Manage, s.drainPeer(false)},
+		{"POST /cluster/peer/{peer_id}/hand_over", Manage, s.handOver()},
 		{"GET /cluster/telemetry", Read, s.clusterTelemetry},
 		{"GET " + metadata, Read, s.metadataKeys},
 		{"GET " + metadata + "/{key}", Read, s.metadata},
@@ -146,6 +149,35 @@ func (s *server) removePeer(x *exchange) error {
 	return s.done(x, s.Cluster.RemovePeer(x.r.Context(), peer, force, timeout))
 }
 
+// drainPeer makes the routes that begin and end a drain.
+func (s *server) drainPeer(draining bool) func(*exchange) error {
+	return s.peerChange(func(ctx context.Context, peer uint64, timeout time.Duration) error {
+		return s.Cluster.Drain(ctx, peer, draining, timeout)
+	})
+}
+
+// handOver makes the route by which a node gives away what it leads.
+func (s *server) handOver() func(*exchange) error {
+	return s.peerChange(func(ctx context.Context, peer uint64, timeout time.Duration) error {
+		return s.Cluster.HandOver(ctx, peer, timeout)
+	})
+}
+
+// peerChange makes a route of a change that concerns a node.
+func (s *server) peerChange(change func(ctx context.Context, peer uint64, timeout time.Duration) error) func(*exchange) error {
+	return func(x *exchange) error {
+		peer, err := pathNumber(x, "peer_id", 64)
+		if err != nil {
+			return err
+		}
+		timeout, err := patience(x)
+		if err != nil {
+			return err
+		}
+		return s.done(x, change(x.r.Context(), peer, timeout))
+	}
+}
+
 // done answers that a change is done, or hands its error on.
 func (s *server) done(x *exchange, err error) error {
 	if err != nil {
@@ -231,6 +263,10 @@ func (s *server) changeCluster(x *exchange) error {
 	if r := op.Reshard; r != nil {
 		r.Collection, r.Timeout = x.collection, timeout
 		return s.done(x, s.Cluster.Reshard(x.r.Context(), r))
+	}
+	if l := op.Lead; l != nil {
+		l.Collection, l.Timeout = x.collection, timeout
+		return s.done(x, s.Cluster.Lead(x.r.Context(), l))
 	}
 	if err := addressed(x, op.Setup); err != nil {
 		return err

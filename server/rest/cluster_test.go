@@ -29,7 +29,9 @@ var at = time.Date(2026, 3, 4, 5, 6, 7, 89e6, time.UTC)
 
 func (c operatedCluster) Status(context.Context) (*admin.Status, error) {
 	return &admin.Status{
-		Enabled: true, Peer: 11, Peers: map[uint64]string{22: "http://b:6335/", 11: "http://a:6335/", 1 << 53: "http://c:6335/"},
+		Enabled: true, Peer: 11, Peers: map[uint64]admin.Peer{
+			22: {URI: "http://b:6335/", Zone: "east", Replicas: 3, Leads: 2}, 11: {URI: "http://a:6335/", Draining: true}, 1 << 53: {URI: "http://c:6335/", Fenced: true},
+		},
 		Raft:         admin.Raft{Term: 3, Commit: 400, Pending: 1, Leader: 22, Role: "Follower", Voter: true},
 		Consensus:    admin.Consensus{Updated: at},
 		SendFailures: map[string]admin.SendFailure{"http://c:6335/": {Count: 5, Latest: "connection refused", At: at}},
@@ -43,6 +45,21 @@ func (c operatedCluster) RemovePeer(_ context.Context, peer uint64, force bool, 
 	if !force {
 		return apierror.New(apierror.BadRequest, "Cannot remove peer %d as there are shards on it", peer)
 	}
+	return nil
+}
+
+func (c operatedCluster) Drain(_ context.Context, peer uint64, draining bool, timeout time.Duration) error {
+	c.note("Drain %d %t timeout=%s", peer, draining, timeout)
+	return nil
+}
+
+func (c operatedCluster) HandOver(_ context.Context, peer uint64, timeout time.Duration) error {
+	c.note("HandOver %d timeout=%s", peer, timeout)
+	return nil
+}
+
+func (c operatedCluster) Lead(_ context.Context, r *admin.Lead) error {
+	c.note("Lead %+v", *r)
 	return nil
 }
 

@@ -142,7 +142,7 @@ type pair struct{ consensus admin.Consensus }
 
 func (p pair) Status(context.Context) (*admin.Status, error) {
 	return &admin.Status{
-		Enabled: true, Peer: 1, Peers: map[uint64]string{1: "http://a:1/", 2: "http://b:2/"},
+		Enabled: true, Peer: 1, Peers: map[uint64]admin.Peer{1: {URI: "http://a:1/"}, 2: {URI: "http://b:2/"}},
 		Raft: admin.Raft{Term: 3, Commit: 9, Leader: 1, Role: "Leader", Voter: true}, Consensus: p.consensus,
 	}, nil
 }

@@ -16,12 +16,14 @@ import (
 
 // This file reads and writes what concerns a cluster.
 
-// ClusterOperation is the body of POST /collections/{c}/cluster: one of the two.
+// ClusterOperation is the body of POST /collections/{c}/cluster: one of the three.
 type ClusterOperation struct {
 	// Setup is an operation that has a message.
 	Setup *pb.UpdateCollectionClusterSetupRequest
 	// Reshard is a step of a resharding.
 	Reshard *admin.Reshard
+	// Lead asks for another leader of a shard; it is not part of Qdrant's API.
+	Lead *admin.Lead
 }
 
 // operations are the names of operations, for complaints.
@@ -82,6 +84,8 @@ func (op *ClusterOperation) read(r *jsonx.Reader, name string) bool {
 		setup(&pb.UpdateCollectionClusterSetupRequest{Operation: &pb.UpdateCollectionClusterSetupRequest_ReplicatePoints{
 			ReplicatePoints: replicatePoints(r),
 		}})
+	case "lead_shard":
+		op.Lead = leadShard(r)
 	default:
 		step, ok := reshardSteps(name)
 		if !ok {
@@ -127,6 +131,26 @@ func replicatePoints(r *jsonx.Reader) *pb.ReplicatePoints {
 	}
 	r.Missing(m.FromShardKey == nil, "from_shard_key")
 	r.Missing(m.ToShardKey == nil, "to_shard_key")
+	return m
+}
+
+func leadShard(r *jsonx.Reader) *admin.Lead {
+	m := &admin.Lead{}
+	shard, peer := false, false
+	for name := range r.Fields() {
+		switch name {
+		case "shard_id":
+			m.Shard, shard = r.Uint32(), true
+		case "peer_id":
+			m.Peer, peer = r.Uint64(), true
+		case "accept_data_loss":
+			m.AcceptDataLoss = r.Bool()
+		default:
+			r.Skip()
+		}
+	}
+	r.Missing(!shard, "shard_id")
+	r.Missing(!peer, "peer_id")
 	return m
 }
 
@@ -231,10 +255,7 @@ func ClusterStatus(s *admin.Status) Answer {
 		w.Open('{')
 		for _, id := range slices.Sorted(maps.Keys(s.Peers)) {
 			w.Name(strconv.FormatUint(id, 10))
-			w.Open('{')
-			w.Name("uri")
-			w.String(s.Peers[id])
-			w.Close('}')
+			writePeerStanding(w, s.Peers[id])
 		}
 		w.Close('}')
 		w.Name("raft_info")
@@ -244,6 +265,26 @@ func ClusterStatus(s *admin.Status) Answer {
 		w.Name("message_send_failures")
 		writeSendFailures(w, s.SendFailures)
 	}
+}
+
+// writePeerStanding writes a node: the API's member, and ours behind it.
+func writePeerStanding(w *jsonx.Writer, p admin.Peer) {
+	w.Open('{')
+	w.Name("uri")
+	w.String(p.URI)
+	w.Name("fenced")
+	w.Bool(p.Fenced)
+	w.Name("draining")
+	w.Bool(p.Draining)
+	if p.Zone != "" {
+		w.Name("zone")
+		w.String(p.Zone)
+	}
+	w.Name("replicas")
+	w.Uint(uint64(p.Replicas)) //nolint:gosec // a count
+	w.Name("leads")
+	w.Uint(uint64(p.Leads)) //nolint:gosec // a count
+	w.Close('}')
 }
 
 func writeRaft(w *jsonx.Writer, r *admin.Raft) {

@@ -1,0 +1,112 @@
+package member
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/sextantdb/sextant/cluster/admin"
+	"github.com/sextantdb/sextant/cluster/peer"
+	"github.com/sextantdb/sextant/cluster/topology"
+	"github.com/sextantdb/sextant/internal/apierror"
+)
+
+// Drain implements admin.Desk. The controller does the rest.
+func (a *Admin) Drain(ctx context.Context, id uint64, draining bool, timeout time.Duration) error {
+	return a.change(ctx, timeout, topology.DrainPeer{Peer: topology.PeerID(id), Draining: draining})
+}
+
+// HandOver implements admin.Desk.
+func (a *Admin) HandOver(ctx context.Context, id uint64, timeout time.Duration) error {
+	ctx, cancel := within(ctx, timeout)
+	defer cancel()
+	p := topology.PeerID(id)
+	switch {
+	case a.m.State().Peer(p) == nil:
+		return apierror.New(apierror.BadRequest, "Peer %d does not exist", p)
+	case p == a.m.self.Peer:
+		return a.m.handOver(ctx)
+	}
+	conn, err := a.m.pool.Peer(p)
+	if err != nil {
+		return err
+	}
+	_, err = conn.Read(ctx, peer.Read{Kind: handOverNode})
+	return err
+}
+
+// handOver hands over what this node leads, the consensus last: the controller that runs with it
+// carries on what the shards need.
+func (m *Member) handOver(ctx context.Context) error {
+	if left := m.handOverAll(ctx); left > 0 {
+		return apierror.New(apierror.Timeout, "%d shards are still led by peer %d, though other copies are in sync", left, m.self.Peer)
+	}
+	return m.handOverConsensus(ctx)
+}
+
+// Lead implements admin.Desk. The copy is preferred from then on, so that the balance of leaderships
+// doesn't take from it what a user gave it.
+func (a *Admin) Lead(ctx context.Context, req *admin.Lead) error {
+	ctx, cancel := within(ctx, req.Timeout)
+	defer cancel()
+	c, err := a.collection(ctx, req.Collection)
+	if err != nil {
+		return err
+	}
+	name, to := topology.ShardName{Collection: c.Incarnation, Shard: req.Shard}, topology.PeerID(req.Peer)
+	if sh := c.Shard(req.Shard); sh != nil && sh.Leader == 0 && req.AcceptDataLoss {
+		_, err := a.m.Change(ctx, topology.ForceLeader{Shard: name, Peer: to, AcceptDataLoss: true})
+		return err
+	}
+	if _, err := a.m.Change(ctx, topology.SetPreferred{Shard: name, Peer: to}); err != nil {
+		return err
+	}
+	return a.m.awaitLeader(ctx, name, to)
+}
+
+// awaitLeader has a leadership handed over, and waits until it is. The leader may change meanwhile, and
+// doesn't let go before the other copy has all it has.
+func (m *Member) awaitLeader(ctx context.Context, name topology.ShardName, to topology.PeerID) error {
+	var pauses pauses
+	for {
+		v, news := m.machine.newest()
+		sh := v.Shard(name)
+		switch {
+		case sh == nil:
+			return apierror.New(apierror.NotFound, "shard %d is gone with its collection", name.Shard)
+		case sh.Leader == to:
+			return nil
+		case !sh.IsInSync(to):
+			return apierror.New(apierror.BadRequest, "Peer %d can't lead shard %d: its copy isn't in sync", to, name.Shard)
+		}
+		asked := m.askToHandOver(ctx, sh.Leader, hand{Shard: name, Epoch: sh.Epoch, To: to})
+		if err := pauses.wait(ctx, news); err != nil {
+			return errors.Join(apierror.New(apierror.Timeout, "shard %d is still led by peer %d: %w", name.Shard, sh.Leader, err), asked)
+		}
+	}
+}
+
+// askToHandOver asks the leader of a shard, or has one elected where there is none.
+func (m *Member) askToHandOver(ctx context.Context, leader topology.PeerID, h hand) error {
+	switch leader {
+	case 0:
+		_, err := m.Change(ctx, topology.ElectLeader{Shard: h.Shard, Epoch: h.Epoch, Preferred: h.To})
+		return err
+	case m.self.Peer:
+		if own := m.replica(h.Shard); own != nil {
+			own.handOver(h)
+		}
+		return nil
+	}
+	conn, err := m.pool.Peer(leader)
+	if err != nil {
+		return err
+	}
+	data, err := json.Marshal(h)
+	if err != nil {
+		return err
+	}
+	_, err = conn.Read(ctx, peer.Read{Shard: h.Shard, Kind: handOverShard, Request: data})
+	return err
+}
