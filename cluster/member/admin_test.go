@@ -245,9 +245,9 @@ func TestAUserForcesALeaderWhereAllWasLost(t *testing.T) {
 
 func TestANodeHandsOverAllThatItLeads(t *testing.T) {
 	nodes := threeNodes(t)
-	nodes[0].create("c", 6, 2)
-	w := nodes[0].write("c", 1)
-	nodes[0].settled("two copies", allActive)
+	nodes[0].create("many", 6, 2)
+	w := nodes[0].write("many", 1)
+	nodes[0].await("two copies", inSync(2))
 	status, err := nodes[0].front.Admin().Status(t.Context())
 	require.NoError(t, err)
 	leader := topology.PeerID(status.Raft.Leader)
@@ -261,7 +261,7 @@ func TestANodeHandsOverAllThatItLeads(t *testing.T) {
 		break
 	}
 	require.ErrorContains(t, nodes[0].front.Admin().HandOver(t.Context(), 12345, 0), "does not exist")
-	has(t, nodes, "c", w.end(t))
+	has(t, nodes, "many", w.end(t))
 }
 
 func TestADrainedNodeCanBeRemoved(t *testing.T) {
