@@ -103,7 +103,7 @@ func (n *node) setup(req *pb.UpdateCollectionClusterSetupRequest) error {
 func TestAUserMovesAShard(t *testing.T) {
 	nodes := threeNodes(t)
 	nodes[0].create("c", 1, 1)
-	w := nodes[0].write("c", 1)
+	w := nodes[0].write("c")
 	c := nodes[0].settled("there", allActive)
 	from := slices.Concat(c.Local, c.Remote)[0].Peer
 	var to uint64
@@ -186,7 +186,7 @@ func (n *node) shard0() *topology.Shard {
 func TestAUserChoosesALeader(t *testing.T) {
 	nodes := threeNodes(t)
 	nodes[0].create("c", 1, 2)
-	w := nodes[0].write("c", 1)
+	w := nodes[0].write("c")
 	nodes[0].settled("two copies", allActive)
 	sh := nodes[0].shard0()
 	first, second := sh.Leader, sh.Replicas[0].Peer
@@ -246,7 +246,7 @@ func TestAUserForcesALeaderWhereAllWasLost(t *testing.T) {
 func TestANodeHandsOverAllThatItLeads(t *testing.T) {
 	nodes := threeNodes(t)
 	nodes[0].create("many", 6, 2)
-	w := nodes[0].write("many", 1)
+	w := nodes[0].write("many")
 	nodes[0].await("two copies", inSync(2))
 	status, err := nodes[0].front.Admin().Status(t.Context())
 	require.NoError(t, err)
@@ -267,7 +267,7 @@ func TestANodeHandsOverAllThatItLeads(t *testing.T) {
 func TestADrainedNodeCanBeRemoved(t *testing.T) {
 	nodes := threeNodes(t)
 	nodes[0].create("c", 3, 2)
-	w := nodes[0].write("c", 1)
+	w := nodes[0].write("c")
 	nodes[0].settled("two copies", allActive)
 	out := nodes[2]
 	desk := nodes[0].front.Admin()

@@ -209,12 +209,12 @@ type writer struct {
 	errs  []error
 }
 
-func (n *node) write(name string, from uint64) *writer {
+func (n *node) write(name string) *writer {
 	ctx, cancel := context.WithCancel(n.t.Context())
 	w := &writer{stop: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(w.done)
-		for id := from; ctx.Err() == nil; id++ {
+		for id := uint64(1); ctx.Err() == nil; id++ {
 			if err := n.put(context.WithoutCancel(ctx), name, id); err != nil {
 				w.errs = append(w.errs, err)
 				continue
@@ -259,7 +259,7 @@ func has(t *testing.T, nodes []*node, name string, ids []uint64) {
 func TestWritesGoOnWhenANodeIsLostAndItComesBack(t *testing.T) {
 	nodes := threeNodes(t)
 	nodes[1].create("c", 4, 2)
-	w := nodes[1].write("c", 1)
+	w := nodes[1].write("c")
 	for range 3 {
 		nodes[0].crash()
 		nodes[1].await("one copy each without the lost node", func(s *topology.State) bool {
@@ -281,7 +281,7 @@ func TestWritesGoOnWhenANodeIsLostAndItComesBack(t *testing.T) {
 func TestANodeWithoutItsDiskIsFilledAgain(t *testing.T) {
 	nodes := threeNodes(t)
 	nodes[1].create("c", 4, 2)
-	w := nodes[1].write("c", 1)
+	w := nodes[1].write("c")
 	nodes[2].stop()
 	nodes[2].disk = fsx.NewMem()
 	nodes[1].await("the node counts as gone", func(s *topology.State) bool { return s.Peer(nodes[2].id).Fenced })
