@@ -5,10 +5,17 @@ import (
 	"github.com/sextantdb/sextant/engine/oplog"
 )
 
-// logged is an entry and its record in the log, of which the entry's body is a part.
+// logged is an entry, its record in the log, of which the entry's body is a part, and the
+// record's sum.
 type logged struct {
 	replication.Entry
 	record []byte
+	sum    uint64
+}
+
+// known is what the log is given.
+func (l *logged) known() oplog.Known {
+	return oplog.Known{Record: oplog.Record{Position: oplog.Position(l.Position), Data: l.record}, Sum: l.sum}
 }
 
 // recent are the newest entries of a copy's log in memory: those that aren't on disk or
@@ -20,13 +27,16 @@ type recent struct {
 	end oplog.Position
 }
 
-// add takes an entry in that comes next, gives it its chain value and returns it.
+// add takes an entry in that comes next, and returns what is kept of it. Its chain value is the
+// leader's, if it has one: the log finds out whether that is right.
 func (r *recent) add(e replication.Entry) logged {
 	record := appendRecord(make([]byte, 0, maxRecordHead+len(e.Body)), &e)
 	e.Body = record[len(record)-len(e.Body):]
-	r.end = r.end.Follow(e.Epoch, e.Seq, record)
-	e.Chain = r.end.Chain
-	l := logged{e, record}
+	l := logged{e, record, oplog.Sum(record)}
+	if l.Chain == 0 {
+		l.Chain = r.end.Follow(e.Epoch, e.Seq, l.sum).Chain
+	}
+	r.end = oplog.Position(l.Position)
 	r.entries = append(r.entries, l)
 	r.bytes += len(record)
 	return l

@@ -54,7 +54,7 @@ type replica struct {
 	fx     replication.Effects
 	recent recent
 	// disk are effects to be carried out; storing says that a goroutine does.
-	disk    []replication.DiskEffect
+	disk    []diskWork
 	storing bool
 	// commit is the last committed entry, visible the last one that all in sync have applied,
 	// applied the last one that is applied here. applying says that a goroutine applies.
@@ -138,37 +138,38 @@ func (r *replica) unneeded() uint64 {
 	return min(own, r.sm.Retain()-1)
 }
 
+// diskWork is a disk effect to be carried out: what it appends are records.
+type diskWork struct {
+	replication.DiskEffect
+	records []oplog.Known
+}
+
 // take notes a disk effect to be carried out.
 func (r *replica) take(d replication.DiskEffect) {
+	w := diskWork{DiskEffect: d}
 	switch {
 	case d.Truncate:
 		r.recent.truncate(r.positionOf(d.TruncateAfter))
 	case d.Epoch == 0:
 		// The state machine uses its memory again.
-		d.Append = r.remember(d.Append)
+		w.records, w.Append = r.remember(d.Append), nil
 	}
-	r.disk = append(r.disk, d)
+	r.disk = append(r.disk, w)
 	if !r.storing {
 		r.storing = true
 		r.work.Go(r.store)
 	}
 }
 
-// remember takes entries that are to be appended into memory. A chain value that isn't the
-// leader's means that the logs differ below: the entry isn't answered for.
-func (r *replica) remember(entries []replication.Entry) []replication.Entry {
-	out := make([]replication.Entry, len(entries))
+// remember takes entries that are to be appended into memory, and returns their records.
+func (r *replica) remember(entries []replication.Entry) []oplog.Known {
+	out := make([]oplog.Known, len(entries))
 	for i, e := range entries {
-		theirs := e.Chain
-		out[i] = r.recent.add(e).Entry
-		if theirs != 0 && theirs != out[i].Chain {
-			r.work.Go(func() { r.step(replication.LogDamaged{Err: errChain}) })
-		}
+		kept := r.recent.add(e)
+		out[i] = kept.known()
 	}
 	return out
 }
-
-var errChain = errors.New("the log's chain value differs from the leader's")
 
 // store carries out disk effects until there are none.
 func (r *replica) store() {
@@ -198,7 +199,7 @@ func (r *replica) store() {
 }
 
 // storeAll carries out disk effects in order and waits until all are durable.
-func (r *replica) storeAll(work []replication.DiskEffect) error {
+func (r *replica) storeAll(work []diskWork) error {
 	var last *oplog.Ticket
 	for _, d := range work {
 		switch {
@@ -211,7 +212,7 @@ func (r *replica) storeAll(work []replication.DiskEffect) error {
 				return err
 			}
 		default:
-			t, err := r.append(d.Append)
+			t, err := r.append(d.records)
 			if err != nil {
 				return err
 			}
@@ -235,18 +236,21 @@ func (r *replica) positionOf(seq uint64) oplog.Position {
 	return pos
 }
 
-// append appends entries to the log, and waits while the disk takes none.
-func (r *replica) append(entries []replication.Entry) (last *oplog.Ticket, err error) {
+// append appends records to the log, and waits while the disk takes none. A record that continues
+// another log than this one (a chain value of the leader's is another than here) is refused, so
+// nobody hears that it is there.
+func (r *replica) append(records []oplog.Known) (last *oplog.Ticket, err error) {
 	full := false
-	for i := 0; i < len(entries); {
-		e := &entries[i]
-		t := r.stream.Append(e.Epoch, e.Seq, appendRecord(make([]byte, 0, maxRecordHead+len(e.Body)), e))
+	for len(records) > 0 {
+		taken, t, err := r.stream.AppendAll(records)
+		if records = records[taken:]; t != nil {
+			last = t
+		}
 		switch {
-		case !t.Refused():
-			last, i = t, i+1
+		case err == nil:
 			continue
-		case !passes(t.Err()):
-			return nil, t.Err()
+		case !passes(err):
+			return nil, err
 		case !full:
 			full = true
 			r.step(replication.LogFull{Full: true})

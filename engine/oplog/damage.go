@@ -1,10 +1,6 @@
 package oplog
 
-import (
-	"fmt"
-
-	"github.com/cespare/xxhash/v2"
-)
+import "fmt"
 
 // What can be said of a batch that isn't what was written. Its directory says which
 // streams it has records of; the index counts those as there. A data record proves
@@ -12,7 +8,7 @@ import (
 
 // verified says whether a data record is the one that follows p.
 func (p Position) verified(r record) bool {
-	return p.follow(r.pos.Epoch, p.Seq+1, xxhash.Sum64(r.data)) == r.pos
+	return p.Follow(r.pos.Epoch, p.Seq+1, Sum(r.data)) == r.pos
 }
 
 // applyDirectory brings the index up to date with a damaged batch.

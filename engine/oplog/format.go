@@ -79,22 +79,20 @@ func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
 func checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli()) }
 
-// follow returns the position of a record that follows p and whose data has the
-// given hash. The chain is a hash of the chain before, so it depends on every
+// Sum is the hash of a record's data that chain values are made of.
+func Sum(data []byte) uint64 { return xxhash.Sum64(data) }
+
+// Follow returns the position of a record that follows p and whose data has the
+// given Sum. The chain is a hash of the chain before, so it depends on every
 // record from the first one on.
-func (p Position) follow(epoch, seq, dataHash uint64) Position {
+func (p Position) Follow(epoch, seq, sum uint64) Position {
 	var b [32]byte
 	le := binary.LittleEndian
 	le.PutUint64(b[0:], p.Chain)
 	le.PutUint64(b[8:], epoch)
 	le.PutUint64(b[16:], seq)
-	le.PutUint64(b[24:], dataHash)
+	le.PutUint64(b[24:], sum)
 	return Position{Epoch: epoch, Seq: seq, Chain: xxhash.Sum64(b[:])}
-}
-
-// Follow returns the position of a record with this data that follows p.
-func (p Position) Follow(epoch, seq uint64, data []byte) Position {
-	return p.follow(epoch, seq, xxhash.Sum64(data))
 }
 
 // fileHeader begins a file and ties it to the log and to the file before.

@@ -16,12 +16,12 @@ func TestAppendAllComparesChains(t *testing.T) {
 	l := openLog(t, fsx.NewMem(), 0)
 	defer func() { require.NoError(t, l.Close()) }()
 	leader, follower := l.Stream("leader"), l.Stream("follower")
-	var records []oplog.Record
+	var records []oplog.Known
 	for seq := uint64(1); seq <= 20; seq++ {
 		data := fmt.Append(nil, "record ", seq)
 		pos, ticket := leader.AppendAt(1+seq/7, seq, data)
 		require.False(t, ticket.Refused())
-		records = append(records, oplog.Record{Position: pos, Data: data})
+		records = append(records, oplog.Known{Record: oplog.Record{Position: pos, Data: data}, Sum: oplog.Sum(data)})
 	}
 	taken, ticket, err := follower.AppendAll(records[:12])
 	require.NoError(t, err)
@@ -31,7 +31,8 @@ func TestAppendAllComparesChains(t *testing.T) {
 
 	other := records[14]
 	other.Data = []byte("something else")
-	taken, ticket, err = follower.AppendAll([]oplog.Record{records[12], records[13], other, records[15]})
+	other.Sum = oplog.Sum(other.Data)
+	taken, ticket, err = follower.AppendAll([]oplog.Known{records[12], records[13], other, records[15]})
 	require.ErrorIs(t, err, oplog.ErrDiverged)
 	require.Equal(t, 2, taken)
 	require.NoError(t, ticket.Wait(t.Context()))
@@ -45,7 +46,7 @@ func TestAppendAllComparesChains(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, leader.Last(), follower.Last())
 
-	taken, ticket, err = l.Stream("nothing yet").AppendAll([]oplog.Record{other})
+	taken, ticket, err = l.Stream("nothing yet").AppendAll([]oplog.Known{other})
 	require.ErrorIs(t, err, oplog.ErrDiverged)
 	require.Zero(t, taken)
 	require.Nil(t, ticket)

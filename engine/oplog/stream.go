@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-
-	"github.com/cespare/xxhash/v2"
 )
 
 // Position is a place in a stream. Equal positions of two replicas of a shard
@@ -26,6 +24,12 @@ type Record struct {
 	Position
 	// Data is the operation; it is valid only during the callback.
 	Data []byte
+}
+
+// Known is a record to append whose position is known already, and with it Sum(Data).
+type Known struct {
+	Record
+	Sum uint64
 }
 
 // Stream is the log of one shard replica. Append, TruncateAfter, Reset and Drop
@@ -66,29 +70,26 @@ func (s *Stream) Append(epoch, seq uint64, data []byte) *Ticket {
 // AppendAt is Append that also tells the position that the record got, the zero one
 // when it was refused.
 func (s *Stream) AppendAt(epoch, seq uint64, data []byte) (Position, *Ticket) {
-	hash := xxhash.Sum64(data)
+	sum := Sum(data)
 	s.log.mu.Lock()
 	defer s.log.mu.Unlock()
-	if err := s.add(epoch, seq, data, hash, nil); err != nil {
+	if err := s.add(epoch, seq, data, sum, nil); err != nil {
 		return Position{}, failedTicket(err)
 	}
 	return s.last, s.pending
 }
 
-// AppendAll queues records whose positions are known: a follower's, which has them from
-// its leader. What the chain comes to here is compared before a record is taken, and one
-// that would get another position is refused with ErrDiverged. It returns how many
-// were taken, the ticket of the last of them (nil when there is none), and why the rest
-// was not.
-func (s *Stream) AppendAll(records []Record) (taken int, last *Ticket, err error) {
-	hashes := make([]uint64, len(records))
-	for i, r := range records {
-		hashes[i] = xxhash.Sum64(r.Data)
-	}
+// AppendAll queues records whose positions are known: a follower has them from its
+// leader, and a leader made them (Position.Follow) to send them. What the chain comes to
+// here is compared before a record is taken, and one that would get another position is
+// refused with ErrDiverged. It returns how many were taken, the ticket of the last of them
+// (nil when there is none), and why the rest was not.
+func (s *Stream) AppendAll(records []Known) (taken int, last *Ticket, err error) {
 	s.log.mu.Lock()
 	defer s.log.mu.Unlock()
-	for i, r := range records {
-		if err := s.add(r.Epoch, r.Seq, r.Data, hashes[i], &r.Chain); err != nil {
+	for i := range records {
+		r := &records[i]
+		if err := s.add(r.Epoch, r.Seq, r.Data, r.Sum, &r.Chain); err != nil {
 			return i, last, err
 		}
 		last = s.pending
@@ -98,7 +99,7 @@ func (s *Stream) AppendAll(records []Record) (taken int, last *Ticket, err error
 
 // add queues a record, whose chain value must be the given one unless that is nil. mu is
 // held.
-func (s *Stream) add(epoch, seq uint64, data []byte, hash uint64, chain *uint64) error {
+func (s *Stream) add(epoch, seq uint64, data []byte, sum uint64, chain *uint64) error {
 	if len(data) > MaxRecord {
 		return fmt.Errorf("append %d bytes to stream %q: %w", len(data), s.id, ErrTooLarge)
 	}
@@ -112,7 +113,7 @@ func (s *Stream) add(epoch, seq uint64, data []byte, hash uint64, chain *uint64)
 	if !s.bound {
 		base = Position{Seq: seq - 1}
 	}
-	next := base.follow(epoch, seq, hash)
+	next := base.Follow(epoch, seq, sum)
 	if chain != nil && *chain != next.Chain {
 		return fmt.Errorf("append to stream %q: %w: record %d of epoch %d has chain value %016x, here it would be %016x",
 			s.id, ErrDiverged, seq, epoch, *chain, next.Chain)
