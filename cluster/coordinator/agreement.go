@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/sextantdb/sextant/cluster/layout"
 	"github.com/sextantdb/sextant/cluster/topology"
 	"github.com/sextantdb/sextant/internal/apierror"
 	"github.com/sextantdb/sextant/internal/fsx"
@@ -48,7 +49,7 @@ func openTopology(fs fsx.FS, storagePath string) (*ownTopology, error) {
 		return nil, fmt.Errorf("load topology: %w", err)
 	}
 	if !found {
-		dir := path.Join(storagePath, "collections")
+		dir := layout.Collections(storagePath)
 		entries, err := fs.ReadDir(dir)
 		if err != nil {
 			return nil, fmt.Errorf("list collections: %w", err)

@@ -16,12 +16,12 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"path"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/sextantdb/sextant/cluster/admin"
+	"github.com/sextantdb/sextant/cluster/layout"
 	"github.com/sextantdb/sextant/cluster/placement"
 	"github.com/sextantdb/sextant/cluster/shardcall"
 	"github.com/sextantdb/sextant/cluster/topology"
@@ -130,7 +130,7 @@ func Open(ctx context.Context, o Options) (*Coordinator, error) {
 
 // openOwn opens the topology and the log of a node alone.
 func (c *Coordinator) openOwn() error {
-	if err := c.opts.FS.MkdirAll(path.Join(c.opts.StoragePath, "collections")); err != nil {
+	if err := c.opts.FS.MkdirAll(layout.Collections(c.opts.StoragePath)); err != nil {
 		return fmt.Errorf("create storage directory: %w", err)
 	}
 	t, err := openTopology(c.opts.FS, c.opts.StoragePath)

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"path"
-	"strconv"
 
+	"github.com/sextantdb/sextant/cluster/layout"
 	"github.com/sextantdb/sextant/cluster/shardcall"
 	"github.com/sextantdb/sextant/cluster/topology"
 	"github.com/sextantdb/sextant/engine/budget"
@@ -51,11 +51,11 @@ func addShards(t *topology.Collection, n uint32) {
 
 // ownShards are the shards of a node alone.
 type ownShards struct {
-	fs     fsx.FS
-	dir    string // of all collections
-	log    *oplog.Log
-	budget *budget.Budget
-	logger *slog.Logger
+	fs      fsx.FS
+	storage string
+	log     *oplog.Log
+	budget  *budget.Budget
+	logger  *slog.Logger
 }
 
 var _ Shards = &ownShards{}
@@ -65,14 +65,15 @@ func openShards(o *Options) (*ownShards, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open operation log: %w", err)
 	}
-	return &ownShards{fs: o.FS, dir: path.Join(o.StoragePath, "collections"), log: log, budget: o.Budget, logger: o.Logger}, nil
+	return &ownShards{fs: o.FS, storage: o.StoragePath, log: log, budget: o.Budget, logger: o.Logger}, nil
 }
 
 // Open implements Shards. A shard in quarantine opens, so that it can tell why it
 // answers nothing.
 func (s *ownShards) Open(ctx context.Context, t *topology.Collection, id uint32) (shardcall.Shard, error) {
+	name := topology.ShardName{Collection: t.Incarnation, Shard: id}
 	one, err := shard.Open(ctx, shard.Options{
-		FS: s.fs, Dir: s.shardDir(t, id), Log: s.log.Stream(streamID(t, id)), Config: t.Config,
+		FS: s.fs, Dir: layout.Shard(s.storage, t, id), Log: s.log.Stream(layout.Log(name)), Config: t.Config,
 		Budget: s.budget, Logger: s.logger.With("collection", t.Name, "shard", id),
 	})
 	if err != nil {
@@ -86,16 +87,6 @@ func (s *ownShards) Open(ctx context.Context, t *topology.Collection, id uint32)
 
 // Place implements Shards.
 func (*ownShards) Place(*topology.Collection) ([][]topology.PeerID, error) { return nil, nil }
-
-// shardDir names the incarnation too, so that a collection that is deleted and
-// created again under its name never sees the old data.
-func (s *ownShards) shardDir(t *topology.Collection, id uint32) string {
-	return path.Join(s.dir, t.Name, t.Incarnation, strconv.FormatUint(uint64(id), 10))
-}
-
-func streamID(t *topology.Collection, id uint32) string {
-	return fmt.Sprintf("%s/%d", t.Incarnation, id)
-}
 
 // reconcile submits what the topology holds and the shard doesn't: a change that
 // was durable in the topology when the node stopped, but not yet in the shard's
@@ -125,13 +116,13 @@ func (s *ownShards) Release(h shardcall.Shard) error {
 // Remove implements Shards.
 func (s *ownShards) Remove(ctx context.Context, name, incarnation string) (gone bool, err error) {
 	// The files first: on a full disk they make the room that the log needs.
-	dir := path.Join(s.dir, name)
-	if err := s.fs.RemoveAll(path.Join(dir, incarnation)); err != nil {
+	dir := layout.Collection(s.storage, name, incarnation)
+	if err := s.fs.RemoveAll(dir); err != nil {
 		return false, fmt.Errorf("remove data of %s: %w", name, err)
 	}
 	gone = true
 	for _, id := range s.log.Streams() {
-		if path.Dir(id) == incarnation {
+		if of, _, ok := layout.Parse(id); ok && of.Collection == incarnation {
 			if err := s.log.Stream(id).Drop(ctx); errors.Is(err, oplog.ErrFailed) {
 				// It was taken, and is written when the log can write. Should the node stop
 				// before, the next start does it: the topology still says so.
@@ -142,6 +133,7 @@ func (s *ownShards) Remove(ctx context.Context, name, incarnation string) (gone 
 			}
 		}
 	}
+	dir = path.Dir(dir)
 	if rest, err := s.fs.ReadDir(dir); err == nil && len(rest) == 0 {
 		if err := s.fs.Remove(dir); err != nil {
 			return false, fmt.Errorf("remove directory of %s: %w", name, err)

@@ -52,7 +52,7 @@ func (m *Member) adaptAll(v *view) {
 
 // adapt makes a shard follow its collection, until it does or is led elsewhere.
 func (m *Member) adapt(r *replica) {
-	var p pauses
+	wait := attempts()
 	for {
 		v, news := m.machine.newest()
 		c := v.Incarnation(r.name.Collection)
@@ -71,7 +71,7 @@ func (m *Member) adapt(r *replica) {
 		again, err := m.adaptTo(r, c, first)
 		if again {
 			m.log.DebugContext(r.ctx, "adapting a shard to its collection", "shard", r.name.Shard, "error", err)
-			if p.wait(r.ctx, news) != nil {
+			if pause(r.ctx, wait.Next(), news) != nil {
 				r.mu.Lock()
 				r.adapted.working = false
 				r.mu.Unlock()
@@ -79,7 +79,7 @@ func (m *Member) adapt(r *replica) {
 			}
 			continue
 		}
-		p = pauses{}
+		wait.Reset()
 		r.mu.Lock()
 		a := &r.adapted
 		a.epoch, a.version, a.err = sh.Epoch, c.SchemaVersion, err
@@ -184,29 +184,14 @@ func (t *adapting) Applied(ctx context.Context) error { return t.Visible(ctx) }
 func (t *adapting) Visible(ctx context.Context) error {
 	timed, cancel := context.WithTimeout(ctx, writeTime)
 	defer cancel()
-	var p pauses
-	for {
-		rec, news, err := t.s.record()
-		if err != nil {
-			return err
-		}
+	err := t.s.retry(timed, "follow the change of its collection yet", func(rec *topology.Shard) (again bool, err error) {
 		err = t.attempt(timed, rec.Leader)
-		if err == nil {
-			return nil
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if !isElsewhere(err) && apierror.KindOf(err) != apierror.Unavailable && timed.Err() == nil {
-			return err
-		}
-		if p.wait(timed, news) != nil {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			return apierror.New(apierror.Unavailable, "shard %d doesn't follow the change of its collection yet: %w", t.s.name.Shard, err)
-		}
+		return isElsewhere(err) || apierror.KindOf(err) == apierror.Unavailable || timed.Err() != nil, err
+	})
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
 	}
+	return err
 }
 
 // attempt waits at the leader.

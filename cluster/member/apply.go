@@ -15,7 +15,7 @@ const applyEntries = 256
 // startApplying begins to apply what is committed (R10), unless that is done already. Committed
 // entries are on this disk, so files are never ahead of the log. mu is held.
 func (r *replica) startApplying() {
-	if !r.applying && !r.closed && !r.filling && r.commit > r.applied {
+	if !r.applying && !r.closed && !r.filling && r.sm.Commit() > r.applied {
 		r.applying = true
 		r.work.Go(r.apply)
 	}
@@ -25,7 +25,7 @@ func (r *replica) startApplying() {
 func (r *replica) apply() {
 	for {
 		r.mu.Lock()
-		to := min(r.commit, r.applied+applyEntries)
+		to := min(r.sm.Commit(), r.applied+applyEntries)
 		if r.closed || r.filling || to <= r.applied {
 			r.rest()
 			r.mu.Unlock()

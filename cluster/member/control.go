@@ -13,6 +13,7 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/sextantdb/sextant/cluster/layout"
 	"github.com/sextantdb/sextant/cluster/peer"
 	"github.com/sextantdb/sextant/cluster/replication"
 	"github.com/sextantdb/sextant/cluster/topology"
@@ -22,14 +23,18 @@ import (
 // retryAfter is how long to wait before the cluster is asked again.
 const retryAfter = 200 * time.Millisecond
 
-// sleep waits, or less when ctx ends.
-func sleep(ctx context.Context, d time.Duration) {
+// pause waits until there is news, which may be nil for none, or for a time at most. It fails when
+// ctx ends.
+func pause(ctx context.Context, d time.Duration, news <-chan struct{}) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
+	case <-news:
 	case <-t.C:
 	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
+	return nil
 }
 
 // enter finds the cluster that the node is to be a member of: it asks another node, or decides on
@@ -118,10 +123,9 @@ func (m *Member) persist(ctx context.Context, try func() error) error {
 		if err == nil || !isTransient(err) {
 			return err
 		}
-		if ctx.Err() != nil {
-			return errors.Join(context.Cause(ctx), err)
+		if ended := pause(ctx, retryAfter, nil); ended != nil {
+			return errors.Join(ended, err)
 		}
-		sleep(ctx, retryAfter)
 	}
 }
 
@@ -149,8 +153,7 @@ func (m *Member) stayRegistered(ctx context.Context) {
 			index, err := m.register(ctx)
 			if err != nil {
 				m.log.WarnContext(ctx, "registering with the cluster", "error", err)
-				sleep(ctx, retryAfter)
-				if ctx.Err() != nil {
+				if pause(ctx, retryAfter, nil) != nil {
 					return
 				}
 				continue
@@ -278,8 +281,7 @@ const tidyEvery = time.Second
 
 // tidy lets go of log that nobody needs any more.
 func (m *Member) tidy(ctx context.Context) {
-	for ctx.Err() == nil {
-		sleep(ctx, tidyEvery)
+	for pause(ctx, tidyEvery, nil) == nil {
 		long := m.data.Size() > maxRetained
 		for _, r := range m.open() {
 			if err := r.release(long); err != nil && ctx.Err() == nil {
@@ -301,13 +303,11 @@ const maxLogBytes = 256 << 20
 
 // freeOldest makes a stream let go of the log's oldest file.
 func (m *Member) freeOldest(ctx context.Context, stream string, bytes int64) {
-	name, isMark, ok := shardOf(stream)
+	name, isMark, ok := layout.Parse(stream)
 	if !ok {
 		return
 	}
-	m.mu.Lock()
-	r := m.replicas[name]
-	m.mu.Unlock()
+	r := m.replica(name)
 	if r == nil {
 		return
 	}

@@ -5,12 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"path"
 	"slices"
-	"strconv"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/sextantdb/sextant/cluster/layout"
 	"github.com/sextantdb/sextant/cluster/replication"
 	"github.com/sextantdb/sextant/cluster/shardcall"
 	"github.com/sextantdb/sextant/cluster/topology"
@@ -120,28 +119,24 @@ func (m *Member) openCopies(ctx context.Context, missing []wantedCopy) {
 
 // announce tells the topology that copies are there, until it knows.
 func (m *Member) announce(ctx context.Context, created []topology.HeldReplica) {
-	for ctx.Err() == nil {
+	for {
 		_, err := m.Change(ctx, topology.ReplicasCreated{Peer: m.self.Peer, Copies: created})
 		if err == nil {
 			return
 		}
 		m.log.WarnContext(ctx, "announcing copies of shards", "error", err)
-		sleep(ctx, retryAfter)
+		if pause(ctx, retryAfter, nil) != nil {
+			return
+		}
 	}
 }
 
 // configureAll tells all copies what the topology says of them.
 func (m *Member) configureAll(v *view) {
-	m.mu.Lock()
-	open := make([]*replica, 0, len(m.replicas))
-	for _, r := range m.replicas {
-		open = append(open, r)
-	}
-	m.mu.Unlock()
 	peers := v.Peers()
 	news := !slices.Equal(m.told, peers)
 	m.told = peers
-	for _, r := range open {
+	for _, r := range m.open() {
 		c := v.Incarnation(r.name.Collection)
 		if c == nil {
 			continue
@@ -193,33 +188,28 @@ func (r *replica) configure(of *topology.Collection, c replication.Config) {
 	r.stepLocked(replication.ConfigChanged{Config: c})
 }
 
-// copyDir is where a copy's files are.
-func (m *Member) copyDir(c *topology.Collection, id uint32) string {
-	return path.Join(m.o.StoragePath, "collections", c.Name, c.Incarnation, strconv.FormatUint(uint64(id), 10))
-}
-
 // openCopy opens a copy, or makes a new one in an empty place.
 func (m *Member) openCopy(ctx context.Context, name topology.ShardName, w wantedCopy) (*replica, error) {
-	dir := m.copyDir(w.collection, w.shard.ID)
-	known, ok, err := loadMarks(ctx, m.data.Stream(streamOf(name)+markSuffix))
+	dir := layout.Shard(m.o.StoragePath, w.collection, w.shard.ID)
+	known, ok, err := loadMarks(ctx, m.data.Stream(layout.Marks(name)))
 	if err != nil {
 		return nil, err
 	}
 	if !ok || known.last.alloc != w.replica.Alloc {
 		if w.replica.Created {
-			return nil, fmt.Errorf("copy %d is not on this disk; it is given up at the next registration", w.replica.Alloc)
+			return nil, fmt.Errorf("copy %d is not on this disk", w.replica.Alloc)
 		}
 		// What is left of an earlier copy is of no use.
 		if err := m.wipe(ctx, name, dir); err != nil {
 			return nil, err
 		}
-		known = &marks{stream: m.data.Stream(streamOf(name) + markSuffix)}
+		known = &marks{stream: m.data.Stream(layout.Marks(name))}
 		if err := known.store(ctx, mark{alloc: w.replica.Alloc}); err != nil {
 			return nil, err
 		}
 	}
 	r := &replica{
-		node: m, name: name, alloc: w.replica.Alloc, dir: dir, stream: m.data.Stream(streamOf(name)), marks: known,
+		node: m, name: name, alloc: w.replica.Alloc, dir: dir, stream: m.data.Stream(layout.Log(name)), marks: known,
 		reading: map[topology.PeerID]bool{}, asked: map[uint64]*request{},
 	}
 	r.idle.L = &r.mu
@@ -238,17 +228,17 @@ func (m *Member) startCopy(ctx context.Context, r *replica, c *topology.Collecti
 		return err
 	}
 	r.shard.Store(s)
-	state, table, err := r.logState(ctx, s)
+	state, err := r.logState(ctx, s)
 	if err != nil {
 		return errors.Join(err, s.Close())
 	}
-	r.applied, r.commit = state.Applied, state.Applied
+	r.applied = state.Applied
 	if err := r.belongsTogether(ctx, s); err != nil {
 		return errors.Join(err, s.Close())
 	}
 	r.recent.end = r.stream.Last()
 	r.sm = replication.New(replication.Options{
-		Self: m.self.Peer, Incarnation: m.self.Incarnation, Alloc: r.alloc, Shard: r.name, Log: state, Recent: table,
+		Self: m.self.Peer, Incarnation: m.self.Incarnation, Alloc: r.alloc, Shard: r.name, Log: state, Recent: r.opened,
 	})
 	return nil
 }
@@ -286,29 +276,21 @@ func (m *Member) openShard(ctx context.Context, r *replica, c *topology.Collecti
 }
 
 // logState is what a copy finds on its disk.
-func (r *replica) logState(ctx context.Context, s *shard.Shard) (state replication.LogState, table *replication.OpTable, err error) {
-	table = r.opened
+func (r *replica) logState(ctx context.Context, s *shard.Shard) (state replication.LogState, err error) {
 	r.flushed.Store(s.Flushed().Seq)
 	epochs, err := r.stream.Epochs(ctx)
 	if err != nil {
-		return state, nil, err
+		return state, err
 	}
 	state = replication.LogState{
 		First: r.stream.First(), Last: replication.Position(r.stream.Last()), Applied: s.Applied(),
 		Epoch: r.marks.last.epoch, History: r.marks.last.history,
 	}
-	if base := state.First - 1; base == 0 || base == state.Last.Seq {
-		state.Base = replication.Position(r.stream.Last())
-		if base == 0 {
-			state.Base = replication.Position{}
-		}
-	} else {
-		at, err := r.stream.At(ctx, base)
-		if err != nil {
-			return state, nil, err
-		}
-		state.Base = replication.Position(at)
+	base, err := r.stream.At(ctx, state.First-1)
+	if err != nil {
+		return state, err
 	}
+	state.Base = replication.Position(base)
 	for _, e := range epochs {
 		state.Epochs = append(state.Epochs, replication.EpochStart(e))
 	}
@@ -319,7 +301,7 @@ func (r *replica) logState(ctx context.Context, s *shard.Shard) (state replicati
 		}
 		return err
 	})
-	return state, table, err
+	return state, err
 }
 
 // recall takes in which operations are applied in a shard's files; those that follow are noted
@@ -363,16 +345,10 @@ func (m *Member) removeCopy(ctx context.Context, r *replica) error {
 
 // wipe removes what a disk has of a shard: first what says that it is a copy.
 func (m *Member) wipe(ctx context.Context, name topology.ShardName, dir string) error {
-	id := streamOf(name)
-	var errs []error
-	if slices.Contains(m.data.Streams(), id+markSuffix) {
-		errs = append(errs, m.data.Stream(id+markSuffix).Drop(ctx))
-	}
-	errs = append(errs, m.o.FS.RemoveAll(dir))
-	if slices.Contains(m.data.Streams(), id) {
-		errs = append(errs, m.data.Stream(id).Drop(ctx))
-	}
-	if err := errors.Join(errs...); err != nil {
+	err := errors.Join(
+		m.data.Stream(layout.Marks(name)).Drop(ctx), m.o.FS.RemoveAll(dir), m.data.Stream(layout.Log(name)).Drop(ctx),
+	)
+	if err != nil {
 		return fmt.Errorf("remove copy of shard %d of %s: %w", name.Shard, name.Collection, err)
 	}
 	return nil
@@ -389,15 +365,15 @@ func (m *Member) sweep(ctx context.Context, v *view) {
 	first := m.swept == nil
 	m.swept = dropped
 	for _, id := range m.data.Streams() {
-		name, _, ok := shardOf(id)
+		name, _, ok := layout.Parse(id)
 		if !ok {
 			continue
 		}
 		dir := ""
 		if c := v.Incarnation(name.Collection); c != nil && first && !m.has(c, name.Shard) {
-			dir = m.copyDir(c, name.Shard)
+			dir = layout.Shard(m.o.StoragePath, c, name.Shard)
 		} else if dropped[name.Collection] != "" {
-			dir = path.Join(m.o.StoragePath, "collections", dropped[name.Collection], name.Collection)
+			dir = layout.Collection(m.o.StoragePath, dropped[name.Collection], name.Collection)
 		}
 		if dir == "" {
 			continue
@@ -422,7 +398,7 @@ func (m *Member) has(c *topology.Collection, id uint32) bool {
 // held lists the copies on this disk.
 func (m *Member) held(ctx context.Context) (out []topology.HeldReplica, err error) {
 	for _, id := range m.data.Streams() {
-		name, isMark, ok := shardOf(id)
+		name, isMark, ok := layout.Parse(id)
 		if !ok || !isMark {
 			continue
 		}

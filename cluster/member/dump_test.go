@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/sextantdb/sextant/cluster/layout"
 	"github.com/sextantdb/sextant/cluster/topology"
 	"github.com/sextantdb/sextant/engine/shard"
 )
@@ -16,7 +17,7 @@ func (m *Member) Dump() string {
 		r.mu.Lock()
 		fmt.Fprintf(&out, "%d shard %d: role %v epoch %d leader %d commit %d visible %d applied %d synced %v readable %v closed %v "+
 			"filling %v storing %v disk %d applying %v damaged %v last %v durable %v recent %d\n",
-			m.self.Peer, r.name.Shard, r.sm.Role(), r.sm.Epoch(), r.sm.Leader(), r.sm.Commit(), r.visible, r.applied, r.sm.Synced(), r.sm.Readable(),
+			m.self.Peer, r.name.Shard, r.sm.Role(), r.sm.Epoch(), r.sm.Leader(), r.sm.Commit(), r.sm.Visible(), r.applied, r.sm.Synced(), r.sm.Readable(),
 			r.closed, r.filling, r.storing, len(r.disk), r.applying, r.sm.Damaged(), r.stream.Last(), r.stream.Durable(), len(r.recent.entries))
 		if r.config.Shard != nil {
 			for _, x := range r.config.Replicas {
@@ -68,7 +69,7 @@ func (m *Member) Follows(ctx context.Context, name topology.ShardName, c *topolo
 // OnDisk tells whether this node's log has anything of a shard.
 func (m *Member) OnDisk(name topology.ShardName) bool {
 	for _, id := range m.data.Streams() {
-		if n, _, ok := shardOf(id); ok && n == name {
+		if n, _, ok := layout.Parse(id); ok && n == name {
 			return true
 		}
 	}

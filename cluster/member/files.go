@@ -163,7 +163,7 @@ func (m *Member) install(ctx context.Context, r *replica, staging string, meta *
 	defer r.mu.Unlock()
 	r.filling = false
 	r.recent = recent{end: meta.Position}
-	r.applied, r.commit = meta.Position.Seq, meta.Position.Seq
+	r.applied = meta.Position.Seq
 	r.stepLocked(replication.FilesInstalled{At: replication.Position(meta.Position), History: meta.History, Recent: table})
 	return nil
 }

@@ -51,11 +51,7 @@ func (m *Member) handOverAll(ctx context.Context) (left int) {
 			return left
 		}
 		_, news := m.machine.newest()
-		select {
-		case <-news:
-		case <-time.After(2 * firstPause):
-		case <-ctx.Done():
-		}
+		_ = pause(ctx, 2*firstPause, news) // the loop sees that ctx has ended
 	}
 }
 

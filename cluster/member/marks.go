@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 
 	"github.com/sextantdb/sextant/cluster/topology"
@@ -20,12 +19,9 @@ type mark struct {
 	history uint64
 }
 
-// markSuffix makes the ID of the stream that has a shard's marks from that of its log. All copies
+// marks keeps the mark of one copy: the last record of its stream (docs/format/entry.md). All copies
 // of a node store their marks through the one synced log: after an election that is thousands at
 // a time.
-const markSuffix = "#mark"
-
-// marks keeps the mark of one copy: the last record of its stream (docs/format/entry.md).
 type marks struct {
 	stream *oplog.Stream
 	mu     sync.Mutex
@@ -98,20 +94,4 @@ func (m *marks) write(ctx context.Context, next mark) error {
 		return fmt.Errorf("release marks of %q: %w", m.stream.ID(), err)
 	}
 	return nil
-}
-
-// streamOf returns the ID of a shard's log, and shardOf the shard of such an ID.
-func streamOf(n topology.ShardName) string { return fmt.Sprintf("%s/%d", n.Collection, n.Shard) }
-
-func shardOf(stream string) (n topology.ShardName, isMark, ok bool) {
-	id, isMark := strings.CutSuffix(stream, markSuffix)
-	i := strings.LastIndexByte(id, '/')
-	if i < 0 {
-		return n, isMark, false
-	}
-	if _, err := fmt.Sscanf(id[i+1:], "%d", &n.Shard); err != nil {
-		return n, isMark, false
-	}
-	n.Collection = id[:i]
-	return n, isMark, true
 }

@@ -15,7 +15,7 @@ func TestMarkEpochStays(t *testing.T) {
 	log, err := oplog.Open(oplog.Options{FS: fsx.NewMem(), Dir: "log"})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, log.Close()) })
-	m := &marks{stream: log.Stream("c/0" + markSuffix)}
+	m := &marks{stream: log.Stream("c/0#mark")}
 	require.NoError(t, m.store(t.Context(), mark{alloc: 1, epoch: 9, history: 1}))
 	require.NoError(t, m.store(t.Context(), mark{alloc: 1, epoch: 10}))
 	require.NoError(t, m.store(t.Context(), mark{alloc: 1, history: 2}))

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sextantdb/sextant/cluster/consensus"
 	"github.com/sextantdb/sextant/cluster/controller"
+	"github.com/sextantdb/sextant/cluster/layout"
 	"github.com/sextantdb/sextant/cluster/peer"
 	"github.com/sextantdb/sextant/cluster/replication"
 	"github.com/sextantdb/sextant/cluster/topology"
@@ -147,7 +148,7 @@ func New(ctx context.Context, o Options) (_ *Member, err error) {
 			err = errors.Join(err, m.Close())
 		}
 	}()
-	if err := o.FS.MkdirAll(path.Join(o.StoragePath, "collections")); err != nil {
+	if err := o.FS.MkdirAll(layout.Collections(o.StoragePath)); err != nil {
 		return nil, fmt.Errorf("create storage directory: %w", err)
 	}
 	file := identityFile{o.FS, path.Join(o.StoragePath, "peer.json")}

@@ -56,11 +56,10 @@ type replica struct {
 	// disk are effects to be carried out; storing says that a goroutine does.
 	disk    []diskWork
 	storing bool
-	// commit is the last committed entry, visible the last one that all in sync have applied,
-	// applied the last one that is applied here. applying says that a goroutine applies.
-	commit, visible, applied uint64
-	applying                 bool
-	idle                     sync.Cond // is told when applying or storing ends
+	// applied is the last entry that is applied here; applying says that a goroutine applies.
+	applied  uint64
+	applying bool
+	idle     sync.Cond // is told when applying or storing ends
 	// reading are the followers for which entries are being read from disk.
 	reading map[topology.PeerID]bool
 	// asked are the writes and reads that wait for an answer of the state machine, by token;
@@ -110,7 +109,6 @@ func (r *replica) stepLocked(ev replication.Event) {
 	for _, a := range fx.Alter {
 		r.node.alter(a)
 	}
-	r.commit, r.visible = r.sm.Commit(), r.sm.Visible() // another history may have less
 	r.startApplying()
 	r.settle(fx)
 	if fx.TakeFiles != nil {
@@ -255,7 +253,7 @@ func (r *replica) append(records []oplog.Known) (last *oplog.Ticket, err error) 
 			full = true
 			r.step(replication.LogFull{Full: true})
 		}
-		if err := r.pause(); err != nil {
+		if err := pause(r.ctx, diskRetry, nil); err != nil {
 			return nil, err
 		}
 	}
@@ -280,7 +278,7 @@ func (r *replica) durable(t *oplog.Ticket) error {
 	}
 	r.step(replication.LogFull{Full: true})
 	for r.stream.Durable() != r.stream.Last() {
-		if err := r.pause(); err != nil {
+		if err := pause(r.ctx, diskRetry, nil); err != nil {
 			return err
 		}
 	}
@@ -290,17 +288,6 @@ func (r *replica) durable(t *oplog.Ticket) error {
 
 // diskRetry is how long to wait before a disk that failed is tried again.
 const diskRetry = 200 * time.Millisecond
-
-func (r *replica) pause() error {
-	t := time.NewTimer(diskRetry)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-r.ctx.Done():
-		return context.Cause(r.ctx)
-	}
-}
 
 // send sends a message. Entries that are named are filled in from memory; a follower that is
 // farther behind gets them from disk.

@@ -40,7 +40,7 @@ func newFollower(t *testing.T) (*replica, *around) {
 	node := &around{sent: make(chan replication.Envelope, 100), lost: make(chan error, 1)}
 	r := &replica{
 		node: node, name: topology.ShardName{Collection: "c"}, alloc: 1, stream: log.Stream("c/0"),
-		marks: &marks{stream: log.Stream("c/0" + markSuffix)}, reading: map[topology.PeerID]bool{}, asked: map[uint64]*request{},
+		marks: &marks{stream: log.Stream("c/0#mark")}, reading: map[topology.PeerID]bool{}, asked: map[uint64]*request{},
 	}
 	r.idle.L = &r.mu
 	r.ctx, r.stop = context.WithCancel(t.Context())

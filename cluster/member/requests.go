@@ -164,13 +164,13 @@ func (r *replica) settle(fx *replication.Effects) {
 	for _, t := range fx.Rejected {
 		r.reject(t)
 	}
-	for len(r.taken) > 0 && r.taken[0].seq <= r.visible {
+	for len(r.taken) > 0 && r.taken[0].seq <= r.sm.Visible() {
 		finish(r.taken[0].committed)
 		finish(r.taken[0].visible)
 		r.taken = r.taken[1:]
 	}
 	for _, q := range r.taken {
-		if q.seq > r.commit {
+		if q.seq > r.sm.Commit() {
 			break
 		}
 		finish(q.committed)
@@ -209,7 +209,7 @@ func (r *replica) reject(t replication.Rejected) {
 // lose fails all writes that have a place: this copy doesn't hear any more what becomes of them.
 func (r *replica) lose() {
 	for _, q := range r.taken {
-		q.fail(&shardcall.Moved{Leader: r.sm.Leader(), Unknown: true, Committed: q.seq <= r.commit})
+		q.fail(&shardcall.Moved{Leader: r.sm.Leader(), Unknown: true, Committed: q.seq <= r.sm.Commit()})
 	}
 	r.taken = nil
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/sextantdb/sextant/engine/query"
 	"github.com/sextantdb/sextant/engine/shard"
 	"github.com/sextantdb/sextant/internal/apierror"
+	"github.com/sextantdb/sextant/internal/backoff"
 )
 
 // routed is a shard of the cluster, wherever its copies are: a write goes to the leader, and again
@@ -103,21 +104,8 @@ func (s *routed) at(p topology.PeerID, kind uint32) *shardcall.Remote {
 	}}
 }
 
-// pauses wait between attempts: for news of the topology, at most twice as long as the last time.
-type pauses struct{ next time.Duration }
-
-func (p *pauses) wait(ctx context.Context, news <-chan struct{}) error {
-	p.next = min(max(2*p.next, firstPause), lastPause)
-	t := time.NewTimer(p.next)
-	defer t.Stop()
-	select {
-	case <-news:
-	case <-t.C:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	return nil
-}
+// attempts are the pauses between attempts.
+func attempts() backoff.Backoff { return backoff.Backoff{Base: firstPause, Max: lastPause} }
 
 // record returns the shard's record and a channel that is closed when there is news.
 func (s *routed) record() (rec *topology.Shard, news <-chan struct{}, err error) {
@@ -129,6 +117,25 @@ func (s *routed) record() (rec *topology.Shard, news <-chan struct{}, err error)
 		return nil, nil, apierror.New(apierror.NotFound, "shard %d is gone with its collection", s.name.Shard)
 	}
 	return rec, news, nil
+}
+
+// retry tries something with the shard's newest record, until it succeeds, or fails and isn't to be
+// tried again. When ctx ends before, it says that the shard can't do that, and why.
+func (s *routed) retry(ctx context.Context, what string, try func(*topology.Shard) (again bool, err error)) error {
+	wait := attempts()
+	for {
+		rec, news, err := s.record()
+		if err != nil {
+			return err
+		}
+		again, err := try(rec)
+		if err == nil || !again {
+			return err
+		}
+		if pause(ctx, wait.Next(), news) != nil {
+			return apierror.New(apierror.Unavailable, "shard %d can't %s: %w", s.name.Shard, what, err)
+		}
+	}
 }
 
 // Submit implements shardcall.Shard.
@@ -160,24 +167,13 @@ type retried struct {
 func (t *retried) submit(ctx context.Context) error {
 	ctx, cancel := context.WithDeadline(ctx, t.until)
 	defer cancel()
-	var p pauses
-	for {
-		rec, news, err := t.s.record()
-		if err != nil {
-			return err
-		}
+	return t.s.retry(ctx, "take the write", func(rec *topology.Shard) (again bool, err error) {
 		ticket, err := t.attempt(ctx, rec.Leader)
 		if err == nil {
 			t.Ticket = ticket
-			return nil
 		}
-		if !isElsewhere(err) {
-			return err
-		}
-		if p.wait(ctx, news) != nil {
-			return apierror.New(apierror.Unavailable, "shard %d can't take the write: %w", t.s.name.Shard, err)
-		}
-	}
+		return isElsewhere(err), err
+	})
 }
 
 // attempt submits to the leader.
@@ -257,32 +253,23 @@ func (s *routed) copies(rec *topology.Shard) []topology.PeerID {
 
 // ask has a read answered by a copy, by another one when that fails, and again while there is time
 // and none can.
-func ask[T any](ctx context.Context, s *routed, read func(shardcall.Shard) (T, error)) (T, error) {
-	var none T
+func ask[T any](ctx context.Context, s *routed, read func(shardcall.Shard) (T, error)) (out T, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTime)
 	defer cancel()
-	var p pauses
-	for {
-		rec, news, err := s.record()
-		if err != nil {
-			return none, err
-		}
+	err = s.retry(ctx, "be read", func(rec *topology.Shard) (again bool, err error) {
 		candidates, err := s.candidates(ctx, rec)
-		if err != nil && !isElsewhere(err) {
-			return none, err
+		if err != nil {
+			return isElsewhere(err), err
 		}
-		failed := error(&shardcall.Moved{})
+		err = &shardcall.Moved{}
 		for _, c := range candidates {
-			out, err := read(c)
-			if err == nil || !isElsewhere(err) || ctx.Err() != nil {
-				return out, err
+			if out, err = read(c); err == nil || !isElsewhere(err) || ctx.Err() != nil {
+				return false, err
 			}
-			failed = err
 		}
-		if p.wait(ctx, news) != nil {
-			return none, apierror.New(apierror.Unavailable, "no copy of shard %d answers: %w", s.name.Shard, failed)
-		}
-	}
+		return true, err
+	})
+	return out, err
 }
 
 // candidates returns the copies that may answer a read, in the order in which to try them. A

@@ -79,8 +79,7 @@ const verifyTime = 5 * time.Minute
 // verify compares the copies of the shards that this node leads, one shard after another, each
 // once in a while.
 func (m *Member) verify(ctx context.Context) {
-	for ctx.Err() == nil {
-		sleep(ctx, m.o.VerifyEvery)
+	for pause(ctx, m.o.VerifyEvery, nil) == nil {
 		for _, r := range m.open() {
 			if ctx.Err() != nil {
 				return

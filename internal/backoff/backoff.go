@@ -1,7 +1,8 @@
 // Package backoff says how long to wait before something that failed is tried again:
 // longer each time up to a bound, and never the same for all who wait.
 //
-// Callers: cluster/peer (redialling), cluster/transfer (reopening a stream).
+// Callers: cluster/peer (redialling), cluster/transfer (reopening a stream), cluster/member (asking a
+// shard again).
 package backoff
 
 import (
