@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/sextantdb/sextant/cluster/admin"
@@ -68,23 +69,17 @@ func (a *Admin) Lead(ctx context.Context, req *admin.Lead) error {
 // awaitLeader has a leadership handed over, and waits until it is. The leader may change meanwhile, and
 // doesn't let go before the other copy has all it has.
 func (m *Member) awaitLeader(ctx context.Context, name topology.ShardName, to topology.PeerID) error {
-	var pauses pauses
-	for {
-		v, news := m.machine.newest()
-		sh := v.Shard(name)
+	s := &routed{m: m, name: name}
+	return s.retry(ctx, fmt.Sprintf("be led by peer %d", to), func(sh *topology.Shard) (again bool, err error) {
 		switch {
-		case sh == nil:
-			return apierror.New(apierror.NotFound, "shard %d is gone with its collection", name.Shard)
 		case sh.Leader == to:
-			return nil
+			return false, nil
 		case !sh.IsInSync(to):
-			return apierror.New(apierror.BadRequest, "Peer %d can't lead shard %d: its copy isn't in sync", to, name.Shard)
+			return false, apierror.New(apierror.BadRequest, "Peer %d can't lead shard %d: its copy isn't in sync", to, name.Shard)
 		}
 		asked := m.askToHandOver(ctx, sh.Leader, hand{Shard: name, Epoch: sh.Epoch, To: to})
-		if err := pauses.wait(ctx, news); err != nil {
-			return errors.Join(apierror.New(apierror.Timeout, "shard %d is still led by peer %d: %w", name.Shard, sh.Leader, err), asked)
-		}
-	}
+		return true, errors.Join(fmt.Errorf("it is led by peer %d", sh.Leader), asked)
+	})
 }
 
 // askToHandOver asks the leader of a shard, or has one elected where there is none.
