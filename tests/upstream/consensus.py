@@ -7,11 +7,17 @@ What can't pass is listed with the reason in consensus.list.
 
     python tests/upstream/consensus.py --binary .bin/sextant CHECKOUT [FILE...]
 
-Prints every case, then a table passed/failed/skipped by file. Exits with 1 when a
-case failed that isn't listed, with 2 when the suite could not be started.
+The whole suite takes most of an hour. With --for SECONDS it ends early, after the
+file that is running then; with --resume it goes on with the files that are left.
+What was seen before is in the table, too.
+
+Prints every case, then a table passed/failed/skipped by file with what became of
+it. Exits with 1 when a case failed that isn't listed, with 2 when the suite could
+not be started, with 3 when files are left for --resume.
 """
 
 import argparse
+import json
 import os
 import pathlib
 import shutil
@@ -25,6 +31,7 @@ import outcomes
 HERE = pathlib.Path(__file__).resolve().parent
 SUITE = "tests/consensus_tests"
 NEEDED = (SUITE, "config")
+SEEN = "seen.json"  # what the files came to, for --resume
 
 
 def main():
@@ -33,21 +40,60 @@ def main():
         print(f"no suite in {args.checkout / SUITE}: give a checkout of qdrant/qdrant, as in UPSTREAM=../qdrant", file=sys.stderr)
         return 2
     listed = read_list(HERE / "consensus.list")
-    prepare(args)
-    rows, surprises = {}, []
-    for file in files(args, listed):
-        cases = run(args, file, listed)
-        if cases is None:
+    seen = prepare(args)
+    wanted = files(args, listed)
+    left = [file for file in wanted if file not in seen]
+    end = time.monotonic() + args.end_after
+    while left and time.monotonic() < end:
+        file = left.pop(0)
+        seen[file] = run(args, file, listed)
+        if seen[file] is None:
             return 2
-        rows[file] = outcomes.count(cases)
-        surprises += show(file, cases, listed)
-    outcomes.table(rows)
-    left = sorted(name for name, (kind, _) in listed.items() if kind == "out")
-    if not args.all:
-        print(f"left out: {len(left)} files and cases, see tests/upstream/consensus.list")
-    for surprise in surprises:
-        print(surprise)
-    return 1 if any(s.startswith("failed") for s in surprises) else 0
+        show(file, seen[file], listed)
+        (args.scratch / SEEN).write_text(json.dumps(seen, indent=1))
+    surprises = summary(args, seen, listed)
+    if left:
+        print(f"{len(left)} files are left, --resume goes on with {left[0]}")
+        return 3
+    return 1 if surprises else 0
+
+
+def summary(args, seen, listed):
+    """Prints what became of every file, and returns the cases that failed without being listed."""
+    rows = {file: outcomes.count(cases) for file, cases in seen.items()}
+    outcomes.table(rows, {file: verdict(file, cases, listed) for file, cases in seen.items()})
+    out = {} if args.all or args.files else {name: reason for name, (kind, reason) in listed.items() if kind == "out"}
+    if out:
+        print("\nnot run:", *(f"  {name}: {reason}" for name, reason in sorted(out.items())), sep="\n")
+    verdicts = [verdict(file, cases, listed).partition(":")[0] for file, cases in seen.items()]
+    print(f"\nfiles: {verdicts.count('passes')} pass, {verdicts.count('fails as listed')} fail as listed, "
+          f"{verdicts.count('FAILS')} fail otherwise, {sum('::' not in name for name in out)} left out")
+    surprises = []
+    for file, cases in seen.items():
+        for case, (kind, _) in cases.items():
+            name = f"{file.partition('::')[0]}::{case}"
+            if kind == "failed" and not known(file, case, listed):
+                surprises.append(name)
+                print(f"failed and not listed: {name}")
+            if kind == "passed" and known(file, case, listed):
+                print(f"passed although listed as failing: {name}")
+    return surprises
+
+
+def verdict(file, cases, listed):
+    """Returns in words what became of a file."""
+    failed = [case for case, (kind, _) in cases.items() if kind == "failed"]
+    if not failed:
+        return "passes"
+    reasons = {known(file, case, listed) for case in failed}
+    return "FAILS" if "" in reasons else "fails as listed: " + "; ".join(sorted(reasons))
+
+
+def known(file, case, listed):
+    """Returns why a case is known to fail, or nothing."""
+    name = f"{file.partition('::')[0]}::{case}"
+    names = (name, name.partition("[")[0], name.partition("::")[0])
+    return next((listed[n][1] for n in names if listed.get(n, ("", ""))[0] == "fails"), "")
 
 
 def arguments():
@@ -57,6 +103,8 @@ def arguments():
     parser.add_argument("--binary", type=pathlib.Path, required=True)
     parser.add_argument("--scratch", type=pathlib.Path, required=True, help="where to work; what was there is removed, logs stay")
     parser.add_argument("--all", action="store_true", help="also what is left out")
+    parser.add_argument("--resume", action="store_true", help="go on where an earlier run ended")
+    parser.add_argument("--for", dest="end_after", type=float, default=float("inf"), metavar="SECONDS", help="start no file after so long")
     parser.add_argument("--timeout", type=int, default=150, help="seconds for each case (%(default)s)")
     parser.add_argument("--file-timeout", type=int, default=600, help="seconds for each file (%(default)s)")
     args = parser.parse_intermixed_args()
@@ -78,13 +126,16 @@ def read_list(path):
 
 
 def prepare(args):
-    """Lays out a tree as the suite expects it, with our binary in it."""
+    """Lays out a tree as the suite expects it, with our binary in it, and returns what was seen before."""
+    if args.resume and (args.scratch / SEEN).exists():
+        return json.loads((args.scratch / SEEN).read_text())
     shutil.rmtree(args.scratch, ignore_errors=True)
     for part in NEEDED:
         shutil.copytree(args.checkout / part, args.scratch / part)
     binary = args.scratch / "target" / "debug" / "qdrant"
     binary.parent.mkdir(parents=True)
     binary.symlink_to(args.binary)
+    return {}
 
 
 def files(args, listed):
@@ -142,20 +193,11 @@ def wait(command, args, env, out):
 
 
 def show(file, cases, listed):
-    """Prints a file's cases and returns what the list doesn't say of them."""
-    surprises = []
+    """Prints a file's cases."""
     for case, (kind, message) in cases.items():
-        name = f"{file.partition('::')[0]}::{case}"
-        names = (name, name.partition("[")[0], name.partition("::")[0])
-        known = next((listed[n][1] for n in names if listed.get(n, ("", ""))[0] == "fails"), "")
-        first = message.splitlines()[0] if message else ""
-        note = f"known: {known}" if known and kind == "failed" else first
+        reason = known(file, case, listed) if kind == "failed" else ""
+        note = f"known: {reason}" if reason else message.partition("\n")[0]
         print(f"  {kind:8}{case}" + (f": {note}" if note else ""), flush=True)
-        if kind == "failed" and not known:
-            surprises.append(f"failed and not listed: {name}")
-        if kind == "passed" and known:
-            surprises.append(f"passed although listed as failing: {name}")
-    return surprises
 
 
 if __name__ == "__main__":

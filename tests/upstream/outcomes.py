@@ -25,11 +25,12 @@ def count(cases):
     return {kind: sum(outcome == kind for outcome, _ in cases.values()) for kind in KINDS}
 
 
-def table(rows):
-    """Prints {file: counts} with a last line for all, and returns that line."""
+def table(rows, remarks=None):
+    """Prints {file: counts}, remarks on files, and a last line for all, which it returns."""
     total = {kind: sum(row[kind] for row in rows.values()) for kind in KINDS}
     width = max(map(len, rows), default=0)
     print(f"\n{'file':{width}}  " + "  ".join(f"{kind:>7}" for kind in KINDS))
     for file, row in [*sorted(rows.items()), ("total", total)]:
-        print(f"{file:{width}}  " + "  ".join(f"{row[kind]:>7}" for kind in KINDS))
+        line = f"{file:{width}}  " + "  ".join(f"{row[kind]:>7}" for kind in KINDS)
+        print(f"{line}  {(remarks or {}).get(file, '')}".rstrip())
     return total
