@@ -42,6 +42,7 @@ func (c CreateShardKey) apply(s *State) error {
 	key.Pool = slices.Compact(key.Pool)
 	next.Shards = slices.Clip(old.Shards)
 	for _, peers := range c.Placement {
+		next.NextShard = max(next.NextShard, firstKeyed)
 		sh := &Shard{ID: next.NextShard, Key: key.Key, Partial: c.InitialState == partial}
 		s.place(sh, peers)
 		next.Shards = append(next.Shards, sh)
@@ -104,6 +105,10 @@ func (s *State) replaceInPools(old, next PeerID) {
 		s.put(changed)
 	}
 }
+
+// firstKeyed is the number of the first shard of a collection with custom sharding: clients of the API
+// know it as 1.
+const firstKeyed = 1
 
 // maxKeyedShards bounds the shards of a collection with custom sharding.
 const maxKeyedShards = 64 << 10
