@@ -28,7 +28,25 @@ func (a *Admin) Update(ctx context.Context, req *pb.UpdateCollectionClusterSetup
 	if err != nil {
 		return err
 	}
+	if start, ok := cmd.(topology.StartTransfer); ok {
+		a.m.awaitRegistered(ctx, start.To)
+	}
 	return a.change(ctx, timeout, cmd)
+}
+
+// registerTime is how long a node that counts as gone is waited for.
+const registerTime = 10 * time.Second
+
+// awaitRegistered waits a moment for a node that counts as gone: one that was started just now, and
+// answers its users already, comes back any moment.
+func (m *Member) awaitRegistered(ctx context.Context, id topology.PeerID) {
+	timed, cancel := context.WithTimeout(ctx, registerTime)
+	defer cancel()
+	// Whether it came back is for the consensus to say.
+	_, _ = m.machine.wait(timed, func(v *view) bool {
+		p := v.State.Peer(id)
+		return p == nil || !p.Fenced
+	})
 }
 
 // collection returns a collection. Another node may have made it a moment ago: that a node doesn't know

@@ -64,7 +64,7 @@ func (s *Shards) Release(shardcall.Shard) error { return nil }
 func (s *Shards) Remove(context.Context, string, string) (gone bool, err error) { return false, nil }
 
 // Ready implements coordinator.Shards: every shard has a leader, and all copies are there but for
-// those of nodes that are gone.
+// those of nodes that are gone. A shard whose nodes are all gone isn't waited for.
 func (s *Shards) Ready(ctx context.Context, t *topology.Collection) error {
 	_, err := s.m.machine.wait(ctx, func(v *view) bool {
 		c := v.Incarnation(t.Incarnation)
@@ -85,12 +85,18 @@ func (s *Shards) Ready(ctx context.Context, t *topology.Collection) error {
 }
 
 func usable(state *topology.State, sh *topology.Shard) bool {
+	hopeless := true
 	for _, r := range sh.Replicas {
-		if p := state.Peer(r.Peer); !r.Created && r.Kind == topology.Voter && p != nil && !p.Fenced {
+		p := state.Peer(r.Peer)
+		if r.Kind != topology.Voter || p == nil || p.Fenced {
+			continue
+		}
+		if !r.Created {
 			return false
 		}
+		hopeless = false
 	}
-	return sh.Leader != 0
+	return sh.Leader != 0 || hopeless
 }
 
 // Adapt implements coordinator.Shards: the leader of the shard makes it follow the topology, whose
