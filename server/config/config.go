@@ -205,6 +205,7 @@ type Cluster struct {
 	// few, RebalanceAfterSec how long the cluster must have been quiet before.
 	Rebalance         bool `cfg:"rebalance"`
 	RebalanceAfterSec int  `cfg:"rebalance_after_sec"`
+	VerifyIntervalSec int  `cfg:"verify_interval_sec"`
 }
 
 // P2P is the channel between peers.

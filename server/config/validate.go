@@ -29,6 +29,7 @@ func (c *Config) validate(d *decoder) {
 	between(d, "cluster.consensus.tick_period_ms", c.Cluster.Consensus.TickPeriodMS, 1, 60_000)
 	between(d, "cluster.consensus.compact_wal_entries", c.Cluster.Consensus.CompactWALEntries, 1, 1<<30)
 	between(d, "cluster.consensus.bootstrap_timeout_sec", c.Cluster.Consensus.BootstrapTimeoutSec, 1, 1<<20)
+	between(d, "cluster.verify_interval_sec", c.Cluster.VerifyIntervalSec, 1, 1<<30)
 }
 
 func (c *Config) validateService(d *decoder) {

@@ -28,6 +28,7 @@ func openMember(ctx context.Context, o Options, options coordinator.Options) (*D
 		FS: o.FS, StoragePath: o.Config.Storage.Path, URI: ownURI(&o), Bootstrap: o.Bootstrap, Reinit: o.Reinit,
 		Tick:            time.Duration(c.Consensus.TickPeriodMS) * time.Millisecond,
 		SnapshotEntries: uint64(c.Consensus.CompactWALEntries),
+		VerifyEvery:     time.Duration(c.VerifyIntervalSec) * time.Second,
 		OpenShard: func(ctx context.Context, _ *topology.Collection, s shard.Options) (*shard.Shard, error) {
 			s.Budget = budget
 			return shard.Open(ctx, s)
