@@ -22,6 +22,8 @@ type nemesis struct {
 	daily bool
 	// once says that it can't be repeated on the same cluster.
 	once bool
+	// nodes is how many the cluster has in the runs that do only this.
+	nodes int
 	// do treats the cluster badly and ends doing so.
 	do func(*testing.T, *bed)
 }
@@ -29,19 +31,19 @@ type nemesis struct {
 // nemeses are all there are.
 func nemeses() []nemesis {
 	return []nemesis{
-		{name: "KillShardLeader", daily: true, do: killShardLeader},
-		{name: "KillConsensusLeader", daily: true, do: killConsensusLeader},
-		{name: "KillStorm", do: killStorm},
-		{name: "Pause", daily: true, do: pause},
-		{name: "SplitOffLeader", daily: true, do: splitOffLeader},
-		{name: "CutOneWay", daily: true, do: cutOneWay},
-		{name: "Bridge", do: bridge},
-		{name: "CutControllerFromLeader", do: cutControllerFromLeader},
-		{name: "DiskFull", daily: true, do: diskFull},
-		{name: "WipedDisk", daily: true, once: true, do: wipedDisk},
-		{name: "RollingRestart", daily: true, do: rollingRestart},
-		{name: "WholeClusterKilled", daily: true, do: wholeClusterKilled},
-		{name: "MemberAdded", daily: true, once: true, do: memberAdded},
+		{name: "KillShardLeader", nodes: 3, daily: true, do: killShardLeader},
+		{name: "KillConsensusLeader", nodes: 5, daily: true, do: killConsensusLeader},
+		{name: "KillStorm", nodes: 3, do: killStorm},
+		{name: "Pause", nodes: 3, daily: true, do: pause},
+		{name: "SplitOffLeader", nodes: 3, daily: true, do: splitOffLeader},
+		{name: "CutOneWay", nodes: 3, daily: true, do: cutOneWay},
+		{name: "Bridge", nodes: 3, do: bridge},
+		{name: "CutControllerFromLeader", nodes: 5, daily: true, do: cutControllerFromLeader},
+		{name: "DiskFull", nodes: 3, daily: true, do: diskFull},
+		{name: "WipedDisk", nodes: 3, daily: true, once: true, do: wipedDisk},
+		{name: "RollingRestart", nodes: 3, daily: true, do: rollingRestart},
+		{name: "WholeClusterRestart", nodes: 3, daily: true, do: wholeClusterRestart},
+		{name: "MemberAdded", nodes: 3, daily: true, once: true, do: memberAdded},
 	}
 }
 
@@ -51,7 +53,10 @@ const diskBytes = 512 << 20
 // options are those of a cluster to which all of this can be done. ROBUSTNESS_PROXIES=1 takes
 // proxies for links even where there can be network namespaces.
 func options(nodes int) clusterbed.Options {
-	o := clusterbed.Options{Nodes: nodes, Links: true, Proxies: os.Getenv("ROBUSTNESS_PROXIES") != ""}
+	o := clusterbed.Options{
+		Nodes: nodes, Links: true, Proxies: os.Getenv("ROBUSTNESS_PROXIES") != "",
+		Env: []string{"QDRANT__CLUSTER__VERIFY_INTERVAL_SEC=2"}, // copies are compared all the time
+	}
 	if clusterbed.CanMount() {
 		o.DiskBytes = diskBytes
 	}
@@ -67,7 +72,7 @@ func TestCluster(t *testing.T) {
 			if !n.daily && !all {
 				t.Skip("part of `make chaos`; ROBUSTNESS_ALL=1 runs it here")
 			}
-			b := newBed(t, rand.New(rand.NewPCG(seed(t), 1)), options(3))
+			b := newBed(t, rand.New(rand.NewPCG(seed(t), 1)), options(n.nodes))
 			n.do(t, b)
 			b.finish(t)
 		})
@@ -286,11 +291,17 @@ func rollingRestart(t *testing.T, b *bed) {
 	}
 }
 
-// wholeClusterKilled kills all nodes at once and starts them again.
-func wholeClusterKilled(t *testing.T, b *bed) {
+// wholeClusterRestart kills all nodes at once and starts them again, then it stops them.
+func wholeClusterRestart(t *testing.T, b *bed) {
 	t.Helper()
-	require.NoError(t, b.Each(func(n *clusterbed.Node) error { return n.Kill() }))
-	require.NoError(t, b.Each(func(n *clusterbed.Node) error { return n.Start(context.Background()) }))
+	for _, end := range []func(*clusterbed.Node) error{
+		func(n *clusterbed.Node) error { return n.Kill() },
+		func(n *clusterbed.Node) error { return n.Stop() },
+	} {
+		require.NoError(t, b.Each(end))
+		require.NoError(t, b.Each(func(n *clusterbed.Node) error { return n.Start(context.Background()) }))
+		b.settle(t)
+	}
 }
 
 // memberAdded adds a node under load.

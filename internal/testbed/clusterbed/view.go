@@ -40,6 +40,8 @@ type Copy struct {
 	// Leader orders the shard's writes, and InSync have all that is committed.
 	Leader uint64   `json:"leader"`
 	InSync []uint64 `json:"in_sync"`
+	// Lag is how many entries it lacks of those that the leader has; nil is unknown.
+	Lag *uint64 `json:"lag"`
 }
 
 // Status asks a node about the cluster.
