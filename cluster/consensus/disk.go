@@ -23,6 +23,18 @@ const (
 	logFileSize = 4 << 20
 )
 
+// HasState tells whether a directory has a group's state, without opening it.
+func HasState(system fsx.FS, dir string) (bool, error) {
+	_, err := system.Stat(path.Join(dir, snapshotName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for a consensus state: %w", err)
+	}
+	return true, nil
+}
+
 // disk is what a node has of the group on disk, and the entries behind the snapshot
 // in memory as well. It belongs to one goroutine. After an error it must be closed.
 type disk struct {

@@ -3,7 +3,6 @@ package coordinator
 import (
 	"context"
 	"fmt"
-	"path"
 	"sync"
 	"sync/atomic"
 
@@ -43,7 +42,7 @@ var _ Topology = &ownTopology{}
 // openTopology refuses to start on data without a topology: starting empty would
 // look like the loss of everything, and the next deletion could make it one.
 func openTopology(fs fsx.FS, storagePath string) (*ownTopology, error) {
-	t := &ownTopology{store: topology.Store{FS: fs, Path: path.Join(storagePath, "topology")}, changed: make(chan struct{})}
+	t := &ownTopology{store: topology.Store{FS: fs, Path: layout.Topology(storagePath)}, changed: make(chan struct{})}
 	state, found, err := t.store.Load()
 	if err != nil {
 		return nil, fmt.Errorf("load topology: %w", err)

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/sextantdb/sextant/cluster/admin"
+	"github.com/sextantdb/sextant/cluster/consensus"
 	"github.com/sextantdb/sextant/cluster/layout"
 	"github.com/sextantdb/sextant/cluster/placement"
 	"github.com/sextantdb/sextant/cluster/shardcall"
@@ -130,6 +131,14 @@ func Open(ctx context.Context, o Options) (*Coordinator, error) {
 
 // openOwn opens the topology and the log of a node alone.
 func (c *Coordinator) openOwn() error {
+	clustered, err := consensus.HasState(c.opts.FS, layout.Consensus(c.opts.StoragePath))
+	if err != nil {
+		return err
+	}
+	if clustered {
+		return apierror.New(apierror.Precondition, "%s belongs to a node of a cluster, and can't be opened without one: set cluster.enabled "+
+			"(QDRANT__CLUSTER__ENABLED=true); a cluster of one node serves all that a node alone does", c.opts.StoragePath)
+	}
 	if err := c.opts.FS.MkdirAll(layout.Collections(c.opts.StoragePath)); err != nil {
 		return fmt.Errorf("create storage directory: %w", err)
 	}

@@ -1,5 +1,5 @@
-// Package layout says where a node keeps what it has of a shard: in which directory its files are,
-// and under which IDs its records in the node's operation log. A node alone and a member of a
+// Package layout says where a node keeps what it has: its topology, and of a shard in which directory
+// its files are, and under which IDs its records in the node's operation log. A node alone and a member of a
 // cluster use the same places.
 //
 // Callers: cluster/coordinator, cluster/member.
@@ -12,6 +12,12 @@ import (
 
 	"github.com/sextantdb/sextant/cluster/topology"
 )
+
+// Topology is the file in which a node alone keeps its topology.
+func Topology(storage string) string { return path.Join(storage, "topology") }
+
+// Consensus is the directory with a member's part in the consensus of its cluster.
+func Consensus(storage string) string { return path.Join(storage, "consensus") }
 
 // Collections is the directory of all collections in a storage directory.
 func Collections(storage string) string { return path.Join(storage, "collections") }

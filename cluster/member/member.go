@@ -159,6 +159,15 @@ func New(ctx context.Context, o Options) (_ *Member, err error) {
 	if m.data, err = oplog.Open(oplog.Options{FS: o.FS, Dir: path.Join(o.StoragePath, "oplog"), FileSize: o.LogFileSize}); err != nil {
 		return nil, fmt.Errorf("open operation log: %w", err)
 	}
+	state, err := consensus.HasState(o.FS, layout.Consensus(o.StoragePath))
+	if err != nil {
+		return nil, err
+	}
+	if m.joins() && !state {
+		if err := m.mayJoin(); err != nil {
+			return nil, err
+		}
+	}
 	if m.self.Cluster == "" {
 		if known, err = m.enter(ctx); err != nil {
 			return nil, err
@@ -171,7 +180,7 @@ func New(ctx context.Context, o Options) (_ *Member, err error) {
 	m.exports = transfer.NewExports(transfer.ExportsOptions{Open: m.openExport, Logger: o.Logger})
 	m.fetcher = transfer.NewFetcher(transfer.FetcherOptions{FS: o.FS, Logger: o.Logger})
 	if m.group, err = consensus.Open(m.ctx, consensus.Options{
-		ID: m.self.Peer, FS: o.FS, Dir: path.Join(o.StoragePath, "consensus"), Machine: m.machine, Send: m.sendRaft,
+		ID: m.self.Peer, FS: o.FS, Dir: layout.Consensus(o.StoragePath), Machine: m.machine, Send: m.sendRaft,
 		OnLeader: m.boss.leaderChanged, TickInterval: o.Tick, SnapshotEntries: o.SnapshotEntries, Logger: o.Logger,
 	}); err != nil {
 		return nil, fmt.Errorf("open consensus: %w", err)
@@ -190,7 +199,7 @@ func (m *Member) tell(e topology.Event) {
 
 // Open begins to take part: it founds the cluster if the node is the first one, and goes on to
 // register, which takes a majority of the voters: Registered tells when that is done. Until then
-// nothing here is read or written.
+// nothing here is read or written. A founder takes over what it had when it ran without a cluster.
 func (m *Member) Open(ctx context.Context) error {
 	switch {
 	case m.o.Reinit && m.group.HasState():
@@ -198,9 +207,12 @@ func (m *Member) Open(ctx context.Context) error {
 			return fmt.Errorf("begin the consensus anew: %w", err)
 		}
 	case !m.group.HasState() && !m.joins():
-		if err := m.group.Found(ctx); err != nil {
+		if err := m.found(ctx); err != nil {
 			return fmt.Errorf("found a cluster: %w", err)
 		}
+	}
+	if err := m.finishTakeOver(ctx); err != nil {
+		return fmt.Errorf("take over the data of a node without a cluster: %w", err)
 	}
 	for _, part := range []func(context.Context){m.stayRegistered, m.follow, m.beat, m.rule, m.proposeAlters, m.tidy, m.verify} {
 		m.work.Go(func() { part(m.ctx) })

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io/fs"
+	"path"
 	"slices"
 	"strings"
 
@@ -107,6 +108,19 @@ func (st Store) Load() (s *State, found bool, err error) {
 		return nil, true, fmt.Errorf("read %s: %w", st.Path, err)
 	}
 	return s, true, nil
+}
+
+// Remove durably removes the state, when it is kept elsewhere. A missing one is no error.
+func (st Store) Remove() error {
+	for _, name := range []string{st.Path, st.Path + reserveSuffix} {
+		if err := st.FS.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove topology: %w", err)
+		}
+	}
+	if err := st.FS.SyncDir(path.Dir(st.Path)); err != nil {
+		return fmt.Errorf("remove topology: %w", err)
+	}
+	return nil
 }
 
 // marshal returns the file's content.

@@ -65,7 +65,7 @@ func openMember(ctx context.Context, o Options, options coordinator.Options) (*D
 		door.Shutdown(ctx)
 		return <-door.Failed()
 	}
-	if err := m.Open(timed); err != nil {
+	if err := m.Open(ctx); err != nil {
 		return nil, errors.Join(err, shut(), m.Close())
 	}
 	options.Topology, options.Shards, options.Admin = m, m.Shards(), m.Admin()
