@@ -66,8 +66,12 @@ func (d *driver) applyChange(e *raftpb.Entry) error {
 		return nil
 	}
 	d.setMembers(d.node.ApplyConfChange(conf))
-	if change.Kind == Remove {
+	switch change.Kind {
+	case Remove:
 		d.removeMember(change.Peer)
+	case AddLearner:
+		delete(d.state.left, change.Peer)
+	default:
 	}
 	d.o.Logger.Info("members of the consensus changed", slog.Any("change", change), slog.Uint64("index", e.GetIndex()))
 	return nil
@@ -79,11 +83,16 @@ func (d *driver) setMembers(conf *raftpb.ConfState) {
 
 func (d *driver) removeMember(id topology.PeerID) {
 	d.state.remove(id)
-	delete(d.failures, id)
-	delete(d.sending, id)
+	d.forget(id)
 	if id == d.o.ID {
 		d.resolveAll(outcome{err: errRemoved()})
 	}
+}
+
+// forget drops what is remembered of another member.
+func (d *driver) forget(id topology.PeerID) {
+	delete(d.failures, id)
+	delete(d.sending, id)
 }
 
 func errRemoved() error {
@@ -162,16 +171,16 @@ func (d *driver) found() error {
 	return d.beginAt(1, 1)
 }
 
-// reinit makes a new group of what this node knows. Entries that it has and doesn't
-// know to be committed may have been, and acknowledged, so they are applied. Everybody
-// else is removed: their logs aren't this one any more.
-func (d *driver) reinit() error {
+// reinit makes a new group of what this node knows, after amend has changed the machine. Entries
+// that it has and doesn't know to be committed may have been, and acknowledged, so they are
+// applied. Everybody else is left behind: their logs aren't this one any more.
+func (d *driver) reinit(amend func() error) error {
 	switch {
 	case d.disk.snap == nil:
 		return apierror.New(apierror.Precondition, "this node has no cluster state to begin anew from")
 	case d.state.isRemoved(d.o.ID):
 		return errRemoved()
-	case d.node.BasicStatus().Lead != 0:
+	case d.node.BasicStatus().Lead != 0 && len(d.members.voters)+len(d.members.learners) > 1:
 		return apierror.New(apierror.Precondition, "the cluster has a leader, peer %d", d.node.BasicStatus().Lead)
 	}
 	last := d.disk.lastIndex()
@@ -183,8 +192,13 @@ func (d *driver) reinit() error {
 	for _, ids := range [][]topology.PeerID{d.members.voters, d.members.learners} {
 		for _, id := range ids {
 			if id != d.o.ID {
-				d.removeMember(id)
+				d.leaveBehind(id)
 			}
+		}
+	}
+	if amend != nil {
+		if err := amend(); err != nil {
+			return fmt.Errorf("begin a group: %w", err)
 		}
 	}
 	d.state.group = rand.Uint64() | 1
@@ -210,11 +224,22 @@ func (d *driver) applyTail(last uint64) error {
 			return err
 		}
 		if change.Peer != d.o.ID {
-			d.removeMember(change.Peer)
+			d.leaveBehind(change.Peer)
+			if change.Kind == Remove {
+				d.removeMember(change.Peer)
+			}
 		}
 		d.applied, d.appliedTerm = e.GetIndex(), e.GetTerm()
 	}
 	return nil
+}
+
+// leaveBehind takes a node for one that isn't a member, unless it was removed for ever.
+func (d *driver) leaveBehind(id topology.PeerID) {
+	if !d.state.isRemoved(id) {
+		d.state.leave(id)
+	}
+	d.forget(id)
 }
 
 // beginAt makes what is applied the beginning of a group of this node alone.

@@ -258,7 +258,7 @@ func TestPowerCutsWhileBeginningAnew(t *testing.T) {
 			node, err := c.open(2, fsx.NewFault(disk, fsx.StopAt(n)))
 			var group uint64
 			if err == nil {
-				if err := node.group.Reinit(t.Context()); err == nil {
+				if err := node.group.Reinit(t.Context(), nil); err == nil {
 					group = node.group.Status().Group
 					_, _, err = node.group.Propose(t.Context(), []byte("alone"))
 					finished = err == nil
@@ -269,7 +269,7 @@ func TestPowerCutsWhileBeginningAnew(t *testing.T) {
 			synctest.Wait()
 			if s := node.group.Status(); s.Leader == 0 {
 				require.Zero(t, group, "a beginning that was answered")
-				require.NoError(t, node.group.Reinit(t.Context()))
+				require.NoError(t, node.group.Reinit(t.Context(), nil))
 			} else if group != 0 {
 				require.Equal(t, group, s.Group)
 			}

@@ -267,8 +267,8 @@ func (d *driver) check(m *raftpb.Message) error {
 		return fmt.Errorf("it is for %d", m.GetTo())
 	case !validID(from) || from == d.o.ID || raft.IsLocalMsg(m.GetType()):
 		return errors.New("it can't come from the network")
-	case d.state.isRemoved(from):
-		return errors.New("its sender was removed")
+	case d.state.isForeign(from):
+		return errors.New("its sender was removed, or left behind")
 	}
 	switch m.GetType() {
 	case raftpb.MsgProp:

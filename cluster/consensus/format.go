@@ -24,7 +24,7 @@ var ErrNewer = errors.New("consensus state of a newer version")
 const (
 	hardVersion     = 1
 	envelopeVersion = 1
-	stateVersion    = 1
+	stateVersion    = 2
 	snapshotVersion = 1
 
 	hardSize       = 33

@@ -84,7 +84,7 @@ func FuzzRecords(f *testing.F) {
 
 func TestNewerVersionsAreRefused(t *testing.T) {
 	hard, entry, proposal, st := hardState{}.encode(), []byte{3}, envelope{proposalID{1, 1, 1}, 1, nil}.encode(), newState(1).encode(nil)
-	hard[0], proposal[0], st[0] = 2, 2, 2
+	hard[0], proposal[0], st[0] = 2, 2, stateVersion+1
 	_, err := decodeHard(hard)
 	require.ErrorIs(t, err, ErrNewer)
 	_, err = decodeEntry(1, 1, entry)

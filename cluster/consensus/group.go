@@ -298,9 +298,13 @@ func (g *Group) TransferLeadership(ctx context.Context, to topology.PeerID) erro
 // It fails when the node has a state of a group.
 func (g *Group) Found(ctx context.Context) error { return g.atOnce(ctx, (*driver).found) }
 
-// Reinit makes a new group of this node alone, with all that it knows, after the others
-// are lost for ever: those can't come back. It fails while there is a leader.
-func (g *Group) Reinit(ctx context.Context) error { return g.atOnce(ctx, (*driver).reinit) }
+// Reinit makes a new group of this node alone, with all that it knows, after the majority was
+// lost for ever. The others are no members any more; they can be added anew (AddLearner) once they
+// have thrown their state away. amend, unless it is nil, may change the machine's state before: it
+// is called by the group's goroutine. It fails while another node leads, or follows.
+func (g *Group) Reinit(ctx context.Context, amend func() error) error {
+	return g.atOnce(ctx, func(d *driver) error { return d.reinit(amend) })
+}
 
 // atOnce lets the group's goroutine do something. An error without a kind is the
 // disk's or the machine's, and fatal.

@@ -389,7 +389,7 @@ func TestLeaderRemovesItself(t *testing.T) {
 		require.Equal(t, 1, led, "it has handed over before it went")
 		_, _, err := old.group.Propose(t.Context(), []byte("x"))
 		require.Equal(t, apierror.Precondition, apierror.KindOf(err))
-		require.Equal(t, apierror.Precondition, apierror.KindOf(old.group.Reinit(t.Context())))
+		require.Equal(t, apierror.Precondition, apierror.KindOf(old.group.Reinit(t.Context(), nil)))
 		c.stop(old.id)
 		c.propose(c.leader(), "without it")
 		require.Equal(t, []string{"without it"}, c.agree())
@@ -659,7 +659,7 @@ func TestStartAlone(t *testing.T) {
 }
 
 // The majority is lost: the node that is left goes on alone, with everything that it
-// has, and the others can't come back.
+// has. The others can't come back with what they have.
 func TestReinit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(t)
@@ -672,11 +672,11 @@ func TestReinit(t *testing.T) {
 		require.NoError(t, c.leader().group.TransferLeadership(c.deadline(), 1))
 		c.leader()
 		before := c.nodes[3].group.Status()
-		require.Equal(t, apierror.Precondition, apierror.KindOf(c.nodes[3].group.Reinit(t.Context())), "there is a leader")
+		require.Equal(t, apierror.Precondition, apierror.KindOf(c.nodes[3].group.Reinit(t.Context(), nil)), "there is a leader")
 		disks := map[topology.PeerID]fsx.FS{1: c.stop(1), 2: c.stop(2)}
 		last := c.nodes[3]
 		c.eventually("no leader is known", func() bool { return last.group.Status().Leader == 0 })
-		require.NoError(t, last.group.Reinit(t.Context()))
+		require.NoError(t, last.group.Reinit(t.Context(), nil))
 		c.propose(last, "alone")
 		s := last.group.Status()
 		require.Equal(t, []topology.PeerID{3}, s.Voters)
@@ -685,7 +685,6 @@ func TestReinit(t *testing.T) {
 
 		last = c.restart(3)
 		require.Equal(t, append(want, "alone"), last.list.all())
-		require.Error(t, last.group.AddLearner(c.deadline(), 1))
 		for id, disk := range disks {
 			c.start(id, disk)
 		}
@@ -696,10 +695,15 @@ func TestReinit(t *testing.T) {
 		for id := range disks {
 			c.stop(id)
 		}
-		c.start(4, nil)
-		require.NoError(t, last.group.AddLearner(c.deadline(), 4))
-		c.propose(c.nodes[4], "together")
-		require.Equal(t, append(want, "alone", "together"), c.agree())
+		// Under the number of before with another log, or under another number.
+		for _, id := range []topology.PeerID{1, 4} {
+			c.start(id, nil)
+			require.NoError(t, last.group.AddLearner(c.deadline(), id))
+			c.propose(c.nodes[id], fmt.Sprint("together with ", id))
+		}
+		require.Equal(t, append(want, "alone", "together with 1", "together with 4"), c.agree())
+		require.NoError(t, last.group.RemoveMember(c.deadline(), 2), "who was left behind may be removed for ever")
+		require.Error(t, last.group.AddLearner(c.deadline(), 2))
 	})
 }
 
@@ -724,7 +728,7 @@ func TestReinitAppliesWhatMayBeCommitted(t *testing.T) {
 		c.stop(1)
 		last := c.nodes[2]
 		c.eventually("no leader is known", func() bool { return last.group.Status().Leader == 0 })
-		require.NoError(t, last.group.Reinit(t.Context()))
+		require.NoError(t, last.group.Reinit(t.Context(), nil))
 		require.Equal(t, []string{"answered"}, last.list.all())
 		require.Equal(t, []string{"answered"}, c.restart(2).list.all())
 	})
@@ -733,7 +737,7 @@ func TestReinitAppliesWhatMayBeCommitted(t *testing.T) {
 func TestReinitNeedsAState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(t)
-		require.Equal(t, apierror.Precondition, apierror.KindOf(c.start(1, nil).group.Reinit(t.Context())))
+		require.Equal(t, apierror.Precondition, apierror.KindOf(c.start(1, nil).group.Reinit(t.Context(), nil)))
 	})
 }
 

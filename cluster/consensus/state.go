@@ -17,8 +17,9 @@ type state struct {
 	// group is the identity of the group: a random number that another founding, or a
 	// new beginning after the loss of the majority, doesn't have.
 	group uint64
-	// removed are the members that never come back.
-	removed map[topology.PeerID]struct{}
+	// removed are the members that never come back, left those of a group that this one was
+	// made from (Reinit): they come back when they are added anew.
+	removed, left map[topology.PeerID]struct{}
 	// sessions say which proposals were applied, by proposer.
 	sessions map[topology.PeerID]*session
 }
@@ -33,7 +34,9 @@ type session struct {
 }
 
 func newState(group uint64) *state {
-	return &state{group: group, removed: map[topology.PeerID]struct{}{}, sessions: map[topology.PeerID]*session{}}
+	return &state{
+		group: group, removed: map[topology.PeerID]struct{}{}, left: map[topology.PeerID]struct{}{}, sessions: map[topology.PeerID]*session{},
+	}
 }
 
 func (s *state) isRemoved(id topology.PeerID) bool {
@@ -44,13 +47,26 @@ func (s *state) isRemoved(id topology.PeerID) bool {
 // remove says that a member never comes back.
 func (s *state) remove(id topology.PeerID) {
 	s.removed[id] = struct{}{}
+	delete(s.left, id)
 	delete(s.sessions, id)
+}
+
+// leave says that a node was a member of the group before: what it has and sends is that one's.
+func (s *state) leave(id topology.PeerID) {
+	s.left[id] = struct{}{}
+	delete(s.sessions, id)
+}
+
+// isForeign tells whether what a node says is of no interest to the group.
+func (s *state) isForeign(id topology.PeerID) bool {
+	_, left := s.left[id]
+	return left || s.isRemoved(id)
 }
 
 // admit says whether a proposal is to be applied, and remembers it: a member's, and
 // not applied before.
 func (s *state) admit(e envelope) bool {
-	if s.isRemoved(e.peer) {
+	if s.isForeign(e.peer) {
 		return false
 	}
 	x := s.sessions[e.peer]
@@ -87,9 +103,11 @@ func (s *state) applied(id proposalID) bool {
 // encode returns the state with the machine's behind it.
 func (s *state) encode(machine []byte) []byte {
 	b := binary.LittleEndian.AppendUint64([]byte{stateVersion}, s.group)
-	b = binary.AppendUvarint(b, uint64(len(s.removed)))
-	for _, id := range slices.Sorted(maps.Keys(s.removed)) {
-		b = binary.AppendUvarint(b, uint64(id))
+	for _, set := range []map[topology.PeerID]struct{}{s.removed, s.left} {
+		b = binary.AppendUvarint(b, uint64(len(set)))
+		for _, id := range slices.Sorted(maps.Keys(set)) {
+			b = binary.AppendUvarint(b, uint64(id))
+		}
 	}
 	b = binary.AppendUvarint(b, uint64(len(s.sessions)))
 	for _, id := range slices.Sorted(maps.Keys(s.sessions)) {
@@ -107,14 +125,21 @@ func (s *state) encode(machine []byte) []byte {
 // decodeState is its inverse; machine is a part of b.
 func decodeState(b []byte) (s *state, machine []byte, err error) {
 	r := &reader{b: b}
-	if v := r.byte(); v > stateVersion {
-		return nil, nil, fmt.Errorf("%w: snapshot's state has version %d", ErrNewer, v)
-	} else if v != stateVersion {
+	version := r.byte()
+	switch {
+	case version > stateVersion:
+		return nil, nil, fmt.Errorf("%w: snapshot's state has version %d", ErrNewer, version)
+	case version == 0:
 		return nil, nil, fmt.Errorf("%w: snapshot's state", ErrCorrupted)
 	}
 	s = newState(r.uint64())
 	for range r.count() {
 		s.removed[topology.PeerID(r.uvarint())] = struct{}{}
+	}
+	if version > 1 {
+		for range r.count() {
+			s.left[topology.PeerID(r.uvarint())] = struct{}{}
+		}
 	}
 	for range r.count() {
 		id := topology.PeerID(r.uvarint())

@@ -21,17 +21,25 @@ func (m *Member) hasMoved() bool {
 }
 
 // registerThere has another node register this one: the consensus answers to the address that it knows,
-// and that isn't this node's any more.
+// and that isn't this node's any more, or none.
 func (m *Member) registerThere(ctx context.Context, register []byte) (index uint64, err error) {
-	errs := []error{apierror.New(apierror.Unavailable, "no other node has taken the new address %s", m.o.URI)}
+	others := map[topology.PeerID]bool{}
+	for _, p := range m.known { // a node that has just joined has no topology
+		others[p.Peer] = true
+	}
 	for _, p := range m.State().Peers() {
-		if p.ID == m.self.Peer {
+		others[p.ID] = !p.IsBehind()
+	}
+	delete(others, m.self.Peer)
+	errs := []error{apierror.New(apierror.Unavailable, "no other node has taken the new address %s", m.o.URI)}
+	for p, there := range others {
+		if !there {
 			continue
 		}
-		if index, err = m.ask(ctx, p.ID, register); err == nil {
+		if index, err = m.ask(ctx, p, register); err == nil {
 			return index, nil
 		}
-		errs = append(errs, fmt.Errorf("peer %d: %w", p.ID, err))
+		errs = append(errs, fmt.Errorf("peer %d: %w", p, err))
 	}
 	return 0, errors.Join(errs...)
 }

@@ -43,6 +43,9 @@ func (a *Admin) Status(context.Context) (*admin.Status, error) {
 	state := m.State()
 	copies := copiesOf(state)
 	for _, p := range state.Peers() {
+		if p.IsBehind() {
+			continue
+		}
 		out.Peers[uint64(p.ID)] = admin.Peer{
 			URI: publicURI(p.URI), Fenced: p.Fenced, Draining: p.Draining, Zone: p.Zone, Replicas: copies[p.ID], Leads: state.Led(p.ID),
 		}
@@ -159,6 +162,9 @@ func (a *Admin) Telemetry(ctx context.Context) (*admin.Telemetry, error) {
 	own := m.ownAnswer()
 	answers[m.self.Peer] = &own
 	for _, p := range state.Peers() {
+		if p.IsBehind() {
+			continue
+		}
 		out.Peers[uint64(p.ID)] = admin.PeerTelemetry{URI: publicURI(p.URI), Answer: answers[p.ID]}
 	}
 	for _, c := range state.Collections() {

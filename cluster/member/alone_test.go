@@ -12,7 +12,6 @@ import (
 	"github.com/sextantdb/sextant/cluster/coordinator"
 	"github.com/sextantdb/sextant/cluster/member"
 	"github.com/sextantdb/sextant/cluster/topology"
-	"github.com/sextantdb/sextant/engine/shard"
 	"github.com/sextantdb/sextant/internal/fsx"
 )
 
@@ -146,10 +145,7 @@ func TestATakeoverMayBeCutOffAnywhere(t *testing.T) {
 func takeOver(t *testing.T, fs fsx.FS) bool {
 	t.Helper()
 	m, err := member.New(t.Context(), member.Options{
-		FS: fs, StoragePath: "/data", URI: "http://127.0.0.1:1",
-		OpenShard: func(ctx context.Context, _ *topology.Collection, o shard.Options) (*shard.Shard, error) {
-			return shard.Open(ctx, o)
-		},
+		FS: fs, StoragePath: "/data", URI: "http://127.0.0.1:1", OpenShard: openShard,
 	})
 	if err != nil {
 		require.ErrorIs(t, err, fsx.ErrStopped)

@@ -48,7 +48,7 @@ func (m *Member) enter(ctx context.Context) ([]peer.Member, error) {
 	if err != nil {
 		return nil, err
 	}
-	ask := peer.NewAsk(m.poolOptions(), addr)
+	ask := peer.NewAsk(m.strangerOptions(), addr)
 	defer ask.Close()
 	var joined peer.Joined
 	err = m.persist(ctx, func() (err error) {
@@ -101,6 +101,9 @@ func (m *Member) meet(known []peer.Member) {
 		targets[p.Peer] = peer.Target{Peer: p.Peer, Addr: p.URI}
 	}
 	for _, p := range m.State().Peers() {
+		if p.IsBehind() {
+			continue
+		}
 		targets[p.ID] = peer.Target{Peer: p.ID, Addr: p.URI, Incarnation: p.Incarnation}
 	}
 	delete(targets, m.self.Peer)
@@ -195,7 +198,7 @@ func (m *Member) register(ctx context.Context) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if m.hasMoved() {
+	if m.hasMoved() || !m.group.HasState() {
 		index, err := m.registerThere(ctx, data)
 		if err == nil {
 			return index, nil
@@ -216,6 +219,9 @@ func (m *Member) register(ctx context.Context) (uint64, error) {
 
 // sendRaft carries a message of the consensus.
 func (m *Member) sendRaft(to topology.PeerID, msg *raftpb.Message) {
+	if !m.linked.Load() {
+		return
+	}
 	data, err := proto.Marshal(msg)
 	if err != nil {
 		return // as good as lost

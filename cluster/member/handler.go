@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
@@ -61,23 +62,36 @@ func (m *Member) replica(name topology.ShardName) *replica {
 }
 
 // Join implements peer.Handler: the node is made known with its address, then a member of the
-// consensus. It registers itself when it has caught up.
+// consensus. It registers itself when it has caught up. A peer that is known, and has lost its part
+// in the consensus or thrown it away, has copies: it registers first, which says where it is.
 func (d desk) Join(ctx context.Context, j peer.Join) (peer.Joined, error) {
 	m := d.m
 	if _, err := address(j.URI); err != nil {
 		return peer.Joined{}, err
 	}
-	// The address must be known before the first message to the new member.
-	if _, err := m.Change(ctx, topology.RegisterPeer{
-		Peer: j.Peer, URI: j.URI, Incarnation: j.Incarnation, Zone: j.Zone, Version: j.Version,
-	}); err != nil {
-		return peer.Joined{}, err
+	switch known := m.State().Peer(j.Peer); {
+	case known == nil:
+		// The address must be known before the first message to the new member.
+		if _, err := m.Change(ctx, topology.RegisterPeer{
+			Peer: j.Peer, URI: j.URI, Incarnation: j.Incarnation, Zone: j.Zone, Version: j.Version,
+		}); err != nil {
+			return peer.Joined{}, err
+		}
+	case j.Incarnation < known.Incarnation:
+		return peer.Joined{}, apierror.New(apierror.Precondition, "Peer %d is registered with incarnation %d, this is %d",
+			j.Peer, known.Incarnation, j.Incarnation)
+	case slices.Contains(m.group.Status().Voters, j.Peer):
+		return peer.Joined{}, apierror.New(apierror.Precondition, "Peer %d has a vote in the consensus, and its node asks to join: "+
+			"it has lost what it promised. Remove the peer, then let the node join with an empty directory, as another peer", j.Peer)
 	}
 	if err := m.group.AddLearner(ctx, j.Peer); err != nil {
 		return peer.Joined{}, fmt.Errorf("add node %d to the consensus: %w", j.Peer, err)
 	}
 	out := peer.Joined{Cluster: m.self.Cluster}
 	for _, p := range m.State().Peers() {
+		if p.IsBehind() {
+			continue
+		}
 		out.Members = append(out.Members, peer.Member{Peer: p.ID, URI: p.URI})
 	}
 	return out, nil

@@ -73,6 +73,17 @@ func (m *machine) Restore(index uint64, data []byte) error {
 	return nil
 }
 
+// amend changes the topology beside the consensus: when that begins, with what it becomes.
+func (m *machine) amend(change func(*topology.State) error) error {
+	v := m.now.Load()
+	next := v.Clone()
+	if err := change(next); err != nil {
+		return err
+	}
+	m.publish(&view{State: next, index: v.index})
+	return nil
+}
+
 func (m *machine) publish(v *view) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -37,7 +37,7 @@ type Options struct {
 	// Without it the node founds a cluster.
 	Bootstrap string
 	// Reinit begins the consensus anew from what this node knows, when the majority of its voters is
-	// lost for good.
+	// lost for good; with Bootstrap it leaves the old consensus for that of a node which did so.
 	Reinit bool
 	// PeerID is who a new node becomes; 0 is a random one.
 	PeerID topology.PeerID
@@ -89,6 +89,11 @@ type Member struct {
 	machine *machine
 	group   *consensus.Group
 	pool    *peer.Pool
+	// linked says that there is a pool: the consensus, which begins before, has nobody to send to
+	// until then.
+	linked atomic.Bool
+	// known are the nodes that were named when this one joined.
+	known   []peer.Member
 	boss    *boss
 	exports *transfer.Exports
 	fetcher *transfer.Fetcher
@@ -141,7 +146,6 @@ func New(ctx context.Context, o Options) (_ *Member, err error) {
 		ops: map[topology.ShardName]*atomic.Uint64{},
 	}
 	m.machine = newMachine(m.tell)
-	var known []peer.Member
 	m.ctx, m.stop = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
@@ -151,7 +155,7 @@ func New(ctx context.Context, o Options) (_ *Member, err error) {
 	if err := o.FS.MkdirAll(layout.Collections(o.StoragePath)); err != nil {
 		return nil, fmt.Errorf("create storage directory: %w", err)
 	}
-	file := identityFile{o.FS, path.Join(o.StoragePath, "peer.json")}
+	file := m.file()
 	if m.self, err = file.next(o.PeerID); err != nil {
 		return nil, err
 	}
@@ -159,24 +163,9 @@ func New(ctx context.Context, o Options) (_ *Member, err error) {
 	if m.data, err = oplog.Open(oplog.Options{FS: o.FS, Dir: path.Join(o.StoragePath, "oplog"), FileSize: o.LogFileSize}); err != nil {
 		return nil, fmt.Errorf("open operation log: %w", err)
 	}
-	state, err := consensus.HasState(o.FS, layout.Consensus(o.StoragePath))
-	if err != nil {
+	if m.known, err = m.prepare(ctx, file); err != nil {
 		return nil, err
 	}
-	if m.joins() && !state {
-		if err := m.mayJoin(); err != nil {
-			return nil, err
-		}
-	}
-	if m.self.Cluster == "" {
-		if known, err = m.enter(ctx); err != nil {
-			return nil, err
-		}
-		if err := file.store(m.self); err != nil {
-			return nil, err
-		}
-	}
-	m.pool = peer.NewPool(m.poolOptions())
 	m.exports = transfer.NewExports(transfer.ExportsOptions{Open: m.openExport, Logger: o.Logger})
 	m.fetcher = transfer.NewFetcher(transfer.FetcherOptions{FS: o.FS, Logger: o.Logger})
 	if m.group, err = consensus.Open(m.ctx, consensus.Options{
@@ -185,7 +174,12 @@ func New(ctx context.Context, o Options) (_ *Member, err error) {
 	}); err != nil {
 		return nil, fmt.Errorf("open consensus: %w", err)
 	}
-	m.meet(known)
+	if err := m.settleName(file); err != nil {
+		return nil, err
+	}
+	m.pool = peer.NewPool(m.poolOptions())
+	m.linked.Store(true)
+	m.meet(m.known)
 	return m, nil
 }
 
@@ -202,9 +196,12 @@ func (m *Member) tell(e topology.Event) {
 // nothing here is read or written. A founder takes over what it had when it ran without a cluster.
 func (m *Member) Open(ctx context.Context) error {
 	switch {
-	case m.o.Reinit && m.group.HasState():
-		if err := m.group.Reinit(ctx); err != nil {
+	case m.beginsAnew():
+		if err := m.beginAnew(ctx); err != nil {
 			return fmt.Errorf("begin the consensus anew: %w", err)
+		}
+		if err := m.file().store(m.self); err != nil {
+			return err
 		}
 	case !m.group.HasState() && !m.joins():
 		if err := m.found(ctx); err != nil {
@@ -230,6 +227,11 @@ func (m *Member) Registered() <-chan struct{} { return m.part }
 // Failed returns a channel that is closed when the consensus has ended, and can't go on.
 func (m *Member) Failed() <-chan struct{} { return m.group.Done() }
 
+// file is where the node keeps who it is.
+func (m *Member) file() identityFile {
+	return identityFile{m.o.FS, path.Join(m.o.StoragePath, "peer.json")}
+}
+
 // joins tells whether the node is to join a cluster rather than found one.
 func (m *Member) joins() bool { return m.o.Bootstrap != "" && m.o.Bootstrap != m.o.URI }
 
@@ -249,8 +251,10 @@ func (m *Member) Close() error {
 	if m.group != nil {
 		errs = append(errs, m.group.Close())
 	}
-	if m.pool != nil {
+	if m.exports != nil {
 		m.exports.Close()
+	}
+	if m.pool != nil {
 		m.pool.Close()
 	}
 	if m.data != nil {

@@ -30,12 +30,17 @@ type node struct {
 	addr    string
 	uri     string
 	boot    string
+	reinit  bool
 	member  *member.Member
 	server  *peer.Server
 	front   *coordinator.Coordinator
 	id      topology.PeerID
 	served  chan error
 	others  []*node
+}
+
+func openShard(ctx context.Context, _ *topology.Collection, o shard.Options) (*shard.Shard, error) {
+	return shard.Open(ctx, o)
 }
 
 func newNode(t *testing.T, bootstrap string) *node {
@@ -63,11 +68,8 @@ func (n *node) start() {
 	n.addr = l.Addr().String()
 	n.uri = "http://" + n.addr
 	n.member, err = member.New(ctx, member.Options{
-		FS: n.fs, StoragePath: "/data", URI: n.uri, Bootstrap: n.boot, Tick: 20 * time.Millisecond,
-		OpenShard: func(ctx context.Context, _ *topology.Collection, o shard.Options) (*shard.Shard, error) {
-			return shard.Open(ctx, o)
-		},
-		Logger: n.logger(),
+		FS: n.fs, StoragePath: "/data", URI: n.uri, Bootstrap: n.boot, Reinit: n.reinit, Tick: 20 * time.Millisecond,
+		OpenShard: openShard, Logger: n.logger(),
 	})
 	require.NoError(n.t, err)
 	n.id = n.member.Identity().Peer

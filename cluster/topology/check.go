@@ -28,7 +28,7 @@ func (s *State) Check() error {
 		if s.Removed(p.ID) {
 			return fmt.Errorf("peer %d is there and removed", p.ID)
 		}
-		if p.ID == 0 || p.URI == "" || p.Incarnation == 0 {
+		if p.ID == 0 || p.URI == "" && !p.Fenced || p.Incarnation == 0 {
 			return fmt.Errorf("peer %d has no ID, address or incarnation", p.ID)
 		}
 	}

@@ -62,7 +62,7 @@ func (f *nodeFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.storageSnapshot, "storage-snapshot", "", "recover a whole storage from `path` before the start (not built yet)")
 	flags.BoolVarP(&f.forceSnapshot, "force-snapshot", "f", false, "let --snapshot replace existing collections")
 	flags.BoolVar(&f.stacktrace, "stacktrace", false, "not built yet")
-	flags.BoolVar(&f.reinit, "reinit", false, "start consensus anew (needs a cluster)")
+	flags.BoolVar(&f.reinit, "reinit", false, "begin the consensus anew with what this node knows; with --bootstrap, leave the old one and join that node's")
 }
 
 // check refuses what can't be done rather than leave it out.
