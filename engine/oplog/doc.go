@@ -23,6 +23,7 @@
 //	L7  A record that was taken is written sooner or later, in its place, also when
 //	    its ticket has failed: a later record of its stream is never without it.
 //	L8  A damaged record is never given to a reader, nor forgotten: its stream can't
-//	    be read across it. Other streams can; when it isn't certain which
-//	    streams are hurt, the log doesn't open.
+//	    be read across it. Other streams can. When it isn't certain which
+//	    streams are hurt, the log doesn't open, or (Options.Salvage) takes all for hurt that
+//	    don't prove that they lost nothing.
 package oplog

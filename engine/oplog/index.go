@@ -77,6 +77,8 @@ type index struct {
 	// nextStream is the number of the next new stream, durableNext the one after the
 	// last whose bind record is durable.
 	nextStream, durableNext uint32
+	// doubt are the streams that may have lost records; nil when nothing is lost, and after Open.
+	doubt map[*Stream]bool
 }
 
 // apply brings the index up to date with a batch of records. verify asks to check

@@ -35,6 +35,13 @@ type Options struct {
 	// Append waits for room; a single larger record passes alone. A log holds
 	// about twice as much memory: one queue is written while the next one fills.
 	QueueBytes int
+	// Salvage opens a log although a stretch of it is lost with all that says whose records it had:
+	// streams that may have lost some have a hole, across which nothing is read (ErrCorrupted).
+	// Without it such a log doesn't open.
+	Salvage bool
+	// Expect are ids of streams of which the caller knows. Those that such a log knows nothing of
+	// (any more) count as hurt, too.
+	Expect []string
 	// RetryAfter is how long the log waits after a failed write or sync before it
 	// tries again, 1 s by default.
 	RetryAfter time.Duration
@@ -68,6 +75,9 @@ type Log struct {
 	tail tail
 	// ended is closed when run has returned.
 	ended chan struct{}
+
+	// lost is what Open has found missing; it doesn't change afterwards.
+	lost error
 
 	// trimming is held while files are removed, which must happen in order. It is
 	// taken before mu.
@@ -105,7 +115,8 @@ type queue struct {
 
 // Open opens or makes a log, cuts a torn tail, and begins to accept records. It
 // needs no free space. It fails with ErrCorrupted when anything but the tail is
-// damaged, unless it is certain which streams that concerns: then Read of those does.
+// damaged, unless it is certain which streams that concerns: then Read of those does. See also
+// Options.Salvage.
 // It fails with fsx.ErrLocked when another process has it open.
 func Open(o Options) (*Log, error) {
 	o, err := o.withDefaults()

@@ -12,18 +12,29 @@ import (
 // ErrReleased when seq is gone, and does nothing when seq is above the last
 // durable record.
 func (s *Stream) Read(ctx context.Context, seq uint64, fn func(Record) error) error {
-	extents, number, err := s.pin(seq)
+	extents, number, last, err := s.pin(seq)
 	if err != nil {
 		return fmt.Errorf("read stream %q from %d: %w", s.id, seq, err)
 	}
 	defer s.unpin(extents)
 	r := reading{stream: number, next: seq, fn: fn}
 	for i := range extents {
+		if r.next < extents[i].first {
+			return s.hole(r.next, extents[i].first-1)
+		}
 		if err := r.extent(ctx, s.log, &extents[i]); err != nil {
 			return err
 		}
 	}
+	if r.next <= last {
+		return s.hole(r.next, last)
+	}
 	return nil
+}
+
+// hole is why records can't be read that are nowhere.
+func (s *Stream) hole(first, last uint64) error {
+	return &CorruptedError{File: s.log.opts.Dir, Why: fmt.Sprintf("records %d to %d of stream %q may be lost", first, last, s.id)}
 }
 
 // pinned is an extent that can't be removed while it is read.
@@ -33,21 +44,21 @@ type pinned struct {
 	size int64
 }
 
-// pin returns the extents from seq on, and the number that the stream has in them, and
-// keeps their files.
-func (s *Stream) pin(seq uint64) (out []pinned, number uint32, err error) {
+// pin returns the extents from seq on, the number that the stream has in them, and its last record,
+// and keeps their files.
+func (s *Stream) pin(seq uint64) (out []pinned, number uint32, last uint64, err error) {
 	l := s.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
 	case s.dropped:
-		return nil, 0, ErrDropped
+		return nil, 0, 0, ErrDropped
 	case l.closing:
-		return nil, 0, ErrClosed
+		return nil, 0, 0, ErrClosed
 	case seq > s.durable.Seq:
-		return nil, 0, nil
+		return nil, 0, 0, nil
 	case seq <= s.base().Seq:
-		return nil, 0, ErrReleased
+		return nil, 0, 0, ErrReleased
 	}
 	for _, e := range s.extents {
 		if e.last >= seq {
@@ -55,7 +66,7 @@ func (s *Stream) pin(seq uint64) (out []pinned, number uint32, err error) {
 			out = append(out, pinned{extent: e, size: e.file.size})
 		}
 	}
-	return out, s.number, nil
+	return out, s.number, s.durable.Seq, nil
 }
 
 func (s *Stream) unpin(extents []pinned) {
@@ -98,7 +109,7 @@ func (r *reading) extent(ctx context.Context, l *Log, e *pinned) (err error) {
 		b, err := batches.next()
 		switch {
 		case errors.Is(err, errNoBatch):
-			if err := r.damaged(e, batches); err != nil {
+			if batches, err = r.damaged(e, batches); err != nil {
 				return err
 			}
 			continue
@@ -125,18 +136,25 @@ func (r *reading) missing(e *pinned, off int64, why string) error {
 	return e.file.corrupted(off, why)
 }
 
-// damaged goes over a damaged batch, if it is known where it ends. Those of its records
+// damaged goes over a damaged batch. Where it is known where that ends, those of its records
 // that prove to be the next of the stream are taken. What else there was of the
 // stream will be missed later; other streams may be all that is damaged.
 //
 // The lengths of records can't be trusted, so one is looked for at every byte.
-func (r *reading) damaged(e *pinned, batches *batchReader) error {
+func (r *reading) damaged(e *pinned, batches *batchReader) (*batchReader, error) {
 	if r.damage == nil {
 		r.damage = e.file.corrupted(batches.off, batches.why)
 	}
 	b, framed := batches.damaged()
 	if !framed {
-		return r.damage
+		_, at, found, err := nextBatch(e.file, batches.at, batches.off, e.size)
+		if err != nil {
+			return nil, fmt.Errorf("read log: %w", err)
+		}
+		if !found {
+			return nil, r.damage
+		}
+		return newBatchReader(e.file, batches.at, at, e.size), nil
 	}
 	for at := 0; at < len(b.body) && r.next <= e.last; {
 		rec, rest, ok := decodeRecord(b.body[at:])
@@ -145,11 +163,11 @@ func (r *reading) damaged(e *pinned, batches *batchReader) error {
 			continue
 		}
 		if err := r.take(rec); err != nil {
-			return err
+			return nil, err
 		}
 		at = len(b.body) - len(rest)
 	}
-	return nil
+	return batches, nil
 }
 
 func (r *reading) mine(rec record) bool { return rec.kind == recordData && rec.stream == r.stream }

@@ -25,18 +25,25 @@ func (l *Log) recover() error {
 	older, newest := files[:len(files)-1], files[len(files)-1]
 	extents := map[uint32][]extent{}
 	var link *batchHeader
-	for _, f := range older {
-		if link, err = l.readSealed(f, link, extents); err != nil {
+	for i, f := range older {
+		if link, err = l.readOlder(f, files[i+1], link, extents); err != nil {
 			return err
 		}
 	}
 	if err := l.scanNewest(newest, link, extents); err != nil {
 		return err
 	}
+	lost := l.index.doubt != nil
+	l.endDoubts()
 	for _, s := range l.streams {
 		s.last = s.durable
 	}
 	l.files = files
+	if lost {
+		// The holes are in the next file's snapshot. A disk that has no room for one gets it with the
+		// next record: until then the same is found again.
+		_ = l.tail.create()
+	}
 	return nil
 }
 
@@ -188,8 +195,9 @@ func (f *logFile) checkHead(src *openLog, link *batchHeader) error {
 	return nil
 }
 
-// readSealed adds the index of a sealed file to extents and returns its last batch.
-func (l *Log) readSealed(f *logFile, link *batchHeader, extents map[uint32][]extent) (seal *batchHeader, err error) {
+// readOlder adds what a file has that isn't the newest to extents, and returns its last batch, nil
+// when that isn't certain.
+func (l *Log) readOlder(f, next *logFile, link *batchHeader, extents map[uint32][]extent) (last *batchHeader, err error) {
 	src, err := l.open(f)
 	if err != nil {
 		return nil, err
@@ -198,6 +206,14 @@ func (l *Log) readSealed(f *logFile, link *batchHeader, extents map[uint32][]ext
 	if err := f.checkHead(src, link); err != nil {
 		return nil, err
 	}
+	if last, err = l.readSealed(f, src, extents); isDamage(err) {
+		return nil, l.readUnsealed(f, next, src, extents)
+	}
+	return last, err
+}
+
+// readSealed adds the index of a sealed file to extents and returns its last batch.
+func (l *Log) readSealed(f *logFile, src *openLog, extents map[uint32][]extent) (seal *batchHeader, err error) {
 	size := src.size
 	var b [trailerSize]byte
 	if size < emptyFileSize+trailerSize {
@@ -258,6 +274,8 @@ type scan struct {
 	// batches counts the sound batches, sealed says that the last one is a seal.
 	batches int
 	sealed  bool
+	// older says that the file isn't the newest.
+	older bool
 	// healed has the headers that must be written again, by offset.
 	healed map[int64][]byte
 }
@@ -268,14 +286,19 @@ func (s *scan) all(h fileHeader, size int64, extents map[uint32][]extent) error 
 	x := &s.log.index
 	x.nextStream, x.durableNext = h.nextStream, h.nextStream
 	for {
+		begin := r.off
 		b, err := r.next()
 		damaged := false
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil
 		case errors.Is(err, errNoBatch):
-			if b, damaged = confined(r); !damaged {
-				return s.damageUnlessTorn(r.off, size, r.why)
+			// Behind a lost stretch nothing is certain that isn't sound.
+			if b, damaged = confined(r); !damaged || x.doubt != nil {
+				if r, err = s.skip(begin, size, r.why); r == nil {
+					return err
+				}
+				continue
 			}
 		case err != nil:
 			return fmt.Errorf("read log: %w", err)
@@ -293,8 +316,15 @@ func (s *scan) all(h fileHeader, size int64, extents map[uint32][]extent) error 
 			}
 		case damaged:
 			err = x.applyDirectory(s.file, b, s.log.newStream)
+		case b.kind == batchRecords && x.doubt != nil:
+			err = x.applyBehind(s.file, b, s.log)
 		case b.kind == batchRecords:
 			err = x.apply(s.file, b.off, b.body, true, s.log.newStream)
+		case b.kind == batchSeal && s.older:
+			return nil // it is of no use
+		case b.kind == batchSeal && x.doubt != nil:
+			// A file with an index isn't read whole again, so what was cut in it would come back.
+			return s.log.lost
 		case b.kind == batchSeal:
 			return s.seal(b, size)
 		}
@@ -363,7 +393,7 @@ func (x *index) adopt(f *logFile, extents map[uint32][]extent) error {
 			if i+1 < len(s.extents) {
 				next = s.extents[i+1].first
 			}
-			if e.last+1 != next {
+			if e.last+1 != next && !s.log.opts.Salvage {
 				return f.corrupted(fileHeaderSize, fmt.Sprintf("records %d to %d of stream %q are missing", e.last+1, next-1, s.id))
 			}
 		}
@@ -398,8 +428,8 @@ func (l *Log) continueAfter(s *scan, size int64) (err error) {
 	if err := l.opts.FS.SyncDir(l.opts.Dir); err != nil {
 		return fmt.Errorf("sync log directory: %w", err)
 	}
-	if s.sealed {
-		return t.close()
+	if s.sealed || l.index.doubt != nil {
+		return t.close() // nothing is written behind a seal, nor behind damage
 	}
 	return nil
 }

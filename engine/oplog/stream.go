@@ -306,7 +306,7 @@ func (s *Stream) Release(seq uint64) error {
 // Keep makes links to the log files that have records of the stream in a directory
 // of the same disk. They outlive the log's own names.
 func (s *Stream) Keep(dir string) error {
-	extents, _, err := s.pin(s.First())
+	extents, _, _, err := s.pin(s.First())
 	if err != nil {
 		return fmt.Errorf("keep log files of stream %q: %w", s.id, err)
 	}

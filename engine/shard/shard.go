@@ -238,9 +238,17 @@ func (s *Shard) catchUp(ctx context.Context) (err error) {
 	}
 	last := s.o.Log.Last()
 	if last.Seq > s.at.Seq {
-		if err := s.replay(ctx, s.at.Seq+1); err != nil {
+		err := s.replay(ctx, s.at.Seq+1)
+		if errors.Is(err, oplog.ErrReleased) {
+			err = fmt.Errorf("%w: %w", oplog.ErrCorrupted, err) // nobody released what files lack
+		}
+		if err != nil {
 			return fmt.Errorf("replay log: %w", err)
 		}
+	}
+	// A log that has lost its end, or something else in its place, has lost what came after it, too.
+	if s.at.Seq > last.Seq && last.Seq > 0 || s.at.Seq == last.Seq && s.at.Chain != last.Chain && s.at.Chain != 0 {
+		return fmt.Errorf("files end with operation %v, the log with %v: %w", s.at, last, oplog.ErrCorrupted)
 	}
 	// The stream knows its end before its records are read. A log that ends
 	// earlier has lost operations that somebody was told are safe.
