@@ -146,7 +146,7 @@ func (c *Coordinator) openOwn() error {
 	if err != nil {
 		return err
 	}
-	s, err := openShards(&c.opts)
+	s, err := openShards(&c.opts, t.State())
 	if err != nil {
 		return err
 	}

@@ -230,6 +230,70 @@ func TestDamageStaysWhereItIs(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// A part of the log that is lost with everything that says whose operations it had concerns those of
+// whom nothing shows that they lost nothing.
+func TestALostPartOfTheLogConcernsWhomItMay(t *testing.T) {
+	fs := fsx.NewMem()
+	c := open(t, fs)
+	rng := rand.New(rand.NewPCG(1, 1))
+	put := func(c *coordinator.Coordinator, name string, id uint64) {
+		_, err := c.Points().Upsert(t.Context(), &pb.UpsertPoints{
+			CollectionName: name, Wait: new(true), Points: []*pb.PointStruct{randomPoint(rng, id)},
+		})
+		require.NoError(t, err)
+	}
+	names := []string{"whole", "hurt", "idle", "empty"}
+	for _, name := range names {
+		create(t, c, name, 1)
+	}
+	put(c, "whole", 1)
+	put(c, "idle", 1)
+	put(c, "hurt", 1)
+	before := fs.KillClone()
+	put(c, "hurt", 2)
+	after := fs.KillClone()
+	put(c, "whole", 2)
+	put(c, "hurt", 3)
+	left := fs.KillClone()
+	file := find(t, left, "/storage/oplog", ".LOG")[0]
+	var sizes []int64
+	for _, at := range []*fsx.Mem{before, after} {
+		info, err := at.Stat(file)
+		require.NoError(t, err)
+		sizes = append(sizes, info.Size())
+	}
+	f, err := left.OpenWrite(file)
+	require.NoError(t, err)
+	_, err = f.WriteAt(make([]byte, sizes[1]-sizes[0]-36), sizes[0]) // up to the mark behind it
+	require.NoError(t, err)
+	require.NoError(t, f.Sync())
+	require.NoError(t, f.Close())
+
+	for range 2 {
+		again, err := coordinator.Open(t.Context(), coordinator.Options{FS: left, StoragePath: "/storage"})
+		require.NoError(t, err)
+		require.EqualValues(t, 2, count(t, again, "whole"))
+		for _, name := range names[1:] {
+			_, err := again.Points().Count(t.Context(), &pb.CountPoints{CollectionName: name})
+			require.Equal(t, apierror.Unavailable, apierror.KindOf(err), "%s: %v", name, err)
+			require.ErrorContains(t, err, "quarantine", name)
+		}
+		create(t, again, "new", 1) // is not concerned, also when it is empty at the next start
+		require.Zero(t, count(t, again, "new"))
+		require.NoError(t, again.Close())
+		again = open(t, left.KillClone())
+		require.Zero(t, count(t, again, "new"))
+		_, err = again.Collections().Delete(t.Context(), &pb.DeleteCollection{CollectionName: "hurt"})
+		require.NoError(t, err)
+		left = left.KillClone()
+		again, err = coordinator.Open(t.Context(), coordinator.Options{FS: left, StoragePath: "/storage"})
+		require.NoError(t, err)
+		_, err = again.Collections().Delete(t.Context(), &pb.DeleteCollection{CollectionName: "new"})
+		require.NoError(t, err)
+		require.NoError(t, again.Close())
+	}
+}
+
 // find returns the files below dir whose names contain part, in capitals.
 func find(t *testing.T, fs fsx.FS, dir, part string) (names []string) {
 	t.Helper()

@@ -60,10 +60,21 @@ type ownShards struct {
 
 var _ Shards = &ownShards{}
 
-func openShards(o *Options) (*ownShards, error) {
-	log, err := oplog.Open(oplog.Options{FS: o.FS, Dir: path.Join(o.StoragePath, "oplog")})
+// openShards opens the log of all shards. Where a part of it is lost the shards that it may have
+// concerned go into quarantine, those of which there is no trace among them.
+func openShards(o *Options, state *topology.State) (*ownShards, error) {
+	var ids []string
+	for _, t := range state.Collections() {
+		for _, id := range shardIDs(t) {
+			ids = append(ids, layout.Log(topology.ShardName{Collection: t.Incarnation, Shard: id}))
+		}
+	}
+	log, err := oplog.Open(oplog.Options{FS: o.FS, Dir: path.Join(o.StoragePath, "oplog"), Salvage: true, Expect: ids})
 	if err != nil {
 		return nil, fmt.Errorf("open operation log: %w", err)
+	}
+	if err := log.Lost(); err != nil {
+		o.Logger.Error("a part of the operation log is lost: shards that may have had operations there go into quarantine", "error", err)
 	}
 	return &ownShards{fs: o.FS, storage: o.StoragePath, log: log, budget: o.Budget, logger: o.Logger}, nil
 }
