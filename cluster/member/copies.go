@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -91,11 +92,13 @@ func (m *Member) openCopies(ctx context.Context, missing []wantedCopy) {
 	var g errgroup.Group
 	g.SetLimit(openAtOnce)
 	created := make([]topology.HeldReplica, len(missing))
+	var failed atomic.Bool
 	for i, w := range missing {
 		g.Go(func() error {
 			name := nameOf(w.collection, w.shard)
 			r, err := m.openCopy(ctx, name, w)
 			if err != nil {
+				failed.Store(true)
 				if ctx.Err() == nil {
 					m.giveUp(name, fmt.Errorf("open: %w", err))
 				}
@@ -111,6 +114,9 @@ func (m *Member) openCopies(ctx context.Context, missing []wantedCopy) {
 		})
 	}
 	_ = g.Wait() // failures are logged
+	if failed.Load() {
+		m.swept = nil // what isn't open isn't removed otherwise, when the topology gives it up
+	}
 	created = slices.DeleteFunc(created, func(h topology.HeldReplica) bool { return h.Alloc == 0 })
 	if len(created) > 0 {
 		m.work.Go(func() { m.announce(ctx, created) })
@@ -345,9 +351,11 @@ func (m *Member) removeCopy(ctx context.Context, r *replica) error {
 
 // wipe removes what a disk has of a shard: first what says that it is a copy.
 func (m *Member) wipe(ctx context.Context, name topology.ShardName, dir string) error {
-	err := errors.Join(
-		m.data.Stream(layout.Marks(name)).Drop(ctx), m.o.FS.RemoveAll(dir), m.data.Stream(layout.Log(name)).Drop(ctx),
-	)
+	err := errors.Join(m.data.Stream(layout.Marks(name)).Drop(ctx), m.o.FS.RemoveAll(dir))
+	// As long as there are files the log is what they are found by.
+	if err == nil {
+		err = m.data.Stream(layout.Log(name)).Drop(ctx)
+	}
 	if err != nil {
 		return fmt.Errorf("remove copy of shard %d of %s: %w", name.Shard, name.Collection, err)
 	}
@@ -355,7 +363,7 @@ func (m *Member) wipe(ctx context.Context, name topology.ShardName, dir string) 
 }
 
 // sweep removes what is on this disk without a place in the topology: the data of collections that
-// were deleted, and, once, copies that were taken away while the node was down. Only what the
+// were deleted, and, once or after a copy couldn't be opened, copies that were taken away. Only what the
 // topology lists as deleted or gives to others is removed, so that a lost topology never costs data.
 func (m *Member) sweep(ctx context.Context, v *view) {
 	dropped := v.Dropped()

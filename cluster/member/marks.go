@@ -37,16 +37,30 @@ func loadMarks(ctx context.Context, s *oplog.Stream) (m *marks, ok bool, err err
 	if last.Seq == 0 {
 		return m, false, nil
 	}
-	err = s.Read(ctx, last.Seq, func(r oplog.Record) error {
+	err = m.read(ctx, last.Seq, &ok)
+	if errors.Is(err, oplog.ErrCorrupted) || errors.Is(err, oplog.ErrReleased) {
+		// The log has lost a part, and perhaps a newer mark with it: then the copy's log is in doubt as
+		// well, or the number in this mark isn't the one in the record. Only an epoch may be missing,
+		// and R1 is enough to keep this process from taking part in that.
+		if err = m.read(ctx, s.First(), &ok); errors.Is(err, oplog.ErrCorrupted) {
+			err = nil
+		}
+	}
+	return m, ok, err
+}
+
+// read takes in the marks from one on; the last one counts.
+func (m *marks) read(ctx context.Context, from uint64, ok *bool) error {
+	s := m.stream
+	return s.Read(ctx, from, func(r oplog.Record) error {
 		if len(r.Data) != markSize {
 			return fmt.Errorf("mark of stream %q has %d bytes: %w", s.ID(), len(r.Data), oplog.ErrCorrupted)
 		}
 		le := binary.LittleEndian
 		m.last = mark{topology.AllocID(le.Uint64(r.Data)), le.Uint64(r.Data[8:]), le.Uint64(r.Data[16:])}
-		ok = true
+		*ok = true
 		return nil
 	})
-	return m, ok, err
 }
 
 // store makes a mark durable. A history of 0 leaves the one that is known, and the epoch never

@@ -160,8 +160,13 @@ func New(ctx context.Context, o Options) (_ *Member, err error) {
 		return nil, err
 	}
 	m.boss = newBoss(m)
-	if m.data, err = oplog.Open(oplog.Options{FS: o.FS, Dir: path.Join(o.StoragePath, "oplog"), FileSize: o.LogFileSize}); err != nil {
+	if m.data, err = oplog.Open(oplog.Options{
+		FS: o.FS, Dir: path.Join(o.StoragePath, "oplog"), FileSize: o.LogFileSize, Salvage: true,
+	}); err != nil {
 		return nil, fmt.Errorf("open operation log: %w", err)
+	}
+	if err := m.data.Lost(); err != nil {
+		m.log.ErrorContext(ctx, "a part of the operation log is lost: copies that may have had entries there are made anew", "error", err)
 	}
 	if m.known, err = m.prepare(ctx, file); err != nil {
 		return nil, err
@@ -172,6 +177,11 @@ func New(ctx context.Context, o Options) (_ *Member, err error) {
 		ID: m.self.Peer, FS: o.FS, Dir: layout.Consensus(o.StoragePath), Machine: m.machine, Send: m.sendRaft,
 		OnLeader: m.boss.leaderChanged, TickInterval: o.Tick, SnapshotEntries: o.SnapshotEntries, Logger: o.Logger,
 	}); err != nil {
+		if errors.Is(err, oplog.ErrCorrupted) || errors.Is(err, consensus.ErrCorrupted) {
+			err = fmt.Errorf("%w. What this node has promised to the consensus is lost, so it can't be peer %d any more: remove that peer "+
+				"(DELETE /cluster/peer/%d?force=true, asked of another node), then start this one with an empty directory and --bootstrap",
+				err, m.self.Peer, m.self.Peer)
+		}
 		return nil, fmt.Errorf("open consensus: %w", err)
 	}
 	if err := m.settleName(file); err != nil {

@@ -130,6 +130,11 @@ func (n *node) put(ctx context.Context, name string, id uint64) error {
 	return err
 }
 
+func (n *node) drop(ctx context.Context, name string) error {
+	_, err := n.front.Collections().Delete(ctx, &pb.DeleteCollection{CollectionName: name})
+	return err
+}
+
 func (n *node) count(ctx context.Context, name string) (uint64, error) {
 	r, err := n.front.Points().Count(ctx, &pb.CountPoints{CollectionName: name, Exact: new(true)})
 	return r.GetResult().GetCount(), err
