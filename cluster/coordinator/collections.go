@@ -83,7 +83,7 @@ func (s *Collections) create(ctx context.Context, req *pb.CreateCollection) (*to
 	}
 	var places [][]topology.PeerID
 	if len(t.Shards) > 0 {
-		if places, err = c.shards.Place(t); err != nil {
+		if places, err = c.shards.Place(ctx, t); err != nil {
 			return nil, err
 		}
 	}

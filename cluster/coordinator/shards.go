@@ -24,7 +24,7 @@ type Shards interface {
 	Open(ctx context.Context, t *topology.Collection, id uint32) (shardcall.Shard, error)
 	// Place says which nodes hold the shards of a new collection, in their order; nil on a
 	// node alone.
-	Place(t *topology.Collection) ([][]topology.PeerID, error)
+	Place(ctx context.Context, t *topology.Collection) ([][]topology.PeerID, error)
 	// Release ends the use of a handle that Open returned.
 	Release(s shardcall.Shard) error
 	// Remove removes what this node has on disk of a deleted collection, whose handles
@@ -97,7 +97,7 @@ func (s *ownShards) Open(ctx context.Context, t *topology.Collection, id uint32)
 }
 
 // Place implements Shards.
-func (*ownShards) Place(*topology.Collection) ([][]topology.PeerID, error) { return nil, nil }
+func (*ownShards) Place(context.Context, *topology.Collection) ([][]topology.PeerID, error) { return nil, nil }
 
 // reconcile submits what the topology holds and the shard doesn't: a change that
 // was durable in the topology when the node stopped, but not yet in the shard's

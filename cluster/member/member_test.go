@@ -357,6 +357,22 @@ func TestACopyTakenAwayMeanwhileIsRemoved(t *testing.T) {
 	require.EqualValues(t, 1, got)
 }
 
+// A collection that is made right after a node was lost isn't placed on it, and can be used at once.
+func TestNothingIsPlacedOnANodeThatHasJustGone(t *testing.T) {
+	nodes := threeNodes(t)
+	nodes[2].crash()
+	nodes[0].create("c", 3, 1)
+	c, err := nodes[0].member.State().Collection("c")
+	require.NoError(t, err)
+	for _, sh := range c.Shards {
+		_, gone := sh.Replica(nodes[2].id)
+		require.False(t, gone, "%+v", *sh)
+	}
+	for id := range uint64(10) {
+		require.NoError(t, nodes[0].put(t.Context(), "c", id+1))
+	}
+}
+
 // Both vote, so there is no leader before the one that stayed knows where the other one is now.
 func TestANodeComesBackWithAnotherAddress(t *testing.T) {
 	first := newNode(t, "")

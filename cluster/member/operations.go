@@ -189,7 +189,7 @@ func (a *Admin) createKey(ctx context.Context, c *topology.Collection, m *pb.Cre
 		cmd.Pool = append(cmd.Pool, topology.PeerID(id))
 	}
 	var err error
-	if cmd.Placement, err = a.m.place(c.Name, int(shards), int(copies), cmd.Pool); err != nil {
+	if cmd.Placement, err = a.m.place(ctx, c.Name, int(shards), int(copies), cmd.Pool); err != nil {
 		return err
 	}
 	if _, err := a.m.Change(ctx, cmd); err != nil {

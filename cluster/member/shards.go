@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/sextantdb/sextant/cluster/admin"
 	"github.com/sextantdb/sextant/cluster/placement"
 	"github.com/sextantdb/sextant/cluster/shardcall"
 	"github.com/sextantdb/sextant/cluster/topology"
@@ -19,18 +20,27 @@ type Shards struct{ m *Member }
 func (m *Member) Shards() *Shards { return &Shards{m} }
 
 // Place says which nodes hold the shards of a new collection, in their order.
-func (s *Shards) Place(t *topology.Collection) ([][]topology.PeerID, error) {
-	return s.m.place(t.Name, len(t.Shards), int(max(1, t.Config.GetParams().GetReplicationFactor())), nil)
+func (s *Shards) Place(ctx context.Context, t *topology.Collection) ([][]topology.PeerID, error) {
+	return s.m.place(ctx, t.Name, len(t.Shards), int(max(1, t.Config.GetParams().GetReplicationFactor())), nil)
 }
 
-// place says which nodes are to hold new shards of a collection: those of pool, or any.
-func (m *Member) place(collection string, shards, factor int, pool []topology.PeerID) ([][]topology.PeerID, error) {
+// place says which nodes are to hold new shards of a collection: those of pool, or any that is there now.
+// A node that has just been lost may not count as gone yet, and what is placed on it waits for it.
+func (m *Member) place(ctx context.Context, collection string, shards, factor int, pool []topology.PeerID) ([][]topology.PeerID, error) {
 	state := m.State()
+	var ids []topology.PeerID
+	if len(pool) == 0 {
+		for _, p := range state.Peers() {
+			ids = append(ids, p.ID)
+		}
+	}
+	answers := askPeers[admin.PeerAnswer](ctx, m, ids, topology.ShardName{}, describeNode)
 	copies := copiesOf(state)
 	var peers []placement.Peer
 	for _, p := range state.Peers() {
+		silent := len(pool) == 0 && p.ID != m.self.Peer && answers[p.ID] == nil
 		peers = append(peers, placement.Peer{
-			ID: p.ID, Zone: p.Zone, Replicas: copies[p.ID], Leads: state.Led(p.ID), Closed: p.Fenced || p.Draining,
+			ID: p.ID, Zone: p.Zone, Replicas: copies[p.ID], Leads: state.Led(p.ID), Closed: p.Fenced || p.Draining || silent,
 		})
 	}
 	return placement.Place(placement.Request{
