@@ -46,8 +46,8 @@ func TestTheScriptLosesANodeAndTakesItBack(t *testing.T) {
 		said := out.String()
 		for _, want := range []string{
 			"kill -9 node 1, which leads shards 0, 2, 3 and 5", "new leaders: every shard takes writes again",
-			"node 1 killed, leads 0, in sync 0/4", "start node 1 again", "node 1 is back", " 0 failed; ",
-			"node 3 up, leads 2, in sync 4/4", "The proof",
+			"node 1 killed, leads 0, in sync 0/4, lag ?", "start node 1 again", "node 1 is back", " 0 failed; ",
+			"node 3 up, leads 2, in sync 4/4, lag 0", "The proof",
 		} {
 			require.Contains(t, said, want)
 		}
@@ -108,7 +108,7 @@ func TestStepsAreTakenInOrder(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, New(o).Do(t.Context(), steps))
 		require.Equal(t, []string{"killed 2", "paused 1", "up 1", "up 2"}, f.done)
-		require.Contains(t, out.String(), "node 1 paused, leads 0, in sync 0/4 | node 2 killed")
+		require.Contains(t, out.String(), "node 1 paused, leads 0, in sync 0/4, lag 28 | node 2 killed")
 
 		steps, err = ParseSteps([]string{"kill:2", "pause:2"}, 3)
 		require.NoError(t, err)
@@ -148,6 +148,7 @@ func TestKeys(t *testing.T) {
 		require.Equal(t, []string{"killed 2", "paused 1", "up 1", "up 2"}, f.done)
 		said := out.String()
 		require.Contains(t, said, "now: node 1")
+		require.Contains(t, said, "1: 7, 2: ?", "what a shard's copies lack")
 		require.Contains(t, said, "\x1b[", "drawn in place")
 		require.NotRegexp(t, `[^\r]\n`, said, "a raw terminal needs both")
 		require.Contains(t, said, "The proof")
@@ -306,11 +307,11 @@ func TestFrames(t *testing.T) {
 		rates: rates{writes: Tally{OK: 12, Failed: 1, Slowest: 31 * time.Millisecond}, writeRate: 10.4, searchRate: 7}, hint: "a hint",
 	}
 	const load = "10 writes/s, 7 searches/s; 12 acknowledged, failed 1 + 0, slowest 31 + 0 ms"
-	require.Equal(t, "   1.2 s | node 1 killed, leads 0, in sync 0/4 | node 2 silent, leads 4, in sync 4/4"+
-		" | node 3 up, leads 2, in sync 4/4 | "+load, fr.line())
+	require.Equal(t, "   1.2 s | node 1 killed, leads 0, in sync 0/4, lag ? | node 2 silent, leads 4, in sync 4/4, lag 0"+
+		" | node 3 up, leads 2, in sync 4/4, lag 0 | "+load, fr.line())
 	lines := strings.Split(text.StripEscape(fr.screen(wide)), "\n")
 	require.Len(t, lines, 13)
-	require.Equal(t, "│    1 │ killed │     0 │ 0 of 4         │ yes  │  │     0 │ 2      │     1 │ 2       │ 1      │", lines[3])
+	require.Equal(t, "│    1 │ killed │     0 │ 0 of 4         │ ?   │ yes  │  │     0 │ 2      │     1 │ 2       │ 1: ? │", lines[3])
 	require.Equal(t, []string{load, "a hint", ""}, lines[10:])
 	narrow := strings.Split(text.StripEscape(fr.screen(60)), "\n")
 	require.Len(t, narrow, 20, "one below the other, in 24 lines")

@@ -75,11 +75,15 @@ func (f *fake) Look(context.Context) (*Picture, error) {
 		p.Nodes[i].Answers, p.Nodes[i].Voter = f.states[i] == crew.Up, true
 	}
 	for id := range 6 {
-		s := Shard{ID: uint32(id), Epoch: 1, Leader: -1, Copies: []int{id % 3, (id + 1) % 3}}
+		s := Shard{ID: uint32(id), Epoch: 1, Leader: -1, Copies: []int{id % 3, (id + 1) % 3}, Lag: map[int]uint64{}}
 		slices.Sort(s.Copies)
 		for _, c := range s.Copies {
-			if f.synced[c] {
+			switch {
+			case f.synced[c]:
 				s.InSync = append(s.InSync, c)
+				s.Lag[c] = 0
+			case f.states[c] == crew.Paused:
+				s.Lag[c] = 7 // its leader counts
 			}
 		}
 		if len(s.InSync) > 0 && !f.deaf {

@@ -36,6 +36,10 @@ type Node struct {
 	// Copies are how many shards it has a copy of, InSync how many of those are in sync, Leads how
 	// many shards it leads.
 	Copies, InSync, Leads int
+	// Lag is how many entries its copies lack of those that their leaders have. Unclear says that no
+	// leader knows how far one of them is.
+	Lag     uint64
+	Unclear bool
 }
 
 // Shard is what is known of a shard.
@@ -46,6 +50,8 @@ type Shard struct {
 	// Leader is -1 when it has none. Copies are on these nodes, InSync have all that is committed.
 	Leader         int
 	Copies, InSync []int
+	// Lag is how many entries the copies on these nodes lack; those of the others are unclear.
+	Lag map[int]uint64
 }
 
 // whole says that every shard has a leader, and every copy is in sync.
@@ -100,6 +106,7 @@ type (
 		Leader  *uint64 // nil is nobody
 		Epoch   uint64
 		InSync  []uint64 `json:"in_sync"`
+		Lag     *uint64  // nil is unclear
 	}
 	collectionAnswer struct {
 		Result struct {
@@ -217,7 +224,7 @@ func (e *Eyes) shards(p *Picture, a *collectionAnswer) {
 		if !ok {
 			i = len(p.Shards)
 			at[c.ShardID] = i
-			s := Shard{ID: c.ShardID, Epoch: c.Epoch, Leader: -1}
+			s := Shard{ID: c.ShardID, Epoch: c.Epoch, Leader: -1, Lag: map[int]uint64{}}
 			if c.Leader != nil {
 				s.Leader = e.node(*c.Leader)
 			}
@@ -226,7 +233,11 @@ func (e *Eyes) shards(p *Picture, a *collectionAnswer) {
 			}
 			p.Shards = append(p.Shards, s)
 		}
-		p.Shards[i].Copies = append(p.Shards[i].Copies, e.node(peer))
+		node := e.node(peer)
+		p.Shards[i].Copies = append(p.Shards[i].Copies, node)
+		if c.Lag != nil {
+			p.Shards[i].Lag[node] = *c.Lag
+		}
 	}
 	for _, c := range a.Result.Local {
 		note(a.Result.PeerID, c)
@@ -254,9 +265,14 @@ func (e *Eyes) node(peer uint64) int {
 // count adds a shard to what its nodes have.
 func (p *Picture) count(s *Shard) {
 	for _, c := range s.Copies {
-		if c >= 0 {
-			p.Nodes[c].Copies++
+		if c < 0 {
+			continue
 		}
+		n := &p.Nodes[c]
+		n.Copies++
+		lag, known := s.Lag[c]
+		n.Lag += lag
+		n.Unclear = n.Unclear || !known
 	}
 	for _, c := range s.InSync {
 		if c >= 0 {

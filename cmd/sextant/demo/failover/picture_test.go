@@ -35,7 +35,7 @@ func TestEyes(t *testing.T) {
 		newest = `{"result":{"peer_id":18446744073709551615,"shard_count":2,"local_shards":[
 			{"shard_id":1,"points_count":7,"state":"Active","leader":null,"epoch":0,"in_sync":[]},
 			{"shard_id":0,"points_count":7,"state":"Active","leader":11,"epoch":4,"in_sync":[18446744073709551615,11],"lag":0}],
-			"remote_shards":[{"shard_id":0,"peer_id":11,"state":"Active","leader":11,"epoch":4,"in_sync":[18446744073709551615,11],"lag":0},
+			"remote_shards":[{"shard_id":0,"peer_id":11,"state":"Active","leader":11,"epoch":4,"in_sync":[18446744073709551615,11],"lag":17},
 			{"shard_id":1,"peer_id":33,"state":"Dead","leader":null,"epoch":0,"in_sync":[]}]}}`
 	)
 	urls := []string{
@@ -49,11 +49,13 @@ func TestEyes(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, &failover.Picture{
 		Nodes: []failover.Node{
-			{Answers: true, Voter: true, Copies: 1, InSync: 1, Leads: 1}, {Answers: true, Voter: true, Copies: 2, InSync: 1}, {},
+			{Answers: true, Voter: true, Copies: 1, InSync: 1, Leads: 1, Lag: 17},
+			{Answers: true, Voter: true, Copies: 2, InSync: 1, Unclear: true},
+			{},
 		},
 		Shards: []failover.Shard{
-			{ID: 0, Epoch: 4, Leader: 0, Copies: []int{0, 1}, InSync: []int{0, 1}},
-			{ID: 1, Leader: -1, Copies: []int{-1, 1}},
+			{ID: 0, Epoch: 4, Leader: 0, Copies: []int{0, 1}, InSync: []int{0, 1}, Lag: map[int]uint64{0: 17, 1: 0}},
+			{ID: 1, Leader: -1, Copies: []int{-1, 1}, Lag: map[int]uint64{}},
 		},
 	}, p)
 }

@@ -77,12 +77,39 @@ func name(node int) string {
 	return strconv.Itoa(node + 1)
 }
 
+// lag is how many entries a node's copies lack, in words.
+func (n *Node) lag() string {
+	switch {
+	case !n.Unclear:
+		return strconv.FormatUint(n.Lag, 10)
+	case n.Lag == 0:
+		return "?"
+	default:
+		return strconv.FormatUint(n.Lag, 10) + "+"
+	}
+}
+
+// lags tells which copies of a shard lack how many entries: those that lack some, or are out of sync.
+func (s *Shard) lags() string {
+	var words []string
+	for _, c := range s.Copies {
+		lag, known := s.Lag[c]
+		switch {
+		case !known:
+			words = append(words, name(c)+": ?")
+		case lag > 0 || !slices.Contains(s.InSync, c):
+			words = append(words, fmt.Sprintf("%s: %d", name(c), lag))
+		}
+	}
+	return strings.Join(words, ", ")
+}
+
 // line is the frame in one line.
 func (f *frame) line() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%6.1f s", f.at.Seconds())
 	for i, n := range f.picture.Nodes {
-		fmt.Fprintf(&b, " | node %d %s, leads %d, in sync %d/%d", i+1, f.health(i), n.Leads, n.InSync, n.Copies)
+		fmt.Fprintf(&b, " | node %d %s, leads %d, in sync %d/%d, lag %s", i+1, f.health(i), n.Leads, n.InSync, n.Copies, n.lag())
 	}
 	fmt.Fprintf(&b, " | %s", &f.rates)
 	if f.blind != nil {
@@ -100,23 +127,18 @@ func (r *rates) String() string {
 
 // screen is the frame as tables, side by side where there is room.
 func (f *frame) screen(width int) string {
-	nodes := newTable("node", "state", "leads", "copies in sync", "vote")
+	nodes := newTable("node", "state", "leads", "copies in sync", "lag", "vote")
 	for i, n := range f.picture.Nodes {
 		vote := ""
 		if n.Voter {
 			vote = "yes"
 		}
-		nodes.AppendRow(table.Row{i + 1, painted(f.health(i)), n.Leads, fmt.Sprintf("%d of %d", n.InSync, n.Copies), vote})
+		nodes.AppendRow(table.Row{i + 1, painted(f.health(i)), n.Leads, fmt.Sprintf("%d of %d", n.InSync, n.Copies), n.lag(), vote})
 	}
-	shards := newTable("shard", "leader", "epoch", "in sync", "behind")
-	for _, s := range f.picture.Shards {
-		var behind []int
-		for _, c := range s.Copies {
-			if !slices.Contains(s.InSync, c) {
-				behind = append(behind, c)
-			}
-		}
-		shards.AppendRow(table.Row{s.ID, name(s.Leader), s.Epoch, names(s.InSync), names(behind)})
+	shards := newTable("shard", "leader", "epoch", "in sync", "lag")
+	for i := range f.picture.Shards {
+		s := &f.picture.Shards[i]
+		shards.AppendRow(table.Row{s.ID, name(s.Leader), s.Epoch, names(s.InSync), s.lags()})
 	}
 	tables := sideBySide(nodes.Render(), shards.Render())
 	if text.LongestLineLen(tables) > width {
