@@ -98,6 +98,8 @@ type Member struct {
 	exports *transfer.Exports
 	fetcher *transfer.Fetcher
 	alters  chan replication.Alter
+	// extraReads has room for reads that ask another copy because one is slow.
+	extraReads chan struct{}
 
 	ctx    context.Context //nolint:containedctx // the member's life
 	stop   context.CancelFunc
@@ -142,8 +144,8 @@ func New(ctx context.Context, o Options) (_ *Member, err error) {
 	o.setDefaults()
 	m := &Member{
 		o: o, log: o.Logger, begun: time.Now(), timers: newTimers(),
-		alters: make(chan replication.Alter, 4096), part: make(chan struct{}), replicas: map[topology.ShardName]*replica{},
-		ops: map[topology.ShardName]*atomic.Uint64{},
+		alters: make(chan replication.Alter, 4096), extraReads: make(chan struct{}, extraReads), part: make(chan struct{}),
+		replicas: map[topology.ShardName]*replica{}, ops: map[topology.ShardName]*atomic.Uint64{},
 	}
 	m.machine = newMachine(m.tell)
 	m.ctx, m.stop = context.WithCancel(context.Background())

@@ -23,7 +23,7 @@ import (
 
 // routed is a shard of the cluster, wherever its copies are: a write goes to the leader, and again
 // under the same ID when leadership is lost on the way; a read goes to a copy that is in sync, one on
-// this node if there is one, and to another when that fails.
+// this node if there is one, and to another when that fails or is slow.
 type routed struct {
 	m    *Member
 	name topology.ShardName
@@ -251,9 +251,9 @@ func (s *routed) copies(rec *topology.Shard) []topology.PeerID {
 	return append(up, down...)
 }
 
-// ask has a read answered by a copy, by another one when that fails, and again while there is time
-// and none can.
-func ask[T any](ctx context.Context, s *routed, read func(shardcall.Shard) (T, error)) (out T, err error) {
+// ask has a read answered by a copy, by another one when that fails or is slow, and again while there
+// is time and none can.
+func ask[T any](ctx context.Context, s *routed, read func(context.Context, shardcall.Shard) (T, error)) (out T, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTime)
 	defer cancel()
 	err = s.retry(ctx, "be read", func(rec *topology.Shard) (again bool, err error) {
@@ -261,13 +261,8 @@ func ask[T any](ctx context.Context, s *routed, read func(shardcall.Shard) (T, e
 		if err != nil {
 			return isElsewhere(err), err
 		}
-		err = &shardcall.Moved{}
-		for _, c := range candidates {
-			if out, err = read(c); err == nil || !isElsewhere(err) || ctx.Err() != nil {
-				return false, err
-			}
-		}
-		return true, err
+		out, again, err = firstAnswer(ctx, candidates, s.m.extraReads, read)
+		return again, err
 	})
 	return out, err
 }
@@ -335,36 +330,45 @@ func (r *replica) confirm(ctx context.Context) error {
 
 // Query implements shardcall.Shard.
 func (s *routed) Query(ctx context.Context, m *pb.QueryPoints) ([]query.Scored, error) {
-	return ask(ctx, s, func(c shardcall.Shard) ([]query.Scored, error) { return c.Query(ctx, m) })
+	return ask(ctx, s, func(ctx context.Context, c shardcall.Shard) ([]query.Scored, error) { return c.Query(ctx, m) })
 }
 
 // Fill implements shardcall.Shard.
 func (s *routed) Fill(ctx context.Context, hits []query.Scored, p *pb.WithPayloadSelector, v *pb.WithVectorsSelector) error {
-	_, err := ask(ctx, s, func(c shardcall.Shard) (struct{}, error) { return struct{}{}, c.Fill(ctx, hits, p, v) })
-	return err
+	filled, err := ask(ctx, s, func(ctx context.Context, c shardcall.Shard) ([]query.Scored, error) {
+		own := slices.Clone(hits) // one that answers too late has its own
+		return own, c.Fill(ctx, own, p, v)
+	})
+	if err != nil {
+		return err
+	}
+	copy(hits, filled)
+	return nil
 }
 
 // Retrieve implements shardcall.Shard.
 func (s *routed) Retrieve(ctx context.Context, ids []point.ID, p *pb.WithPayloadSelector, v *pb.WithVectorsSelector) ([]*pb.RetrievedPoint, error) {
-	return ask(ctx, s, func(c shardcall.Shard) ([]*pb.RetrievedPoint, error) { return c.Retrieve(ctx, ids, p, v) })
+	return ask(ctx, s, func(ctx context.Context, c shardcall.Shard) ([]*pb.RetrievedPoint, error) {
+		return c.Retrieve(ctx, ids, p, v)
+	})
 }
 
 // Scroll implements shardcall.Shard.
 func (s *routed) Scroll(ctx context.Context, m *pb.ScrollPoints) (shard.Page, error) {
-	return ask(ctx, s, func(c shardcall.Shard) (shard.Page, error) { return c.Scroll(ctx, m) })
+	return ask(ctx, s, func(ctx context.Context, c shardcall.Shard) (shard.Page, error) { return c.Scroll(ctx, m) })
 }
 
 // Count implements shardcall.Shard.
 func (s *routed) Count(ctx context.Context, f *pb.Filter, exact bool) (uint64, error) {
-	return ask(ctx, s, func(c shardcall.Shard) (uint64, error) { return c.Count(ctx, f, exact) })
+	return ask(ctx, s, func(ctx context.Context, c shardcall.Shard) (uint64, error) { return c.Count(ctx, f, exact) })
 }
 
 // Facet implements shardcall.Shard.
 func (s *routed) Facet(ctx context.Context, m *pb.FacetCounts) ([]*pb.FacetHit, error) {
-	return ask(ctx, s, func(c shardcall.Shard) ([]*pb.FacetHit, error) { return c.Facet(ctx, m) })
+	return ask(ctx, s, func(ctx context.Context, c shardcall.Shard) ([]*pb.FacetHit, error) { return c.Facet(ctx, m) })
 }
 
 // Info implements shardcall.Shard.
 func (s *routed) Info(ctx context.Context) (shard.Info, error) {
-	return ask(ctx, s, func(c shardcall.Shard) (shard.Info, error) { return c.Info(ctx) })
+	return ask(ctx, s, func(ctx context.Context, c shardcall.Shard) (shard.Info, error) { return c.Info(ctx) })
 }
