@@ -99,17 +99,17 @@ func (m *machine) newest() (*view, <-chan struct{}) {
 	return m.now.Load(), m.changed
 }
 
-// wait returns the first view of which ok holds.
-func (m *machine) wait(ctx context.Context, ok func(*view) bool) (*view, error) {
+// wait returns when ok holds of a view.
+func (m *machine) wait(ctx context.Context, ok func(*view) bool) error {
 	for {
 		v, changed := m.newest()
 		if ok(v) {
-			return v, nil
+			return nil
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+			return context.Cause(ctx)
 		}
 	}
 }

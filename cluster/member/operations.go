@@ -43,8 +43,8 @@ func (m *Member) awaitRegistered(ctx context.Context, id topology.PeerID) {
 	timed, cancel := context.WithTimeout(ctx, registerTime)
 	defer cancel()
 	// Whether it came back is for the consensus to say.
-	_, _ = m.machine.wait(timed, func(v *view) bool {
-		p := v.State.Peer(id)
+	_ = m.machine.wait(timed, func(v *view) bool {
+		p := v.Peer(id)
 		return p == nil || !p.Fenced
 	})
 }

@@ -76,7 +76,7 @@ func (s *Shards) Remove(context.Context, string, string) (gone bool, err error) 
 // Ready implements coordinator.Shards: every shard has a leader, and all copies are there but for
 // those of nodes that are gone. A shard whose nodes are all gone isn't waited for.
 func (s *Shards) Ready(ctx context.Context, t *topology.Collection) error {
-	_, err := s.m.machine.wait(ctx, func(v *view) bool {
+	err := s.m.machine.wait(ctx, func(v *view) bool {
 		c := v.Incarnation(t.Incarnation)
 		if c == nil {
 			return true // deleted meanwhile
