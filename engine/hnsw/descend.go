@@ -3,6 +3,8 @@ package hnsw
 import (
 	"math"
 	"sync/atomic"
+
+	"github.com/sextantdb/sextant/engine/vector/distance"
 )
 
 // unpackEntry splits the entry word.
@@ -40,19 +42,39 @@ func (g *Graph) descend(s *searcher, sc Scorer, level int, b beam) bool {
 	}
 	d := farIfNaN(s.scoreOne(sc, row))
 	s.seeds = append(s.seeds, Candidate{d, id})
-	for l := top; l > level; l-- {
+	g.descendFrom(s, sc, top, level, b)
+	if level == 0 && top > 0 {
+		g.seedRows(s)
+	}
+	return true
+}
+
+// enter begins a search at the nearest of the entries, instead of at the top, and
+// descends from there to level 0.
+func (g *Graph) enter(s *searcher, sc Scorer, from *Entries, sketch distance.Sketch, b beam) {
+	from.nearest(g, s, sc, sketch)
+	s.seeds = s.seeds[:min(len(s.seeds), b.width)]
+	g.descendFrom(s, sc, from.level-1, 0, b)
+	g.seedRows(s)
+}
+
+// descendFrom improves s.seeds, which are slots, from a level down to another
+// (exclusive).
+func (g *Graph) descendFrom(s *searcher, sc Scorer, from, level int, b beam) {
+	for l := from; l > level; l-- {
 		if b.width == 1 {
 			g.greedy(s, sc, l)
 		} else {
 			g.descendLevel(s, sc, l, b)
 		}
 	}
-	if level == 0 && top > 0 {
-		for i := range s.seeds {
-			s.seeds[i].Row = atomic.LoadUint32(&g.upRow[s.seeds[i].Row])
-		}
+}
+
+// seedRows turns seeds that are slots into rows.
+func (g *Graph) seedRows(s *searcher) {
+	for i := range s.seeds {
+		s.seeds[i].Row = atomic.LoadUint32(&g.upRow[s.seeds[i].Row])
 	}
-	return true
 }
 
 // greedy moves the one seed (a slot) to the nearest of its neighbours in an upper

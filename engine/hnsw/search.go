@@ -4,6 +4,8 @@ import (
 	"math"
 	"sync/atomic"
 	"unsafe"
+
+	"github.com/sextantdb/sextant/engine/vector/distance"
 )
 
 // Params are the parameters of one search.
@@ -17,6 +19,10 @@ type Params struct {
 	Accept func(row uint32) bool
 	// Beam is the width of the beam in the upper levels; 0 chooses by Ef.
 	Beam int
+	// Entries, when not nil, are where the search begins, and Sketch is that of the
+	// query.
+	Entries *Entries
+	Sketch  distance.Sketch
 	// Stop, when not nil, is asked now and then whether to give up early.
 	Stop func() bool
 }
@@ -44,7 +50,9 @@ func (g *Graph) Search(dst []Candidate, sc Scorer, p Params) ([]Candidate, Stats
 	s := g.acquire()
 	defer g.release(s)
 	s.scored, s.hops = 0, 0
-	if !g.descend(s, sc, 0, g.beamFor(p)) {
+	if p.Entries != nil {
+		g.enter(s, sc, p.Entries, p.Sketch, g.beamFor(p))
+	} else if !g.descend(s, sc, 0, g.beamFor(p)) {
 		return dst, Stats{}
 	}
 	g.walk(s, sc, p)

@@ -342,6 +342,9 @@ func (s *search) walkGraph(p hnsw.Params, coded bool, accept func(uint32) bool) 
 	var scorer hnsw.Scorer = &s.raw
 	if coded {
 		scorer = s.code
+		if p.Entries = s.v.graph.entriesFor(s.codes); p.Entries != nil {
+			p.Sketch = s.code.Sketch()
+		}
 	}
 	g := s.v.graph.g
 	found, stats := g.Search(s.found[:0], scorer, p)

@@ -302,5 +302,6 @@ func (ix *Index) insert(ctx context.Context, v *view, g *graph, from, to uint32)
 		return fmt.Errorf("insert rows %d to %d: %w", from, to, err)
 	}
 	g.rows.Store(to)
+	g.freshen(v.codes)
 	return nil
 }

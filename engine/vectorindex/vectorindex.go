@@ -213,6 +213,7 @@ func Open(o Options) (*Index, error) {
 			return nil, fmt.Errorf("open vector index: %w", err)
 		}
 	}
+	v.graph.freshen(v.codes)
 	ix.current.Store(v)
 	return ix, nil
 }

@@ -46,6 +46,8 @@ type graph struct {
 	// rows are in the graph: those below are found through it (or were dead when
 	// their turn came), those from it on are scanned.
 	rows atomic.Uint32
+	// entries are where searches by codes begin; nil: none yet.
+	entries atomic.Pointer[entries]
 }
 
 func newGraph(g *hnsw.Graph, id uint64) *graph {
@@ -163,7 +165,9 @@ func (ix *Index) publish(change func(v *view) *view) {
 	if old == nil {
 		return // closed
 	}
-	ix.current.Store(change(old.derive()))
+	now := change(old.derive())
+	now.graph.freshen(now.codes)
+	ix.current.Store(now)
 	old.release()
 }
 

@@ -121,3 +121,13 @@ func (k *Kernels) hadamardNative(x, signs []float32) bool {
 	}
 	return true
 }
+
+//go:noescape
+func nearestSketchPOPCNT(q0, q1 uint64, all *Sketch, n int) (at int)
+
+func (k *Kernels) nearestSketchNative(q Sketch, all []Sketch) (at int, ok bool) {
+	if k.tier != AVX2 && k.tier != AVX512 {
+		return 0, false
+	}
+	return nearestSketchPOPCNT(q[0], q[1], &all[0], len(all)), true
+}
