@@ -25,6 +25,10 @@ type Params struct {
 	Sketch  distance.Sketch
 	// Stop, when not nil, is asked now and then whether to give up early.
 	Stop func() bool
+
+	// patience, when not 0, is the number of lists in a row that may bring nothing nearer
+	// before a walk without filter ends.
+	patience int
 }
 
 // Stats count the work of one search.
@@ -55,6 +59,7 @@ func (g *Graph) Search(dst []Candidate, sc Scorer, p Params) ([]Candidate, Stats
 	} else if !g.descend(s, sc, 0, g.beamFor(p)) {
 		return dst, Stats{}
 	}
+	p.patience = max(p.Ef/patienceShare, minPatience)
 	g.walk(s, sc, p)
 	from := &s.nav
 	if p.Accept != nil {
@@ -66,6 +71,13 @@ func (g *Graph) Search(dst []Candidate, sc Scorer, p Params) ([]Candidate, Stats
 	}
 	return dst, Stats{s.scored, s.hops}
 }
+
+// A search gives up when a third of its candidates, one after the other, have led to
+// nothing nearer: what the rest would bring costs less to find by a wider search.
+const (
+	patienceShare = 3
+	minPatience   = 3
+)
 
 // beamFor chooses the beam of the upper levels.
 func (g *Graph) beamFor(p Params) beam {
@@ -105,6 +117,7 @@ func (g *Graph) walk(s *searcher, sc Scorer, p Params) {
 		g.seedFiltered(s, p)
 	}
 	var asked []uint32
+	idle := 0 // lists in a row that brought nothing
 	for cur, rounds := 0, 1; ; rounds++ {
 		if rounds%stopEvery == 0 && p.Stop != nil && p.Stop() {
 			return
@@ -112,7 +125,10 @@ func (g *Graph) walk(s *searcher, sc Scorer, p Params) {
 		if p.Accept != nil {
 			bound = s.found.bound()
 		}
-		rows, next, followed := g.follow(s, cur, bound)
+		rows, next, followed := []uint32(nil), cur, false
+		if p.patience == 0 || idle < p.patience {
+			rows, next, followed = g.follow(s, cur, bound)
+		}
 		if !followed && len(asked) == 0 {
 			return // what is left, if anything, is too far
 		}
@@ -120,7 +136,11 @@ func (g *Graph) walk(s *searcher, sc Scorer, p Params) {
 		g.prefetchNext(&s.nav, next)
 		distances := s.scoreAsked(sc, asked)
 		if p.Accept == nil {
-			cur = min(next, g.insertAll(&s.nav, next, asked, distances))
+			low := g.insertAll(&s.nav, next, asked, distances)
+			if idle++; low < len(s.nav.items) || len(s.nav.items) < p.Ef {
+				idle = 0
+			}
+			cur = min(next, low)
 		} else {
 			cur = min(next, g.collect(s, next, p.Accept, asked, distances))
 		}
