@@ -99,9 +99,72 @@ func (s *Shard) optimizeOnce(ctx context.Context, quiet bool) (more bool, err er
 		}
 	}
 	if s.due(quiet && !more) {
-		return more, s.checkpoint(ctx)
+		return more, s.checkpointAtWork(ctx)
 	}
 	return more, nil
+}
+
+// checkpointAtWork is checkpoint with the graphs growing meanwhile: its writer waits
+// for the disk, and under a load processors would be idle until it is done.
+func (s *Shard) checkpointAtWork(ctx context.Context) error {
+	s.optimizer.mu.Lock()
+	defer s.optimizer.mu.Unlock()
+	defer s.docs.Pin().Release()
+	end := s.stepBeside(ctx)
+	_, err := s.checkpointLocked(ctx)
+	if end() {
+		s.optimizer.stepped = true // perhaps after its index was written
+	}
+	return err
+}
+
+// stepBeside begins to step the dense indexes, which may be stepped beside a
+// checkpoint. What it returns ends that, and tells whether a step was done.
+// optimizer.mu is held until then.
+func (s *Shard) stepBeside(ctx context.Context) (end func() (stepped bool)) {
+	st := s.state.Load()
+	if !st.optimizing() {
+		return func() bool { return false }
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	stepped := make(chan bool)
+	go func() {
+		steps := 0
+		defer func() {
+			if r := recover(); r != nil {
+				s.quarantine(fmt.Errorf("optimizer panicked: %v\n%s", r, debug.Stack()))
+			}
+			stepped <- steps > 0
+		}()
+		for more := true; more && ctx.Err() == nil; {
+			more = false
+			for x := range maps.Values(st.dense) {
+				if !x.Pending() {
+					continue
+				}
+				again, err := s.stepIndex(ctx, x)
+				if err != nil {
+					return // the next step meets it again
+				}
+				steps++
+				more = more || again
+			}
+		}
+	}()
+	return func() bool {
+		cancel()
+		return <-stepped
+	}
+}
+
+// stepIndex lets one index do a piece of its work under a slot of the process's budget.
+func (s *Shard) stepIndex(ctx context.Context, x tended) (more bool, err error) {
+	release, err := s.o.Budget.Acquire(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer release()
+	return x.Step(ctx)
 }
 
 // due says whether it is time for a checkpoint: when nothing else is to do; when
@@ -135,8 +198,7 @@ func (s *Shard) fail(ctx context.Context, err error) {
 	}
 }
 
-// step lets each index that has work do a bounded piece of it, under a slot of the
-// process's budget. One after the other: an index uses as many processors as it
+// step lets each index that has work do a bounded piece of it. One after the other: an index uses as many processors as it
 // may, and the pieces are small enough that none waits long for its turn.
 func (s *Shard) step(ctx context.Context) (more bool, err error) {
 	s.optimizer.mu.Lock()
@@ -146,12 +208,7 @@ func (s *Shard) step(ctx context.Context) (more bool, err error) {
 		if !x.Pending() {
 			continue
 		}
-		release, err := s.o.Budget.Acquire(ctx)
-		if err != nil {
-			return false, err
-		}
-		again, err := x.Step(ctx)
-		release()
+		again, err := s.stepIndex(ctx, x)
 		// Also after an error: part of the step may have been done.
 		s.optimizer.stepped = true
 		if err != nil {

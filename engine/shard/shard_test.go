@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -654,6 +655,36 @@ func TestFailedSyncPoisonsWrites(t *testing.T) {
 }
 
 // A bug in a component ends the shard's service, not the process.
+// While a checkpoint waits for the disk its graph goes on growing, and what grew after
+// its index was written is there to be written again.
+func TestGraphGrowsBesideACheckpoint(t *testing.T) {
+	const points = 300
+	config := singleVector(2, pb.Distance_Euclid)
+	config.OptimizerConfig = &pb.OptimizersConfigDiff{IndexingThreshold: new(uint64(1))}
+	fault := fsx.NewFault(fsx.NewMem(), nil)
+	n := openNode(t, fault, Options{Config: config, Manual: true})
+	for i := range points {
+		require.NoError(t, n.apply(upsertOf(t, numbered(i, dense(float32(i), float32(i*i%17))))))
+	}
+	require.Zero(t, n.shard.Info().IndexedVectors)
+	var waits sync.Once
+	fault.SetInject(func(op fsx.Op) error {
+		if op.Kind == fsx.OpCreate && strings.HasPrefix(op.Path, "shard") {
+			waits.Do(func() {
+				for n.shard.Info().IndexedVectors < points && t.Context().Err() == nil {
+					runtime.Gosched()
+				}
+			})
+		}
+		return nil
+	})
+	require.NoError(t, n.shard.checkpointAtWork(t.Context()))
+	require.EqualValues(t, points, n.shard.Info().IndexedVectors)
+	require.True(t, n.shard.due(true))
+	require.NoError(t, n.shard.checkpointAtWork(t.Context()))
+	require.False(t, n.shard.due(true), "nothing is left to do")
+}
+
 func TestPanicIsQuarantine(t *testing.T) {
 	n := openNode(t, fsx.NewMem(), Options{Config: singleVector(2, pb.Distance_Dot), Manual: true})
 	err := n.apply(Op{KindUpsert, (*pb.UpsertPoints)(nil)})
