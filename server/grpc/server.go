@@ -104,9 +104,6 @@ func New(o Options) *Server {
 	if o.MaxRequestBytes <= 0 {
 		o.MaxRequestBytes = math.MaxInt32
 	}
-	if o.Workers <= 0 {
-		o.Workers = 32 * runtime.GOMAXPROCS(0)
-	}
 	if o.ReadTimeout <= 0 {
 		o.ReadTimeout = 60 * time.Second
 	}
@@ -114,24 +111,38 @@ func New(o Options) *Server {
 		o.Snapshots = pb.UnimplementedSnapshotsServer{}
 	}
 	s := &Server{opts: o, health: health.NewServer(), stop: make(chan struct{})}
-	s.server = grpc.NewServer(
+	s.server = grpc.NewServer(append(Transport(o.Workers),
 		grpc.ForceServerCodecV2(codec{}),
 		grpc.UnaryInterceptor(s.unary),
 		grpc.StreamInterceptor(s.stream),
 		grpc.MaxRecvMsgSize(o.MaxRequestBytes),
 		grpc.MaxSendMsgSize(math.MaxInt32),
-		grpc.NumStreamWorkers(uint32(o.Workers)),
+	)...)
+	s.register()
+	return s
+}
+
+// Transport are the options of the door that say how bytes travel, without what is done with
+// a call. A measurement makes a server of them that does nothing else. 0 workers is the
+// default of Options.
+func Transport(workers int) []grpc.ServerOption {
+	if workers <= 0 {
+		workers = 32 * runtime.GOMAXPROCS(0)
+	}
+	return []grpc.ServerOption{
+		grpc.NumStreamWorkers(uint32(workers)),
 		grpc.StaticStreamWindowSize(streamWindow),
 		grpc.StaticConnWindowSize(connWindow),
 		grpc.ReadBufferSize(ioBuffer),
 		grpc.WriteBufferSize(ioBuffer),
-		grpc.MaxConcurrentStreams(1<<14),
+		grpc.MaxConcurrentStreams(1 << 14),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
-	)
-	s.register()
-	return s
+	}
 }
+
+// Listen wraps a listener as Serve does; it goes with Transport.
+func Listen(l net.Listener) net.Listener { return rawconn.Listen(l, pingTimeout) }
 
 // register announces the services, and those only, to clients and reflection.
 func (s *Server) register() {
@@ -165,7 +176,7 @@ func (s services) GetServiceInfo() map[string]grpc.ServiceInfo { return s }
 
 // Serve answers calls on l until Shutdown. It returns nil after Shutdown.
 func (s *Server) Serve(l net.Listener) error {
-	if err := s.server.Serve(rawconn.Listen(l, pingTimeout)); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+	if err := s.server.Serve(Listen(l)); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 		return err
 	}
 	return nil

@@ -2,7 +2,9 @@
 // on the same data inside this process (package embedded) and through the gRPC
 // and REST doors of a node in a process of its own, in turn, and compares the
 // processor time of a query. The callers of the doors are in this process, so
-// that their own time doesn't count.
+// that their own time doesn't count. Beside it stands, when asked for, what no
+// door could spare: a search that comes after a pause, and a server of grpc-go that
+// only computes (ServeFloor).
 //
 // Caller: `sextant bench doors`.
 package doors
@@ -46,6 +48,9 @@ type Options struct {
 	Seconds float64
 	// REST measures the REST door, too.
 	REST bool
+	// Floor is a command that runs ServeFloor, to which "--busy" and how long are
+	// added: what grpc-go itself costs is measured, too. Empty is not to.
+	Floor []string
 	// Progress hears what is going on.
 	Progress func(format string, args ...any)
 }
@@ -68,6 +73,13 @@ type Row struct {
 	// thread, as a part of CPU: the QPS per core compared with those in process.
 	Share float64
 }
+
+// Names of ways.
+const (
+	inProcess   = "in process"
+	afterPauses = "in process, after pauses"
+	floorName   = "gRPC floor"
+)
 
 // way is what is measured together.
 type way struct {
@@ -96,6 +108,11 @@ func Run(ctx context.Context, set dataset.Set, o Options) ([]Row, error) {
 		o.Progress("round %d", round+1)
 		if err := r.inside(ctx); err != nil {
 			return nil, fmt.Errorf("measure in process: %w", err)
+		}
+		if len(r.Floor) > 0 {
+			if err := r.floor(ctx); err != nil {
+				return nil, fmt.Errorf("measure the floor: %w", err)
+			}
 		}
 		for i := range o.Binaries {
 			if err := r.doors(ctx, i); err != nil {
@@ -146,11 +163,14 @@ func (r *run) within(ctx context.Context, use func(*inside) error) error {
 func (r *run) inside(ctx context.Context) error {
 	return r.within(ctx, func(db *inside) error {
 		for _, clients := range slices.Compact([]int{1, r.Clients}) {
-			if err := r.measure(ctx, "in process", 0, db, clients, 1); err != nil {
+			if err := r.measure(ctx, way{name: inProcess, clients: clients, depth: 1}, r.Efs, db); err != nil {
 				return err
 			}
 		}
-		return nil
+		if len(r.Floor) == 0 {
+			return nil
+		}
+		return r.measure(ctx, way{name: afterPauses, clients: 1, depth: 1}, r.Efs, &rested{inside: db})
 	})
 }
 
@@ -170,7 +190,7 @@ func (r *run) doors(ctx context.Context, binary int) (err error) {
 	}
 	defer func() { err = errors.Join(err, grpc.Close()) }()
 	for _, depth := range r.Depths {
-		if err := r.measure(ctx, "gRPC", binary, grpc, r.Clients, depth); err != nil {
+		if err := r.measure(ctx, way{name: "gRPC", binary: binary, clients: r.Clients, depth: depth}, r.Efs, grpc); err != nil {
 			return err
 		}
 	}
@@ -178,24 +198,24 @@ func (r *run) doors(ctx context.Context, binary int) (err error) {
 		return nil
 	}
 	rest := load.NewREST(n.URL(""), "")
-	return errors.Join(r.measure(ctx, "REST", binary, rest, r.Clients, 1), rest.Close())
+	return errors.Join(r.measure(ctx, way{name: "REST", binary: binary, clients: r.Clients, depth: 1}, r.Efs, rest), rest.Close())
 }
 
-// measure asks all queries by one way at each ef.
-func (r *run) measure(ctx context.Context, name string, binary int, target load.Target, clients, depth int) error {
+// measure asks all queries by one way, whose ef is replaced by each of efs.
+func (r *run) measure(ctx context.Context, w way, efs []int, target load.Target) error {
 	report, err := load.Run(ctx, target, r.set, load.Options{
-		K: neighbours, Efs: r.Efs, Parallel: []int{clients * depth}, MinSeconds: r.Seconds, SkipUpload: true,
+		K: neighbours, Efs: efs, Parallel: []int{w.clients * w.depth}, MinSeconds: r.Seconds, SkipUpload: true,
 	})
 	if err != nil {
 		return err
 	}
 	for _, s := range report.Searches {
-		w := way{name: name, binary: binary, ef: s.Ef, clients: clients, depth: depth}
+		w.ef = s.Ef
 		if r.found[w] == nil {
 			r.order = append(r.order, w)
 		}
 		r.found[w] = append(r.found[w], s)
-		r.Progress("%s %d, ef %d, %d × %d requests: %.1f µs, %.0f QPS", name, binary, s.Ef, clients, depth, s.CPU*1000, s.QPS)
+		r.Progress("%s %d, ef %d, %d × %d requests: %.1f µs, %.0f QPS", w.name, w.binary, w.ef, w.clients, w.depth, s.CPU*1000, s.QPS)
 	}
 	return nil
 }
@@ -204,7 +224,7 @@ func (r *run) measure(ctx context.Context, name string, binary int, target load.
 func (r *run) rows() []Row {
 	rows := make([]Row, 0, len(r.order))
 	for _, w := range r.order {
-		base := median(r.found[way{name: "in process", ef: w.ef, clients: 1, depth: 1}], func(s load.Search) float64 { return s.CPU })
+		base := median(r.found[way{name: inProcess, ef: w.ef, clients: 1, depth: 1}], func(s load.Search) float64 { return s.CPU })
 		cpu := median(r.found[w], func(s load.Search) float64 { return s.CPU })
 		rows = append(rows, Row{
 			Way: w.name, Binary: w.binary, Ef: w.ef, Clients: w.clients, Depth: w.depth,
@@ -246,15 +266,19 @@ func Table(out io.Writer, rows []Row, binaries []string) {
 	w.AppendHeader(table.Row{"ef", "way", "clients", "requests each", "recall", "QPS", "CPU µs a query", "QPS per core / in process"})
 	for _, r := range rows {
 		name := r.Way
-		if len(binaries) > 1 && r.Way != "in process" {
+		if len(binaries) > 1 && (r.Way == "gRPC" || r.Way == "REST") {
 			name += " of " + binaries[r.Binary]
 		}
 		ef := "default"
 		if r.Ef > 0 {
 			ef = strconv.Itoa(r.Ef)
 		}
+		recall := fmt.Sprintf("%.4f", r.Recall)
+		if r.Way == floorName {
+			recall = "-" // nothing was searched
+		}
 		w.AppendRow(table.Row{
-			ef, name, r.Clients, r.Depth, fmt.Sprintf("%.4f", r.Recall), fmt.Sprintf("%.0f", r.QPS), fmt.Sprintf("%.1f", r.CPU),
+			ef, name, r.Clients, r.Depth, recall, fmt.Sprintf("%.0f", r.QPS), fmt.Sprintf("%.1f", r.CPU),
 			fmt.Sprintf("%.0f %%", r.Share*100),
 		})
 	}

@@ -2,7 +2,11 @@ package doors
 
 import (
 	"context"
+	"fmt"
+	"runtime"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	pb "github.com/qdrant/go-client/qdrant"
 
@@ -84,9 +88,52 @@ func (i *inside) Search(ctx context.Context, vector []float32, k, ef, _ int) ([]
 
 // Usage implements load.Target with the processor time of this process.
 func (i *inside) Usage(context.Context) (load.Usage, error) {
+	seconds, err := processorTime()
+	return load.Usage{CPU: seconds}, err
+}
+
+// processorTime is that of this process, in seconds.
+func processorTime() (float64, error) {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return load.Usage{}, err
+		return 0, fmt.Errorf("ask for the processor time: %w", err)
 	}
-	return load.Usage{CPU: float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9}, nil
+	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9, nil
+}
+
+// pause is how long a rested database waits before each search: about as long as
+// a node waits for the next request of a client that waited for its answer.
+const pause = 200 * time.Microsecond
+
+// rested is a database whose searches come one by one, with a pause before each,
+// as those of clients do that wait for an answer before they ask again. Only the
+// searches themselves count as its processor time, hence not what it takes to fall
+// asleep and wake up.
+type rested struct {
+	*inside
+
+	used atomic.Int64 // in ns
+}
+
+// Search implements load.Target.
+func (r *rested) Search(ctx context.Context, vector []float32, k, ef, below int) ([]uint32, error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	sleep(pause)
+	before, err := threadTime()
+	if err != nil {
+		return nil, err
+	}
+	rows, err := r.inside.Search(ctx, vector, k, ef, below)
+	if err != nil {
+		return nil, err
+	}
+	after, err := threadTime()
+	r.used.Add(int64(after - before))
+	return rows, err
+}
+
+// Usage implements load.Target.
+func (r *rested) Usage(context.Context) (load.Usage, error) {
+	return load.Usage{CPU: time.Duration(r.used.Load()).Seconds()}, nil
 }
