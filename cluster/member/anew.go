@@ -90,32 +90,41 @@ func (m *Member) beginAnew(ctx context.Context) error {
 const askAlive = time.Second
 
 // nobodyLeads refuses to begin anew while there are others that have a leader: the node would leave a
-// cluster that works.
+// cluster that works. Others that are there and have none get the time to elect one.
 func (m *Member) nobodyLeads(ctx context.Context) error {
-	for _, p := range m.State().Peers() {
-		addr, err := address(p.URI)
-		if p.ID == m.self.Peer || err != nil {
-			continue
+	ctx, cancel := context.WithTimeout(ctx, askAlive+3*m.electionTime())
+	defer cancel()
+	for waits := true; waits; {
+		waits = false
+		for _, p := range m.State().Peers() {
+			addr, err := address(p.URI)
+			if p.ID == m.self.Peer || err != nil {
+				continue
+			}
+			s, err := m.statusOf(ctx, addr)
+			switch {
+			case err != nil || s.Identity.Peer != p.ID:
+			case s.Leader == 0 || s.Leader == m.self.Peer: // or it hasn't noticed
+				waits = true
+			default:
+				return apierror.New(apierror.Precondition, "peer %d at %s has a leader, peer %d: the cluster works, start without --reinit "+
+					"(or stop the other nodes first)", p.ID, p.URI, s.Leader)
+			}
 		}
-		if leader := m.leaderBy(ctx, addr, p.ID); leader != 0 {
-			return apierror.New(apierror.Precondition, "peer %d at %s has a leader, peer %d: the cluster works, start without --reinit "+
-				"(or stop the other nodes first)", p.ID, p.URI, leader)
+		if waits && pause(ctx, retryAfter, nil) != nil {
+			return nil // they have none
 		}
 	}
 	return nil
 }
 
-// leaderBy asks a peer at an address who leads, 0 for nobody, also when it isn't there.
-func (m *Member) leaderBy(ctx context.Context, addr string, id topology.PeerID) topology.PeerID {
+// statusOf asks whoever is at an address.
+func (m *Member) statusOf(ctx context.Context, addr string) (peer.Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, askAlive)
 	defer cancel()
 	ask := peer.NewAsk(m.strangerOptions(), addr)
 	defer ask.Close()
-	s, err := ask.Status(ctx)
-	if err != nil || s.Identity.Peer != id {
-		return 0
-	}
-	return s.Leader
+	return ask.Status(ctx)
 }
 
 // strangerOptions are those of a connection to a node that may be of another cluster.
