@@ -97,7 +97,9 @@ func (s *ownShards) Open(ctx context.Context, t *topology.Collection, id uint32)
 }
 
 // Place implements Shards.
-func (*ownShards) Place(context.Context, *topology.Collection) ([][]topology.PeerID, error) { return nil, nil }
+func (*ownShards) Place(context.Context, *topology.Collection) ([][]topology.PeerID, error) {
+	return nil, nil
+}
 
 // reconcile submits what the topology holds and the shard doesn't: a change that
 // was durable in the topology when the node stopped, but not yet in the shard's
