@@ -150,7 +150,8 @@ func (a *Admin) change(ctx context.Context, timeout time.Duration, cmd topology.
 }
 
 // Telemetry implements admin.Desk: all nodes are asked at once, and not waited for longer than
-// askTime. Of copies it says what this node knows.
+// askTime. Of copies it says what this node knows; where one is being filled its leader is asked, in the
+// same time for all.
 func (a *Admin) Telemetry(ctx context.Context) (*admin.Telemetry, error) {
 	m, state := a.m, a.m.State()
 	out := &admin.Telemetry{Enabled: true, Peers: map[uint64]admin.PeerTelemetry{}, Collections: map[string]admin.CollectionTelemetry{}}
@@ -167,8 +168,15 @@ func (a *Admin) Telemetry(ctx context.Context) (*admin.Telemetry, error) {
 		}
 		out.Peers[uint64(p.ID)] = admin.PeerTelemetry{URI: publicURI(p.URI), Answer: answers[p.ID]}
 	}
+	timed, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
 	for _, c := range state.Collections() {
-		known := m.standings(c)
+		var known standings
+		if len(c.Transfers) > 0 {
+			known = m.askLeaders(timed, c)
+		} else {
+			known = m.standings(c)
+		}
 		one := admin.CollectionTelemetry{Transfers: m.transfers(c, known)}
 		for _, sh := range c.Shards {
 			for _, r := range sh.Replicas {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	pb "github.com/qdrant/go-client/qdrant"
 
@@ -15,6 +16,8 @@ import (
 // standing is what the leader of a shard knows of a copy.
 type standing struct {
 	State replication.PeerState
+	// For is for how long it has been so.
+	For time.Duration
 	// Has is the last entry that the copy has, Lag how many the leader has behind it.
 	Has, Lag uint64
 }
@@ -49,7 +52,7 @@ func (r *replica) standings(sh *topology.Shard) map[topology.PeerID]standing {
 		if c.Peer == r.node.peer() {
 			out[c.Peer] = standing{State: replication.PeerStreaming, Has: last}
 		} else if p, ok := r.sm.Progress(c.Peer); ok {
-			out[c.Peer] = standing{p.State, p.Durable, last - min(p.Durable, last)}
+			out[c.Peer] = standing{State: p.State, For: r.node.now() - p.Since, Has: p.Durable, Lag: last - min(p.Durable, last)}
 		}
 	}
 	return out
@@ -164,26 +167,50 @@ func (m *Member) transfers(c *topology.Collection, known standings) (out []admin
 			},
 			Comment: t.Comment,
 		}
-		for method, name := range methods {
-			if name == t.Method {
+		s, ok := known[t.Shard][t.To]
+		name := t.Method
+		if name == "" && ok {
+			name = s.method() // nobody has named one: what it came to
+		}
+		for method, its := range methods {
+			if its == name {
 				one.Method = method.Enum()
 			}
 		}
-		if s, ok := known[t.Shard][t.To]; ok && one.Comment == "" {
-			one.Comment = s.comment()
+		if ok && one.Comment == "" {
+			one.Comment = s.comment(t.Method)
 		}
 		out = append(out, one)
 	}
 	return out
 }
 
-// comment says how far a transfer is, as clients know it.
-func (s standing) comment() string {
+// method is how a copy gets what it lacks.
+func (s standing) method() topology.TransferMethod {
 	switch s.State {
-	case replication.PeerStreaming:
-		return fmt.Sprintf("Transferring records (%d/%d)", s.Has, s.Has+s.Lag)
 	case replication.PeerFilling:
-		return "transferring files"
+		return topology.Snapshot
+	case replication.PeerSyncing, replication.PeerStreaming:
+		return topology.WALDelta
+	default:
+		return ""
+	}
+}
+
+// comment says how far a transfer is, in words that clients know: those of a snapshot are its stage and
+// for how long that has been, those of the others how many records there are.
+func (s standing) comment(asked topology.TransferMethod) string {
+	stage := func(name string) string { return fmt.Sprintf("%s (%.1fs)", name, s.For.Seconds()) }
+	switch s.State {
+	case replication.PeerFilling:
+		return stage("transferring")
+	case replication.PeerSyncing:
+		return stage("recovering")
+	case replication.PeerStreaming:
+		if asked == topology.Snapshot {
+			return stage("finalizing")
+		}
+		return fmt.Sprintf("Transferring records (%d/%d)", s.Has, s.Has+s.Lag)
 	default:
 		return ""
 	}

@@ -26,7 +26,9 @@ type peer struct {
 	incarnation uint64
 	kind        topology.ReplicaKind
 	fenced      bool
-	state       PeerState
+	// state is since stateAt.
+	state   PeerState
+	stateAt Now
 	// hello is what the copy said and wasn't answered, saidLast the end of its log by the
 	// last one.
 	hello    *Hello
@@ -77,7 +79,7 @@ func (p *peer) onAppended(m Appended, last uint64, now Now) {
 		return // It can't be: it has its entries from here.
 	}
 	progress := p.state == PeerSyncing || m.Durable > p.durable || m.Applied > p.applied || p.full && !m.Full
-	p.state = PeerStreaming
+	p.enter(PeerStreaming, now)
 	p.durable, p.applied = max(p.durable, m.Durable), max(p.applied, m.Applied)
 	p.next = max(p.next, p.durable+1)
 	p.full = m.Full
@@ -110,7 +112,8 @@ func (r *Replica) answerHello(p *peer, fx *Effects) {
 	if at.Seq < p.durable {
 		return // An old one: what the copy has said since then stays true.
 	}
-	p.state, p.probing, p.waits, p.full = PeerSyncing, true, false, false
+	p.enter(PeerSyncing, r.now)
+	p.probing, p.waits, p.full = true, false, false
 	p.next, p.told = at.Seq+1, r.commit
 	p.retry = r.opt.RetryAfter
 	p.wait(r.now)
@@ -121,8 +124,16 @@ func (r *Replica) answerHello(p *peer, fx *Effects) {
 // has said so far is about other files.
 func (r *Replica) fill(p *peer, fx *Effects) {
 	p.waits, p.since = true, r.now
-	p.state, p.durable, p.applied, p.near, p.awaited = PeerFilling, 0, 0, false, false
+	p.enter(PeerFilling, r.now)
+	p.durable, p.applied, p.near, p.awaited = 0, 0, false, false
 	r.send(fx, p.id, TakeFiles{Last: p.saidLast, History: r.log.history, First: r.log.first})
+}
+
+// enter changes how the copy stands.
+func (p *peer) enter(s PeerState, now Now) {
+	if p.state != s {
+		p.state, p.stateAt = s, now
+	}
 }
 
 func (p *peer) wait(now Now) {
@@ -245,7 +256,9 @@ func (r *Replica) peerAlarm(p *peer, t *alarm) {
 // Progress is how far another copy is, by what it told the leader.
 type Progress struct {
 	Durable, Applied uint64
-	State            PeerState
+	// State is how it stands, Since since when.
+	State PeerState
+	Since Now
 }
 
 // Progress returns how far another copy is; ok is false when this one doesn't lead, or
@@ -255,5 +268,5 @@ func (r *Replica) Progress(id topology.PeerID) (pr Progress, ok bool) {
 	if r.role != Leader || p == nil {
 		return Progress{}, false
 	}
-	return Progress{Durable: p.durable, Applied: p.applied, State: p.state}, true
+	return Progress{Durable: p.durable, Applied: p.applied, State: p.state, Since: p.stateAt}, true
 }
