@@ -77,9 +77,6 @@ func (m *Member) hasLeft(file identityFile) error {
 
 // beginAnew founds another cluster with what this node knows.
 func (m *Member) beginAnew(ctx context.Context) error {
-	if err := m.nobodyLeads(ctx); err != nil {
-		return err
-	}
 	m.log.WarnContext(ctx, "beginning the consensus anew: the other nodes are left behind until they join with --reinit", "cluster", m.self.Cluster)
 	return m.group.Reinit(ctx, func() error {
 		return m.machine.amend(func(s *topology.State) error { return s.BeginAnew(m.self.Peer, m.self.Cluster) })
@@ -89,9 +86,9 @@ func (m *Member) beginAnew(ctx context.Context) error {
 // askAlive is how long another node is waited for that may have a leader.
 const askAlive = time.Second
 
-// nobodyLeads refuses to begin anew while there are others that have a leader: the node would leave a
-// cluster that works. Others that are there and have none get the time to elect one.
-func (m *Member) nobodyLeads(ctx context.Context) error {
+// findLeader asks the other nodes whether they have a leader, and returns what the first says that has.
+// Those that are there and have none get the time to elect one.
+func (m *Member) findLeader(ctx context.Context) (there peer.Status, found bool) {
 	ctx, cancel := context.WithTimeout(ctx, askAlive+3*m.electionTime())
 	defer cancel()
 	for waits := true; waits; {
@@ -107,15 +104,14 @@ func (m *Member) nobodyLeads(ctx context.Context) error {
 			case s.Leader == 0 || s.Leader == m.self.Peer: // or it hasn't noticed
 				waits = true
 			default:
-				return apierror.New(apierror.Precondition, "peer %d at %s has a leader, peer %d: the cluster works, start without --reinit "+
-					"(or stop the other nodes first)", p.ID, p.URI, s.Leader)
+				return s, true
 			}
 		}
 		if waits && pause(ctx, retryAfter, nil) != nil {
-			return nil // they have none
+			break // they have none
 		}
 	}
-	return nil
+	return peer.Status{}, false
 }
 
 // statusOf asks whoever is at an address.
@@ -135,16 +131,27 @@ func (m *Member) strangerOptions() peer.PoolOptions {
 }
 
 // settleName finds out the name of the node's cluster when it has a part in a consensus: that knows, also
-// when a crash has kept the node from writing it down. A cluster that is to begin anew gets another one.
-func (m *Member) settleName(file identityFile) error {
+// when a crash has kept the node from writing it down. A cluster that is to begin anew gets another one,
+// unless it works.
+func (m *Member) settleName(ctx context.Context, file identityFile) error {
 	if name := m.State().ClusterID(); name != "" && name != m.self.Cluster {
 		m.self.Cluster = name
 		if err := file.store(m.self); err != nil {
 			return err
 		}
 	}
-	if m.beginsAnew() {
+	if !m.beginsAnew() {
+		return nil
+	}
+	there, found := m.findLeader(ctx)
+	switch {
+	case !found:
 		m.self.Cluster = uuid.NewString()
+	case there.Identity.Cluster == m.self.Cluster:
+		m.log.WarnContext(ctx, "other nodes of the cluster have a leader: nothing begins anew", "peer", there.Identity.Peer, "leader", there.Leader)
+		m.o.Reinit = false
+	default:
+		return apierror.New(apierror.Precondition, "peer %d is in another cluster by now, which works: join it with --reinit and --bootstrap", there.Identity.Peer)
 	}
 	return nil
 }

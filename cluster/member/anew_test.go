@@ -82,12 +82,9 @@ func TestAClusterBeginsAnew(t *testing.T) {
 	nodes[1].start()
 	require.True(t, voters())
 	nodes[0].stop()
-	m, err := member.New(t.Context(), member.Options{FS: nodes[0].disk, StoragePath: "/data", URI: nodes[0].uri, Reinit: true, OpenShard: openShard})
-	require.NoError(t, err)
-	require.ErrorContains(t, m.Open(t.Context()), "the cluster works")
-	require.NoError(t, m.Close())
-	nodes[0].reinit = false
+	cluster := nodes[1].member.Identity().Cluster
 	nodes[0].start()
+	require.Equal(t, cluster, nodes[0].member.Identity().Cluster)
 	nodes[0].await("every copy is there again", func(s *topology.State) bool { return !s.Peer(nodes[0].id).Fenced })
 	has(t, nodes, "spread", ids)
 }

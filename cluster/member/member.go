@@ -186,7 +186,7 @@ func New(ctx context.Context, o Options) (_ *Member, err error) {
 		}
 		return nil, fmt.Errorf("open consensus: %w", err)
 	}
-	if err := m.settleName(file); err != nil {
+	if err := m.settleName(ctx, file); err != nil {
 		return nil, err
 	}
 	m.pool = peer.NewPool(m.poolOptions())
