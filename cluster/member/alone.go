@@ -28,6 +28,21 @@ func (m *Member) alone() topology.Store {
 	return topology.Store{FS: m.o.FS, Path: layout.Topology(m.o.StoragePath)}
 }
 
+// leftAlone lists the logs of the shards that a node alone has left here: one that is lost must not be
+// taken for an empty one.
+func (m *Member) leftAlone() (ids []string, err error) {
+	left, _, err := m.alone().Load()
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range left.Collections() {
+		for _, sh := range c.Shards {
+			ids = append(ids, layout.Log(nameOf(c, sh)))
+		}
+	}
+	return ids, nil
+}
+
 // mayJoin refuses to join a cluster, which has collections of its own, with the collections of a node
 // alone.
 func (m *Member) mayJoin() error {

@@ -110,6 +110,21 @@ func TestDataOfANodeAloneIsNotTakenIntoACluster(t *testing.T) {
 	require.NoError(t, alone.Close())
 }
 
+// A shard that can't be read is not taken over: in a cluster it would be an empty one.
+func TestDamagedDataOfANodeAloneIsNotTakenOver(t *testing.T) {
+	disk := leaveAlone(t, true)
+	loseBatch(t, disk, "/data/oplog")
+	for range 2 {
+		m, err := member.New(t.Context(), member.Options{FS: disk, StoragePath: "/data", URI: "http://127.0.0.1:1", OpenShard: openShard})
+		require.NoError(t, err)
+		require.ErrorContains(t, m.Open(t.Context()), "quarantine")
+		require.NoError(t, m.Close())
+	}
+	front, err := openAlone(t.Context(), disk)
+	require.NoError(t, err, "alone it opens, to be repaired")
+	require.NoError(t, front.Close())
+}
+
 // A takeover that is cut off before any of its writes can be done again, and until the consensus begins
 // the node can also go on alone.
 func TestATakeoverMayBeCutOffAnywhere(t *testing.T) {

@@ -48,6 +48,11 @@ func TestAClusterBeginsAnew(t *testing.T) {
 		c, err := s.Collection("copied")
 		return err == nil && c.Shards[0].Leader == nodes[0].id
 	})
+	// One was cut off in the middle of leaving: what it has is no part in any consensus any more.
+	require.NoError(t, nodes[2].disk.Rename("/data/consensus", "/data/consensus.left"))
+	require.NoError(t, nodes[2].disk.SyncDir("/data"))
+	_, err = member.New(t.Context(), member.Options{FS: nodes[2].disk, StoragePath: "/data", URI: nodes[2].uri, OpenShard: openShard})
+	require.ErrorContains(t, err, "start it with --bootstrap")
 	for _, n := range nodes[1:] {
 		n.reinit, n.boot, n.addr = true, nodes[0].uri, "127.0.0.1:0"
 		was := n.id

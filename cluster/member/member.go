@@ -162,8 +162,12 @@ func New(ctx context.Context, o Options) (_ *Member, err error) {
 		return nil, err
 	}
 	m.boss = newBoss(m)
+	expect, err := m.leftAlone()
+	if err != nil {
+		return nil, err
+	}
 	if m.data, err = oplog.Open(oplog.Options{
-		FS: o.FS, Dir: path.Join(o.StoragePath, "oplog"), FileSize: o.LogFileSize, Salvage: true,
+		FS: o.FS, Dir: path.Join(o.StoragePath, "oplog"), FileSize: o.LogFileSize, Salvage: true, Expect: expect,
 	}); err != nil {
 		return nil, fmt.Errorf("open operation log: %w", err)
 	}
