@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
+	"strconv"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
@@ -391,6 +393,36 @@ func (m *Member) sweep(ctx context.Context, v *view) {
 			m.swept = nil // again
 		}
 	}
+	if !first {
+		return
+	}
+	if err := m.sweepFiles(v); err != nil {
+		m.log.WarnContext(ctx, "removing files that aren't needed any more", "error", err)
+		m.swept = nil
+	}
+}
+
+// sweepFiles removes directories of copies that were taken away, of which the log has nothing: a crash
+// came when they were being removed.
+func (m *Member) sweepFiles(v *view) error {
+	var errs []error
+	for _, c := range v.Collections() {
+		dir := layout.Collection(m.o.StoragePath, c.Name, c.Incarnation)
+		entries, err := m.o.FS.ReadDir(dir)
+		if err != nil {
+			if !errors.Is(err, fs.ErrNotExist) {
+				errs = append(errs, err)
+			}
+			continue
+		}
+		for _, e := range entries {
+			id, err := strconv.ParseUint(e.Name(), 10, 32)
+			if err == nil && !m.has(c, uint32(id)) {
+				errs = append(errs, m.o.FS.RemoveAll(layout.Shard(m.o.StoragePath, c, uint32(id))))
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // has tells whether the topology puts a copy of a shard on this node.

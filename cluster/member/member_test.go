@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sextantdb/sextant/cluster/coordinator"
+	"github.com/sextantdb/sextant/cluster/layout"
 	"github.com/sextantdb/sextant/cluster/member"
 	"github.com/sextantdb/sextant/cluster/peer"
 	"github.com/sextantdb/sextant/cluster/topology"
@@ -350,8 +351,14 @@ func TestACopyTakenAwayMeanwhileIsRemoved(t *testing.T) {
 	nodes[0].await("two copies are left", func(s *topology.State) bool { return len(s.Shard(name).Replicas) == 2 })
 	_, still := nodes[0].member.State().Shard(name).Replica(nodes[2].id)
 	require.False(t, still, "the one that is gone goes")
+	// As does one of which only the files are left, since a crash came when it was being removed.
+	files := layout.Collection("/data", "c", name.Collection)
+	require.NoError(t, nodes[2].disk.MkdirAll(files+"/7/some"))
 	nodes[2].start()
-	require.Eventually(t, func() bool { return !nodes[2].member.OnDisk(name) }, 20*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool {
+		left, err := nodes[2].disk.ReadDir(files)
+		return !nodes[2].member.OnDisk(name) && (err != nil || len(left) == 0)
+	}, 20*time.Second, 10*time.Millisecond)
 	got, err := nodes[2].count(t.Context(), "c")
 	require.NoError(t, err)
 	require.EqualValues(t, 1, got)
