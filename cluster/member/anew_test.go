@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	pb "github.com/qdrant/go-client/qdrant"
 	"github.com/stretchr/testify/require"
 
 	"github.com/sextantdb/sextant/cluster/member"
@@ -131,4 +132,52 @@ func TestANewBeginningMayBeCutOffAnywhere(t *testing.T) {
 			return
 		}
 	}
+}
+
+// What has gone elsewhere behind the back of the node that begins anew isn't removed there.
+func TestANewBeginningRemovesNothingThatItHasMissed(t *testing.T) {
+	nodes := threeNodes(t)
+	nodes[0].create("c", 3, 1)
+	for id := range uint64(9) {
+		require.NoError(t, nodes[0].put(t.Context(), "c", id+1))
+	}
+	c, err := nodes[0].member.State().Collection("c")
+	require.NoError(t, err)
+	var name topology.ShardName
+	for _, sh := range c.Shards {
+		if _, ok := sh.Replica(nodes[1].id); ok {
+			name = topology.ShardName{Collection: c.Incarnation, Shard: sh.ID}
+		}
+	}
+	require.NotEmpty(t, name.Collection)
+	nodes[0].stop()
+	nodes[1].await("the node counts as gone", func(s *topology.State) bool { return s.Peer(nodes[0].id).Fenced })
+	require.NoError(t, nodes[1].member.Admin().Update(t.Context(), &pb.UpdateCollectionClusterSetupRequest{
+		CollectionName: "c", Operation: &pb.UpdateCollectionClusterSetupRequest_MoveShard{MoveShard: &pb.MoveShard{
+			ShardId: name.Shard, FromPeerId: uint64(nodes[1].id), ToPeerId: uint64(nodes[2].id),
+		}},
+	}))
+	nodes[2].await("the shard has moved", func(s *topology.State) bool {
+		return len(s.Shard(name).Replicas) == 1 && s.Shard(name).IsInSync(nodes[2].id)
+	})
+	nodes[1].stop()
+	nodes[2].stop()
+	for _, n := range nodes {
+		n.reinit = true
+		if n != nodes[0] {
+			n.boot = nodes[0].uri
+		}
+		n.start()
+	}
+	nodes[0].create("after", 1, 3)
+	nodes[0].await("all nodes have looked at what they have", func(s *topology.State) bool {
+		c, err := s.Collection("after")
+		return err == nil && len(c.Shards[0].InSync) == 3
+	})
+	require.True(t, nodes[2].member.OnDisk(name))
+	for range 2 {
+		nodes[2].stop()
+		nodes[2].start()
+	}
+	require.True(t, nodes[2].member.OnDisk(name))
 }

@@ -366,7 +366,8 @@ func (m *Member) wipe(ctx context.Context, name topology.ShardName, dir string) 
 
 // sweep removes what is on this disk without a place in the topology: the data of collections that
 // were deleted, and, once or after a copy couldn't be opened, copies that were taken away. Only what the
-// topology lists as deleted or gives to others is removed, so that a lost topology never costs data.
+// topology lists as deleted or gives to others is removed, so that a lost topology never costs data; and
+// not what is of before the cluster began anew, perhaps with a topology that had missed something.
 func (m *Member) sweep(ctx context.Context, v *view) {
 	dropped := v.Dropped()
 	if m.swept != nil && maps.Equal(m.swept, dropped) {
@@ -380,7 +381,7 @@ func (m *Member) sweep(ctx context.Context, v *view) {
 			continue
 		}
 		dir := ""
-		if c := v.Incarnation(name.Collection); c != nil && first && !m.has(c, name.Shard) {
+		if c := v.Incarnation(name.Collection); c != nil && first && !m.has(c, name.Shard) && !m.isOlder(ctx, v, name) {
 			dir = layout.Shard(m.o.StoragePath, c, name.Shard)
 		} else if dropped[name.Collection] != "" {
 			dir = layout.Collection(m.o.StoragePath, dropped[name.Collection], name.Collection)
@@ -396,7 +397,7 @@ func (m *Member) sweep(ctx context.Context, v *view) {
 	if !first {
 		return
 	}
-	if err := m.sweepFiles(v); err != nil {
+	if err := m.sweepFiles(ctx, v); err != nil {
 		m.log.WarnContext(ctx, "removing files that aren't needed any more", "error", err)
 		m.swept = nil
 	}
@@ -404,7 +405,7 @@ func (m *Member) sweep(ctx context.Context, v *view) {
 
 // sweepFiles removes directories of copies that were taken away, of which the log has nothing: a crash
 // came when they were being removed.
-func (m *Member) sweepFiles(v *view) error {
+func (m *Member) sweepFiles(ctx context.Context, v *view) error {
 	var errs []error
 	for _, c := range v.Collections() {
 		dir := layout.Collection(m.o.StoragePath, c.Name, c.Incarnation)
@@ -417,12 +418,23 @@ func (m *Member) sweepFiles(v *view) error {
 		}
 		for _, e := range entries {
 			id, err := strconv.ParseUint(e.Name(), 10, 32)
-			if err == nil && !m.has(c, uint32(id)) {
+			if err == nil && !m.has(c, uint32(id)) && !m.isOlder(ctx, v, topology.ShardName{Collection: c.Incarnation, Shard: uint32(id)}) {
 				errs = append(errs, m.o.FS.RemoveAll(layout.Shard(m.o.StoragePath, c, uint32(id))))
 			}
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// isOlder tells whether the copy of a shard on this disk is of before the cluster began anew.
+func (m *Member) isOlder(ctx context.Context, v *view, name topology.ShardName) bool {
+	k, ok, err := loadMarks(ctx, m.data.Stream(layout.Marks(name)))
+	if err != nil || !ok || !v.IsOlder(k.last.alloc) {
+		return err != nil // nobody knows
+	}
+	m.log.WarnContext(ctx, "a copy of before the cluster began anew, which it gives to others, is kept", "collection", name.Collection,
+		"shard", name.Shard)
+	return true
 }
 
 // has tells whether the topology puts a copy of a shard on this node.

@@ -32,5 +32,9 @@ func (s *State) BeginAnew(first PeerID, cluster string) error {
 	return s.Check()
 }
 
+// IsOlder tells whether a copy was made before the cluster has begun anew: by a topology that knew more, or
+// other things, than the one with which it began.
+func (s *State) IsOlder(a AllocID) bool { return a/generation < s.lastAlloc/generation }
+
 // IsBehind tells whether the peer was left behind by a cluster that began anew.
 func (p *Peer) IsBehind() bool { return p.URI == "" }
