@@ -85,7 +85,7 @@ func (m *Member) ownAnswer() admin.PeerAnswer {
 	if out.Consensus.Updated.IsZero() {
 		out.Consensus.Updated = m.begun
 	}
-	if m.removed() != nil {
+	if m.turnedAway.Load() {
 		out.Consensus.Stopped = true // as it was told to
 	} else if err := m.group.Err(); err != nil {
 		out.Consensus.Stopped, out.Consensus.Err = true, err.Error()

@@ -180,13 +180,12 @@ func TestANodeThatWasStartedJustNowGetsACopy(t *testing.T) {
 	to.crash()
 	other.await("the node counts as gone", func(s *topology.State) bool { return s.Peer(to.id).Fenced })
 	asked := make(chan error, 1)
-	go func() {
-		asked <- other.setup(&pb.UpdateCollectionClusterSetupRequest{
-			CollectionName: "c", Operation: &pb.UpdateCollectionClusterSetupRequest_ReplicateShard{
-				ReplicateShard: &pb.ReplicateShard{FromPeerId: from, ToPeerId: uint64(to.id)},
-			},
-		})
-	}()
+	replicate := &pb.UpdateCollectionClusterSetupRequest{
+		CollectionName: "c", Operation: &pb.UpdateCollectionClusterSetupRequest_ReplicateShard{
+			ReplicateShard: &pb.ReplicateShard{FromPeerId: from, ToPeerId: uint64(to.id)},
+		},
+	}
+	go func() { asked <- other.setup(replicate) }()
 	to.start()
 	require.NoError(t, <-asked)
 	other.settled("two copies", func(c *admin.Collection) bool { return len(slices.Concat(c.Local, c.Remote)) == 2 && allActive(c) })
