@@ -80,3 +80,31 @@ func TestEntriesAreTheNodesOfALevel(t *testing.T) {
 	defer func() { require.NoError(t, empty.Free()) }()
 	require.Nil(t, empty.NewEntries(0, m.sketchOf))
 }
+
+// Entries made while rows are inserted are good at once.
+func TestEntriesBesideInserts(t *testing.T) {
+	m := clustered(7, 3000, 16, 20, 0.5)
+	g, err := New(Options{M: 4, EfConstruct: 16, Capacity: m.len(), Kernels: m.k})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, g.Free()) }()
+	inserted := make(chan error, 1)
+	go func() {
+		inserted <- g.Insert(t.Context(), Batch{End: uint32(m.len()), Scorers: m.scorer, Workers: 2})
+	}()
+	for done := false; !done; {
+		select {
+		case err := <-inserted:
+			require.NoError(t, err)
+			done = true
+		default:
+		}
+		e := g.NewEntries(uint32(m.len()), m.sketchOf)
+		if e == nil {
+			continue
+		}
+		q := m.row(17)
+		found, _ := g.Search(nil, m.with(q), Params{Ef: 5, Entries: e, Sketch: m.sketch(q)})
+		require.NotEmpty(t, found)
+	}
+	require.NotNil(t, g.NewEntries(uint32(m.len()), m.sketchOf))
+}
