@@ -1,7 +1,6 @@
 package segment
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -13,13 +12,13 @@ import (
 // writeBuffer is how much is gathered before the file is written to.
 const writeBuffer = 256 << 10
 
-// Writer writes one file, section after section, holding a buffer and four bytes
-// per block in memory. It belongs to one goroutine.
+// Writer writes one file, section after section, holding a buffer, no longer than the
+// file, and four bytes per block in memory. It belongs to one goroutine.
 type Writer struct {
 	dir  *Dir
 	name string
 	file fsx.File
-	buf  *bufio.Writer
+	buf  []byte
 	// off is the file's length, with what is still buffered.
 	off       int64
 	headerSum uint32
@@ -37,7 +36,7 @@ type Writer struct {
 
 func newWriter(d *Dir, name string, f fsx.File, head []byte) *Writer {
 	w := &Writer{
-		dir: d, name: name, file: f, buf: bufio.NewWriterSize(f, writeBuffer),
+		dir: d, name: name, file: f,
 		headerSum: checksum(head[:60]), seen: map[uint16]bool{},
 	}
 	w.raw(head)
@@ -49,11 +48,28 @@ func (w *Writer) raw(b []byte) {
 	if w.err != nil {
 		return
 	}
-	if _, err := w.buf.Write(b); err != nil {
-		w.err = fmt.Errorf("write segment file: %w", err)
+	w.off += int64(len(b))
+	for {
+		n := min(len(b), writeBuffer-len(w.buf))
+		w.buf = append(w.buf, b[:n]...)
+		if b = b[n:]; len(b) == 0 {
+			return
+		}
+		if w.flush(); w.err != nil {
+			return
+		}
+	}
+}
+
+// flush writes what has been gathered.
+func (w *Writer) flush() {
+	if w.err != nil {
 		return
 	}
-	w.off += int64(len(b))
+	if _, err := w.file.Write(w.buf); err != nil {
+		w.err = fmt.Errorf("write segment file: %w", err)
+	}
+	w.buf = w.buf[:0]
 }
 
 // Section ends the section before it and begins the one with this id, which must
@@ -137,8 +153,8 @@ func (w *Writer) Finish() (FileInfo, error) {
 }
 
 func (w *Writer) makeDurable() error {
-	if err := w.buf.Flush(); err != nil {
-		return fmt.Errorf("write segment file: %w", err)
+	if w.flush(); w.err != nil {
+		return w.err
 	}
 	if err := w.file.Sync(); err != nil {
 		return fmt.Errorf("sync segment file %s: %w", w.name, err)

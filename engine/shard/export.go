@@ -64,7 +64,7 @@ func (s *Shard) Export(ctx context.Context) (*Export, error) {
 		dir: path.Join(s.exportsDir(), strconv.FormatUint(s.exports.Add(1), 10)),
 	}
 	e.close = sync.OnceValue(func() error { return e.fs.RemoveAll(e.dir) })
-	if err := e.link(s.o.Dir, s.optimizer.files); err != nil {
+	if err := e.link(s.o.Dir, allFiles(s.optimizer.manifest)); err != nil {
 		return nil, fmt.Errorf("export: %w", errors.Join(err, e.Close()))
 	}
 	return e, nil

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
+
 	"github.com/sextantdb/sextant/engine/oplog"
 	"github.com/sextantdb/sextant/engine/segment"
 )
@@ -28,8 +30,9 @@ type optimizer struct {
 
 	// mu makes steps and checkpoints exclude each other, and guards the rest.
 	mu sync.Mutex
-	// files are those of the last checkpoint.
-	files []segment.FileInfo
+	// manifest is that of the last checkpoint, attached the sum of the attachment in it.
+	manifest *segment.Manifest
+	attached uint64
 	// last is when the last checkpoint ended, or the shard was opened, and took
 	// how long it took.
 	last time.Time
@@ -49,12 +52,13 @@ func (o *optimizer) poke() {
 
 // optimizeLoop works until ctx ends: steps while there is something to do, then
 // sleep until an operation has been applied. quiet means that none has for
-// CheckpointIdle.
+// CheckpointIdle; when there was nothing to do then, nothing will be before the next one.
 func (s *Shard) optimizeLoop(ctx context.Context) {
 	idle := time.NewTimer(s.o.CheckpointIdle)
 	defer idle.Stop()
 	for quiet := false; ctx.Err() == nil; {
 		more, err := s.optimizeOnce(ctx, quiet)
+		done := quiet && !more && err == nil && s.written()
 		s.optimizer.started.Store(true)
 		s.fail(ctx, err)
 		if more && err == nil {
@@ -66,7 +70,11 @@ func (s *Shard) optimizeLoop(ctx context.Context) {
 		if s.Err() != nil && !s.o.Replicated && s.o.Log.Holds() {
 			s.fail(ctx, s.setLogAside(ctx))
 		}
-		idle.Reset(s.o.CheckpointIdle)
+		if done && s.Err() == nil {
+			idle.Stop()
+		} else {
+			idle.Reset(s.o.CheckpointIdle)
+		}
 		wake := s.optimizer.wake
 		if err != nil {
 			wake = nil // try again later, not with the next operation
@@ -167,17 +175,24 @@ func (s *Shard) stepIndex(ctx context.Context, x tended) (more bool, err error) 
 	return x.Step(ctx)
 }
 
+// written tells whether there is nothing that files don't have.
+func (s *Shard) written() bool {
+	s.optimizer.mu.Lock()
+	defer s.optimizer.mu.Unlock()
+	return !s.optimizer.stepped && s.applied.Load() == s.Flushed().Seq
+}
+
 // due says whether it is time for a checkpoint: when nothing else is to do; when
 // much log has come together; and from time to time, so that not too much of a
 // long build is lost. The latter two leave time between checkpoints in proportion
 // to what one takes, because a graph is written as a whole: under a steady load a
 // fifth of the time goes into checkpoints at most, and under a trickle 5 %.
 func (s *Shard) due(idle bool) bool {
+	if s.written() {
+		return false
+	}
 	s.optimizer.mu.Lock()
 	defer s.optimizer.mu.Unlock()
-	if !s.optimizer.stepped && s.applied.Load() == s.Flushed().Seq {
-		return false // there is nothing to write
-	}
 	since, took := time.Since(s.optimizer.last), s.optimizer.took
 	return idle ||
 		s.optimizer.logged.Load() >= s.o.CheckpointBytes && since >= 4*took ||
@@ -268,7 +283,7 @@ func (s *Shard) checkpointLocked(ctx context.Context) (f frozen, err error) {
 	defer s.docs.Pin().Release()
 	start := time.Now()
 	defer func() { s.optimizer.last, s.optimizer.took = time.Now(), time.Since(start) }()
-	if err := s.between(ctx, func() { f = s.freeze() }); err != nil {
+	if err := s.between(ctx, func() { f = s.freeze(!s.optimizer.stepped) }); err != nil {
 		return f, err
 	}
 	if err := s.persist(ctx, &f); err != nil {
@@ -286,7 +301,7 @@ func (s *Shard) checkpointLocked(ctx context.Context) (f frozen, err error) {
 	s.optimizer.logged.Add(-f.logged)
 	s.optimizer.stepped = false
 	s.flushed.Store(new(f.position()))
-	s.optimizer.files = allFiles(&f.manifest)
+	s.optimizer.manifest, s.optimizer.attached = &f.manifest, xxhash.Sum64(f.attachment)
 	for _, name := range f.names {
 		err = errors.Join(err, f.parts[name].Commit())
 	}
@@ -295,7 +310,7 @@ func (s *Shard) checkpointLocked(ctx context.Context) (f frozen, err error) {
 
 // frozen is the state of a shard between two operations.
 type frozen struct {
-	manifest segment.Manifest              // without files yet
+	manifest segment.Manifest              // with the files that stay
 	logged   int64                         // bytes of log that it covers
 	parts    map[string]segment.Checkpoint // by name in the manifest
 	names    []string                      // of parts, in order
@@ -311,8 +326,13 @@ func (f *frozen) position() oplog.Position {
 }
 
 // freeze is called by the applier, between two operations: what it collects is the
-// state after one operation, the same in all components. It does no I/O.
-func (s *Shard) freeze() frozen {
+// state after one operation, the same in all components. It does no I/O. tidied says that
+// components are as the last checkpoint has them unless an operation has changed them.
+//
+// When none has, all files stay, and a checkpoint is a manifest with another position: that is
+// so for every shard of a node after a start or an election, which write only what belongs to
+// the replication itself.
+func (s *Shard) freeze(tidied bool) frozen {
 	st := s.state.Load()
 	f := frozen{parts: map[string]segment.Checkpoint{}, logged: s.optimizer.logged.Load(), last: s.lastLog}
 	f.manifest = segment.Manifest{
@@ -320,17 +340,33 @@ func (s *Shard) freeze() frozen {
 		Files: map[string][]segment.FileInfo{},
 	}
 	f.manifest.Config, f.err = encodeConfig(st)
-	f.parts[docsName] = s.docs.Freeze()
-	for name, c := range st.persistent() {
-		f.parts[name] = c.Freeze()
-	}
-	if s.o.Hooks.Attachment != nil {
-		if f.attachment = s.o.Hooks.Attachment(); len(f.attachment) > 0 {
-			f.parts[attachmentName] = &attachment{bytes: f.attachment}
+	if old := s.optimizer.manifest; tidied && s.changed <= s.Flushed().Seq && len(old.Files[docsName]) > 0 {
+		f.manifest.Files = maps.Clone(old.Files)
+	} else {
+		f.parts[docsName] = s.docs.Freeze()
+		for name, c := range st.persistent() {
+			f.parts[name] = c.Freeze()
 		}
 	}
+	s.attach(&f)
 	f.names = slices.Sorted(maps.Keys(f.parts))
 	return f
+}
+
+// attach takes in the owner's state.
+func (s *Shard) attach(f *frozen) {
+	kept := f.manifest.Files[attachmentName]
+	delete(f.manifest.Files, attachmentName)
+	if s.o.Hooks.Attachment == nil {
+		return
+	}
+	switch f.attachment = s.o.Hooks.Attachment(); {
+	case len(f.attachment) == 0:
+	case len(kept) > 0 && xxhash.Sum64(f.attachment) == s.optimizer.attached:
+		f.manifest.Files[attachmentName] = kept
+	default:
+		f.parts[attachmentName] = &attachment{bytes: f.attachment}
+	}
 }
 
 // persist writes a frozen state and makes it the shard's.
@@ -388,7 +424,7 @@ func (s *Shard) Verify(ctx context.Context) error {
 func (s *Shard) openAll() (readers []*segment.Reader, err error) {
 	s.optimizer.mu.Lock()
 	defer s.optimizer.mu.Unlock()
-	for _, info := range s.optimizer.files {
+	for _, info := range allFiles(s.optimizer.manifest) {
 		r, err := s.dir.OpenAny(info)
 		if err != nil {
 			return readers, err

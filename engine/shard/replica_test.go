@@ -264,6 +264,51 @@ func TestReplicatedOpensAtItsFiles(t *testing.T) {
 	require.EqualValues(t, 10, binary.LittleEndian.Uint64(again.Attachment()))
 }
 
+// What changes nothing moves the position of the files, and writes none.
+func TestCheckpointOfNothingWritesNoFiles(t *testing.T) {
+	mem := fsx.NewMem()
+	owners := []byte("owner's")
+	o := Options{Hooks: Hooks{Attachment: func() []byte { return owners }}}
+	s := replicated(t, mem, o)
+	files := func() []string {
+		var names []string
+		list, err := mem.ReadDir("shard")
+		require.NoError(t, err)
+		for _, f := range list {
+			names = append(names, f.Name())
+		}
+		return names
+	}
+	applyAll(t, s, entry(t, 1, 1, upsertOf(t, numbered(1, dense(1, 2)))))
+	require.NoError(t, s.Checkpoint(t.Context()))
+	before := files()
+	info := s.Info()
+	applyAll(t, s, entry(t, 2, 2, Op{}), entry(t, 2, 3, SetConfig(info.Config)))
+	require.NoError(t, s.Checkpoint(t.Context()))
+	require.Equal(t, before, files())
+	require.EqualValues(t, 3, s.Flushed().Seq)
+
+	// Only what is another one is written.
+	owners = []byte("another")
+	applyAll(t, s, entry(t, 2, 4, Op{}))
+	require.NoError(t, s.Checkpoint(t.Context()))
+	require.Len(t, files(), len(before))
+	require.NotEqual(t, before, files())
+	again := replicated(t, mem.KillClone(), Options{})
+	require.EqualValues(t, 4, again.Flushed().Seq)
+	require.EqualValues(t, 1, again.Info().Points)
+	require.Equal(t, "another", string(again.Attachment()))
+	owners = nil
+	require.NoError(t, s.Checkpoint(t.Context()))
+	require.Len(t, files(), len(before)-1)
+
+	applyAll(t, s, entry(t, 2, 5, upsertOf(t, numbered(2, dense(1, 2)))))
+	require.NoError(t, s.Close())
+	again = replicated(t, mem, Options{})
+	require.EqualValues(t, 5, again.Flushed().Seq)
+	require.EqualValues(t, 2, again.Info().Points)
+}
+
 // An attachment that is too large fails the checkpoint and nothing else.
 func TestAttachmentIsBounded(t *testing.T) {
 	mem := fsx.NewMem()

@@ -20,6 +20,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
 	pb "github.com/qdrant/go-client/qdrant"
 	"golang.org/x/sync/semaphore"
 
@@ -132,6 +133,7 @@ type Shard struct {
 	applied     atomic.Uint64  // sequence of the last applied operation
 	at          oplog.Position // its position; the applier's
 	lastLog     *oplog.Ticket  // its ticket; the applier's
+	changed     uint64         // sequence of the last one that may have changed a component; the applier's
 	waiters     waiters        // for applied
 	// flushed is the position of the last checkpoint.
 	flushed atomic.Pointer[oplog.Position]
@@ -216,12 +218,13 @@ func (s *Shard) recover(ctx context.Context) error {
 	s.at = oplog.Position{Epoch: m.Epoch, Seq: m.Seq, Chain: m.Chain}
 	s.applied.Store(m.Seq)
 	s.flushed.Store(new(s.at))
-	s.optimizer.files = allFiles(m)
+	s.optimizer.manifest = m
 	if err := s.dropExports(); err != nil {
 		return err
 	}
 	if s.o.Replicated {
 		s.attachment, err = s.readAttachment(m)
+		s.optimizer.attached = xxhash.Sum64(s.attachment)
 	} else {
 		err = s.catchUp(ctx)
 	}

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"runtime/debug"
 
+	pb "github.com/qdrant/go-client/qdrant"
+	"google.golang.org/protobuf/proto"
+
 	"github.com/sextantdb/sextant/engine/oplog"
 	"github.com/sextantdb/sextant/internal/apierror"
 )
@@ -222,6 +225,10 @@ func (s *Shard) apply(pos oplog.Position, op Op) (err error) {
 	if op.Msg == nil {
 		return nil // an entry of the replication itself
 	}
+	if c, ok := op.Msg.(*pb.CollectionConfig); ok && proto.Equal(c, s.state.Load().config) {
+		return nil // every leader tells it anew
+	}
+	s.changed = pos.Seq
 	// Odd from here on: sets of documents made now may be those of no state at all.
 	s.changes.Add(1)
 	defer s.changes.Add(1)
