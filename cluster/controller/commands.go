@@ -1,39 +1,49 @@
 package controller
 
 import (
+	"slices"
+
 	"github.com/sextantdb/sextant/cluster/topology"
 )
 
-// Viewer makes Views of the topology. It keeps what it made of collections that haven't
-// changed since. The zero value is ready; it isn't safe for concurrent use.
+// Viewer makes Views of the topology. It keeps what it made of collections that haven't changed since.
+// The zero value is ready; it isn't safe for concurrent use.
 type Viewer struct {
-	seen map[string]viewed
-}
-
-type viewed struct {
-	from *topology.Collection
-	made Collection
+	from []*topology.Collection
+	made []Collection
 }
 
 // View returns what the controller sees of a state; wall is the time in Unix
 // milliseconds.
 func (w *Viewer) View(s *topology.State, wall int64) View {
-	v := View{Version: s.Index(), Wall: wall}
-	for _, p := range s.Peers() {
-		v.Peers = append(v.Peers, *p)
+	if from := s.Collections(); !slices.Equal(from, w.from) {
+		w.look(from)
 	}
-	collections := s.Collections()
-	seen := make(map[string]viewed, len(collections))
-	for _, c := range collections {
-		made, ok := w.seen[c.Incarnation]
-		if !ok || made.from != c {
-			made = viewed{from: c, made: viewCollection(c)}
+	return View{Version: s.Index(), Wall: wall, Peers: PeersOf(s), Collections: w.made}
+}
+
+func (w *Viewer) look(from []*topology.Collection) {
+	made := make([]Collection, 0, len(from))
+	old := 0 // both are ordered by name
+	for _, c := range from {
+		for old < len(w.from) && w.from[old].Name < c.Name {
+			old++
 		}
-		seen[c.Incarnation] = made
-		v.Collections = append(v.Collections, made.made)
+		if old < len(w.from) && w.from[old] == c {
+			made = append(made, w.made[old])
+		} else {
+			made = append(made, viewCollection(c))
+		}
 	}
-	w.seen = seen
-	return v
+	w.from, w.made = from, made
+}
+
+// PeersOf returns the nodes that the controller sees; without leadership it looks at nothing else.
+func PeersOf(s *topology.State) (out []topology.Peer) {
+	for _, p := range s.Peers() {
+		out = append(out, *p)
+	}
+	return out
 }
 
 func viewCollection(c *topology.Collection) Collection {

@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"sync/atomic"
 
+	"github.com/sextantdb/sextant/cluster/feed"
 	"github.com/sextantdb/sextant/cluster/layout"
 	"github.com/sextantdb/sextant/cluster/topology"
 	"github.com/sextantdb/sextant/internal/apierror"
@@ -17,9 +17,8 @@ import (
 type Topology interface {
 	// State returns what is known here. It is never changed, but replaced.
 	State() *topology.State
-	// Changed returns a channel that is closed when State is replaced. Whoever gets it
-	// before State misses nothing.
-	Changed() <-chan struct{}
+	// Follow returns a reader of what changes.
+	Follow() *feed.Reader
 	// Change carries out a command, or says why not. When it returns, the change is
 	// durable and in State.
 	Change(ctx context.Context, c topology.Command) (changed bool, err error)
@@ -30,11 +29,7 @@ type ownTopology struct {
 	store topology.Store
 	// changing serialises changes, with their I/O.
 	changing sync.Mutex
-	state    atomic.Pointer[topology.State]
-
-	// mu guards changed.
-	mu      sync.Mutex
-	changed chan struct{}
+	feed     *feed.Feed
 }
 
 var _ Topology = &ownTopology{}
@@ -42,7 +37,7 @@ var _ Topology = &ownTopology{}
 // openTopology refuses to start on data without a topology: starting empty would
 // look like the loss of everything, and the next deletion could make it one.
 func openTopology(fs fsx.FS, storagePath string) (*ownTopology, error) {
-	t := &ownTopology{store: topology.Store{FS: fs, Path: layout.Topology(storagePath)}, changed: make(chan struct{})}
+	t := &ownTopology{store: topology.Store{FS: fs, Path: layout.Topology(storagePath)}}
 	state, found, err := t.store.Load()
 	if err != nil {
 		return nil, fmt.Errorf("load topology: %w", err)
@@ -60,20 +55,16 @@ func openTopology(fs fsx.FS, storagePath string) (*ownTopology, error) {
 			}
 		}
 	}
-	t.state.Store(state)
+	t.feed = feed.New(&feed.View{State: state})
 	t.store.KeepReserve()
 	return t, nil
 }
 
 // State implements Topology.
-func (t *ownTopology) State() *topology.State { return t.state.Load() }
+func (t *ownTopology) State() *topology.State { return t.feed.Now().State }
 
-// Changed implements Topology.
-func (t *ownTopology) Changed() <-chan struct{} {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.changed
-}
+// Follow implements Topology.
+func (t *ownTopology) Follow() *feed.Reader { return t.feed.Follow() }
 
 // Change implements Topology. The new state is durable before it is visible.
 func (t *ownTopology) Change(_ context.Context, c topology.Command) (changed bool, err error) {
@@ -92,10 +83,6 @@ func (t *ownTopology) Change(_ context.Context, c topology.Command) (changed boo
 	} else if err != nil {
 		return false, fmt.Errorf("save topology: %w", err)
 	}
-	t.state.Store(next)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	close(t.changed)
-	t.changed = make(chan struct{})
+	t.feed.Publish(&feed.View{State: next}, next.Changed())
 	return true, nil
 }

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/sextantdb/sextant/cluster/feed"
 	"github.com/sextantdb/sextant/cluster/topology"
 )
 
@@ -41,8 +43,8 @@ type caretaker struct {
 func (c *Coordinator) startCare(ctx context.Context) error {
 	c.care.wake, c.care.stopped = make(chan struct{}, 1), make(chan struct{})
 	c.care.tried, c.care.failures = map[string]bool{}, map[string]error{}
-	changed := c.topology.Changed()
-	c.round(ctx)
+	reader := c.topology.Follow()
+	changed := c.round(ctx, reader)
 	c.care.mu.Lock()
 	var errs []error
 	for _, err := range c.care.failures {
@@ -54,7 +56,7 @@ func (c *Coordinator) startCare(ctx context.Context) error {
 		close(c.care.stopped)
 		return err
 	}
-	go c.tend(ctx, changed)
+	go c.tend(ctx, reader, changed)
 	return nil
 }
 
@@ -74,7 +76,7 @@ func (c *Coordinator) stopCare() {
 	c.care.waiting = nil
 }
 
-func (c *Coordinator) tend(ctx context.Context, changed <-chan struct{}) {
+func (c *Coordinator) tend(ctx context.Context, reader *feed.Reader, changed <-chan struct{}) {
 	defer close(c.care.stopped)
 	for {
 		select {
@@ -87,8 +89,7 @@ func (c *Coordinator) tend(ctx context.Context, changed <-chan struct{}) {
 		waiting := c.care.waiting
 		c.care.waiting = nil
 		c.care.mu.Unlock()
-		changed = c.topology.Changed()
-		c.round(ctx)
+		changed = c.round(ctx, reader)
 		for _, w := range waiting {
 			close(w)
 		}
@@ -132,28 +133,31 @@ func (c *Coordinator) note(ctx context.Context, t *topology.Collection, doing st
 	c.opts.Logger.ErrorContext(ctx, "can't follow the topology", "doing", doing, "collection", t.Name, "error", err)
 }
 
-// round compares what is open with the topology: first what is gone, which makes room,
-// then what is new or different.
-func (c *Coordinator) round(ctx context.Context) {
-	state := c.topology.State()
-	named := map[string]*topology.Collection{}
-	for _, t := range state.Collections() {
-		named[t.Name] = t
-	}
-	for _, col := range c.opened() {
-		if t := named[col.Name]; t == nil || t.Incarnation != col.Incarnation {
-			c.unpublish(col)
-			if err := c.release(col); err != nil {
-				c.opts.Logger.WarnContext(ctx, "closing a deleted collection", "collection", col.Name, "error", err)
-			}
+// round brings what is open in line with what has changed in the topology, and tries again what failed:
+// first what is gone, which makes room, then what is new or different. changed is closed when another
+// round is due.
+func (c *Coordinator) round(ctx context.Context, reader *feed.Reader) (changed <-chan struct{}) {
+	view, changed, news := reader.Take()
+	gone := map[string]bool{}
+	var there []*topology.Collection
+	for _, incarnation := range slices.Concat(news.Affected(), c.failed()) {
+		if t := view.Incarnation(incarnation); t != nil {
+			there = append(there, t)
+		} else {
+			gone[incarnation] = true
 		}
 	}
-	c.removeDropped(ctx, state)
+	c.releaseAll(ctx, gone)
+	if news.Names {
+		c.removeDropped(ctx, view.State)
+	}
 	var g errgroup.Group
 	g.SetLimit(parallelOpens)
-	open := c.opened()
-	for name, t := range named {
-		if old := open[name]; old == nil || old.Collection != t {
+	for _, t := range there {
+		c.mu.RLock()
+		old := c.collections[t.Name]
+		c.mu.RUnlock()
+		if old == nil || old.Collection != t {
 			g.Go(func() error {
 				c.note(ctx, t, "open", c.follow(ctx, t, old))
 				return nil
@@ -161,6 +165,30 @@ func (c *Coordinator) round(ctx context.Context) {
 		}
 	}
 	_ = g.Wait() // failures are noted
+	return changed
+}
+
+// failed are the incarnations with which something went wrong.
+func (c *Coordinator) failed() []string {
+	c.care.mu.Lock()
+	defer c.care.mu.Unlock()
+	return slices.Collect(maps.Keys(c.care.failures))
+}
+
+// releaseAll gives up collections that are gone.
+func (c *Coordinator) releaseAll(ctx context.Context, gone map[string]bool) {
+	if len(gone) == 0 {
+		return
+	}
+	for _, col := range c.opened() {
+		if !gone[col.Incarnation] {
+			continue
+		}
+		c.unpublish(col)
+		if err := c.release(col); err != nil {
+			c.opts.Logger.WarnContext(ctx, "closing a deleted collection", "collection", col.Name, "error", err)
+		}
+	}
 }
 
 // opened returns the open collections by name.

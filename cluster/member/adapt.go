@@ -29,24 +29,14 @@ type adapted struct {
 	changed chan struct{}
 }
 
-// adaptAll begins to adapt what is led here and doesn't follow its collection yet.
-func (m *Member) adaptAll(v *view) {
-	for _, r := range m.open() {
-		c := v.Incarnation(r.name.Collection)
-		if c == nil {
-			continue
-		}
-		sh := c.Shard(r.name.Shard)
-		if sh == nil || sh.Leader != m.self.Peer {
-			continue
-		}
-		r.mu.Lock()
-		a := &r.adapted
-		if !r.closed && !a.working && (a.epoch != sh.Epoch || a.version != c.SchemaVersion) {
-			a.working = true
-			r.work.Go(func() { m.adapt(r) })
-		}
-		r.mu.Unlock()
+// startAdapting begins to adapt a shard that is led here and doesn't follow its collection yet.
+func (m *Member) startAdapting(r *replica, c *topology.Collection, sh *topology.Shard) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	a := &r.adapted
+	if !r.closed && !a.working && (a.epoch != sh.Epoch || a.version != c.SchemaVersion) {
+		a.working = true
+		r.work.Go(func() { m.adapt(r) })
 	}
 }
 
@@ -54,7 +44,7 @@ func (m *Member) adaptAll(v *view) {
 func (m *Member) adapt(r *replica) {
 	wait := attempts()
 	for {
-		v, news := m.machine.newest()
+		v, news := m.machine.Newest()
 		c := v.Incarnation(r.name.Collection)
 		var sh *topology.Shard
 		if c != nil {
@@ -109,8 +99,7 @@ func (m *Member) adaptTo(r *replica, c *topology.Collection, first bool) (again 
 		if err != nil {
 			return false, err
 		}
-		id := replication.OpID{Peer: m.self.Peer, Incarnation: m.self.Incarnation, Counter: m.opsOf(r.name).Add(1)}
-		q, err := r.propose(r.ctx, id, body)
+		q, err := r.propose(r.ctx, replication.OpID{}, body) // nobody tries it again
 		if err != nil {
 			return true, err
 		}
@@ -126,7 +115,7 @@ func (m *Member) adaptTo(r *replica, c *topology.Collection, first bool) (again 
 // all copies in sync.
 func (m *Member) awaitAdapted(ctx context.Context, r *replica, version uint64) error {
 	for {
-		_, news := m.machine.newest()
+		_, news := m.machine.Newest()
 		r.mu.Lock()
 		a := &r.adapted
 		leads := !r.closed && r.sm.Role() == replication.Leader

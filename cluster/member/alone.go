@@ -70,7 +70,7 @@ func (m *Member) found(ctx context.Context) error {
 		}); err != nil {
 			return fmt.Errorf("take over the topology of a node without a cluster: %w", err)
 		}
-		m.machine.publish(&view{State: state})
+		m.machine.Replace(&view{State: state})
 	}
 	return m.group.Found(ctx)
 }

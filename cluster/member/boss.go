@@ -136,17 +136,19 @@ func (b *boss) decide(v *view) (actions []controller.Action, next time.Duration)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := b.m.now()
-	actions = b.c.Decide(now, b.viewer.View(v.State, time.Now().UnixMilli()))
-	if !b.leading {
-		return nil, time.Hour // it only learns who is there and who counts as gone
+	if !b.leading { // it only learns who is there and who counts as gone
+		b.viewer = controller.Viewer{}
+		b.c.Decide(now, controller.View{Version: v.State.Index(), Peers: controller.PeersOf(v.State)})
+		return nil, time.Hour
 	}
+	actions = b.c.Decide(now, b.viewer.View(v.State, time.Now().UnixMilli()))
 	return actions, b.c.NextDecision() - now
 }
 
 // rule carries out what the controller decides.
 func (m *Member) rule(ctx context.Context) {
 	for {
-		v, changed := m.machine.newest()
+		v, changed := m.machine.Newest()
 		actions, next := m.boss.decide(v)
 		for _, a := range actions {
 			m.carryOut(ctx, a)

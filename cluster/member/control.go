@@ -94,28 +94,25 @@ func (m *Member) Identity() peer.Identity {
 	return peer.Identity{Cluster: m.self.Cluster, Peer: m.self.Peer, Incarnation: m.self.Incarnation}
 }
 
-// meet tells the connections where other nodes are: those that are given, and those of the topology.
-func (m *Member) meet(known []peer.Member) {
-	targets := map[topology.PeerID]peer.Target{}
-	for _, p := range known {
-		targets[p.Peer] = peer.Target{Peer: p.Peer, Addr: p.URI}
+// meet tells the connections where another node is.
+func (m *Member) meet(t peer.Target) {
+	if t.Peer == m.self.Peer {
+		return
 	}
-	for _, p := range m.State().Peers() {
-		if p.IsBehind() {
-			continue
-		}
-		targets[p.ID] = peer.Target{Peer: p.ID, Addr: p.URI, Incarnation: p.Incarnation}
+	addr, err := address(t.Addr)
+	if err == nil {
+		t.Addr = addr
+		err = m.pool.Set(t)
 	}
-	delete(targets, m.self.Peer)
-	for _, t := range targets {
-		addr, err := address(t.Addr)
-		if err == nil {
-			t.Addr = addr
-			err = m.pool.Set(t)
-		}
-		if err != nil {
-			m.log.Warn("a node can't be reached", "peer", t.Peer, "error", err)
-		}
+	if err != nil {
+		m.log.Warn("a node can't be reached", "peer", t.Peer, "error", err)
+	}
+}
+
+// meetPeer tells the connections where a node of the topology is.
+func (m *Member) meetPeer(p *topology.Peer) {
+	if !p.IsBehind() {
+		m.meet(peer.Target{Peer: p.ID, Addr: p.URI, Incarnation: p.Incarnation})
 	}
 }
 
@@ -142,7 +139,7 @@ func isTransient(err error) bool {
 // stayRegistered registers this process, and again whenever the topology has fenced it.
 func (m *Member) stayRegistered(ctx context.Context) {
 	for {
-		v, changed := m.machine.newest()
+		v, changed := m.machine.Newest()
 		p := v.Peer(m.self.Peer)
 		switch {
 		case m.leaving.Load():

@@ -8,10 +8,10 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/sextantdb/sextant/cluster/feed"
 	"github.com/sextantdb/sextant/cluster/layout"
 	"github.com/sextantdb/sextant/cluster/replication"
 	"github.com/sextantdb/sextant/cluster/shardcall"
@@ -23,14 +23,25 @@ import (
 // openAtOnce is how many copies are opened at the same time.
 const openAtOnce = 8
 
-// follow keeps the copies on this node in step with the topology.
+// follow keeps the copies on this node in step with the topology. It looks at what has changed, at all
+// when the node has registered.
 func (m *Member) follow(ctx context.Context) {
+	peers := m.machine.Follow()
+	var shards *feed.Reader
 	registered := m.part
 	for {
-		v, changed := m.machine.newest()
-		m.meet(nil)
-		if at := m.registered.Load(); at > 0 && v.index >= at {
-			m.reconcile(ctx, v)
+		v, changed, news := peers.Take()
+		for id := range news.Peers {
+			if p := v.Peer(id); p != nil {
+				m.meetPeer(p)
+			}
+		}
+		if at := m.registered.Load(); at > 0 && v.Index >= at {
+			if shards == nil {
+				shards = m.machine.Follow()
+			}
+			v, changed, news = shards.Take()
+			m.reconcile(ctx, v, news)
 		}
 		select {
 		case <-changed:
@@ -54,27 +65,21 @@ func nameOf(c *topology.Collection, s *topology.Shard) topology.ShardName {
 }
 
 // reconcile opens, tells and removes copies as the topology wants it.
-func (m *Member) reconcile(ctx context.Context, v *view) {
-	wanted := map[topology.ShardName]wantedCopy{}
-	for _, c := range v.Collections() {
-		for _, s := range c.Shards {
-			if r, ok := s.Replica(m.self.Peer); ok {
-				wanted[nameOf(c, s)] = wantedCopy{c, s, r}
-			}
-		}
-	}
-	m.mu.Lock()
+func (m *Member) reconcile(ctx context.Context, v *view, news feed.News) {
 	var missing []wantedCopy
 	var gone []*replica
-	for name, w := range wanted {
-		if r := m.replicas[name]; r == nil || r.alloc != w.replica.Alloc {
-			missing = append(missing, w)
-		}
-	}
-	for name, r := range m.replicas {
-		if w, ok := wanted[name]; !ok || w.replica.Alloc != r.alloc {
+	touched := m.touched(v, news)
+	m.mu.Lock()
+	for name := range touched {
+		w, wanted := m.wants(v, name)
+		r := m.replicas[name]
+		if r != nil && (!wanted || w.replica.Alloc != r.alloc) {
 			gone = append(gone, r)
 			delete(m.replicas, name)
+			r = nil
+		}
+		if wanted && r == nil {
+			missing = append(missing, w)
 		}
 	}
 	m.mu.Unlock()
@@ -83,10 +88,64 @@ func (m *Member) reconcile(ctx context.Context, v *view) {
 			m.log.WarnContext(ctx, "removing a copy of a shard", "shard", r.name.Shard, "error", err)
 		}
 	}
-	m.sweep(ctx, v)
+	if news.Names || !m.swept {
+		m.sweep(ctx, v)
+	}
 	m.openCopies(ctx, missing)
-	m.configureAll(v)
-	m.adaptAll(v)
+	for name := range touched {
+		m.tellCopy(v, name)
+	}
+}
+
+// touched are the shards whose copies here the news may concern, and those that couldn't be opened.
+func (m *Member) touched(v *view, news feed.News) map[topology.ShardName]struct{} {
+	out := map[topology.ShardName]struct{}{}
+	maps.Copy(out, news.Shards)
+	maps.Copy(out, m.unopened)
+	for incarnation := range news.Collections {
+		if c := v.Incarnation(incarnation); c != nil {
+			for _, s := range c.Shards {
+				out[nameOf(c, s)] = struct{}{}
+			}
+		}
+	}
+	// Of shards and collections that are gone only the copies here tell; these know, too, whom they
+	// talk to.
+	if len(news.Collections)+len(news.Peers) == 0 {
+		return out
+	}
+	for _, r := range m.open() {
+		_, changed := news.Collections[r.name.Collection]
+		if changed || r.concerns(news.Peers) {
+			out[r.name] = struct{}{}
+		}
+	}
+	return out
+}
+
+// concerns tells whether one of the peers has a copy of the shard.
+func (r *replica) concerns(peers map[topology.PeerID]struct{}) bool {
+	if len(peers) == 0 {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.config.Shard == nil || slices.ContainsFunc(r.config.Replicas, func(c topology.Replica) bool {
+		_, ok := peers[c.Peer]
+		return ok
+	})
+}
+
+// wants returns the copy of a shard that the topology puts on this node.
+func (m *Member) wants(v *view, name topology.ShardName) (w wantedCopy, ok bool) {
+	if w.collection = v.Incarnation(name.Collection); w.collection == nil {
+		return w, false
+	}
+	if w.shard = w.collection.Shard(name.Shard); w.shard == nil {
+		return w, false
+	}
+	w.replica, ok = w.shard.Replica(m.self.Peer)
+	return w, ok
 }
 
 // openCopies opens copies, and says which are there now.
@@ -94,18 +153,18 @@ func (m *Member) openCopies(ctx context.Context, missing []wantedCopy) {
 	var g errgroup.Group
 	g.SetLimit(openAtOnce)
 	created := make([]topology.HeldReplica, len(missing))
-	var failed atomic.Bool
+	opened := make([]bool, len(missing))
 	for i, w := range missing {
 		g.Go(func() error {
 			name := nameOf(w.collection, w.shard)
 			r, err := m.openCopy(ctx, name, w)
 			if err != nil {
-				failed.Store(true)
 				if ctx.Err() == nil {
 					m.giveUp(name, fmt.Errorf("open: %w", err))
 				}
 				return nil // the others open all the same
 			}
+			opened[i] = true
 			m.mu.Lock()
 			m.replicas[name] = r
 			m.mu.Unlock()
@@ -116,8 +175,12 @@ func (m *Member) openCopies(ctx context.Context, missing []wantedCopy) {
 		})
 	}
 	_ = g.Wait() // failures are logged
-	if failed.Load() {
-		m.swept = nil // what isn't open isn't removed otherwise, when the topology gives it up
+	m.unopened = map[topology.ShardName]struct{}{}
+	for i, w := range missing {
+		if !opened[i] {
+			m.unopened[nameOf(w.collection, w.shard)] = struct{}{} // again, with the next change
+			m.swept = false                                        // what isn't open isn't removed otherwise, when the topology gives it up
+		}
 	}
 	created = slices.DeleteFunc(created, func(h topology.HeldReplica) bool { return h.Alloc == 0 })
 	if len(created) > 0 {
@@ -139,28 +202,17 @@ func (m *Member) announce(ctx context.Context, created []topology.HeldReplica) {
 	}
 }
 
-// configureAll tells all copies what the topology says of them.
-func (m *Member) configureAll(v *view) {
-	peers := v.Peers()
-	news := !slices.Equal(m.told, peers)
-	m.told = peers
-	for _, r := range m.open() {
-		c := v.Incarnation(r.name.Collection)
-		if c == nil {
-			continue
-		}
-		// Records are replaced when they change: most are the same as before.
-		if s := c.Shard(r.name.Shard); s != nil && (news || !r.knows(c, s)) {
-			r.configure(c, configOf(v.State, c, s))
-		}
+// tellCopy tells a copy what the topology says of it.
+func (m *Member) tellCopy(v *view, name topology.ShardName) {
+	r := m.replica(name)
+	w, ok := m.wants(v, name)
+	if r == nil || !ok {
+		return
 	}
-}
-
-// knows tells whether a copy has been told this record of its shard.
-func (r *replica) knows(c *topology.Collection, s *topology.Shard) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.config.Shard == s && r.collection == c
+	r.configure(configOf(v.State, w.collection, w.shard))
+	if w.shard.Leader == m.self.Peer {
+		m.startAdapting(r, w.collection, w.shard)
+	}
 }
 
 // configOf is what the topology says about a shard, as its copies need it.
@@ -184,11 +236,10 @@ func configOf(state *topology.State, c *topology.Collection, s *topology.Shard) 
 
 // configure gives a copy its record when it is another one than before, or its peers have
 // changed.
-func (r *replica) configure(of *topology.Collection, c replication.Config) {
+func (r *replica) configure(c replication.Config) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	old := r.config
-	r.collection = of
 	if old.Shard == c.Shard && old.MinInSync == c.MinInSync && slices.Equal(old.Fenced, c.Fenced) && maps.Equal(old.Incarnations, c.Incarnations) {
 		return
 	}
@@ -370,11 +421,8 @@ func (m *Member) wipe(ctx context.Context, name topology.ShardName, dir string) 
 // not what is of before the cluster began anew, perhaps with a topology that had missed something.
 func (m *Member) sweep(ctx context.Context, v *view) {
 	dropped := v.Dropped()
-	if m.swept != nil && maps.Equal(m.swept, dropped) {
-		return
-	}
-	first := m.swept == nil
-	m.swept = dropped
+	first := !m.swept
+	m.swept = true
 	for _, id := range m.data.Streams() {
 		name, _, ok := layout.Parse(id)
 		if !ok {
@@ -391,7 +439,7 @@ func (m *Member) sweep(ctx context.Context, v *view) {
 		}
 		if err := m.wipe(ctx, name, dir); err != nil {
 			m.log.WarnContext(ctx, "removing what isn't needed any more", "collection", name.Collection, "shard", name.Shard, "error", err)
-			m.swept = nil // again
+			m.swept = false // again
 		}
 	}
 	if !first {
@@ -399,7 +447,7 @@ func (m *Member) sweep(ctx context.Context, v *view) {
 	}
 	if err := m.sweepFiles(ctx, v); err != nil {
 		m.log.WarnContext(ctx, "removing files that aren't needed any more", "error", err)
-		m.swept = nil
+		m.swept = false
 	}
 }
 

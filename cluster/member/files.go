@@ -135,7 +135,7 @@ func (m *Member) takeFiles(ctx context.Context, r *replica, from replication.Fil
 // install puts files that were fetched in place of a copy's own, and begins its log behind them.
 // A crash in between leaves files and log that don't belong together: such a copy isn't opened.
 func (m *Member) install(ctx context.Context, r *replica, staging string, meta *exportMeta) error {
-	v := m.machine.now.Load()
+	v := m.machine.Now()
 	c := v.Incarnation(r.name.Collection)
 	if c == nil {
 		return errors.New("the collection is gone")

@@ -50,7 +50,7 @@ func (m *Member) handOverAll(ctx context.Context) (left int) {
 		if left == 0 || ctx.Err() != nil {
 			return left
 		}
-		_, news := m.machine.newest()
+		_, news := m.machine.Newest()
 		_ = pause(ctx, 2*firstPause, news) // the loop sees that ctx has ended
 	}
 }
@@ -91,7 +91,7 @@ func (m *Member) Ready() bool {
 	if m.turnedAway.Load() {
 		return false
 	}
-	v := m.machine.now.Load()
+	v := m.machine.Now()
 	for _, c := range v.Collections() {
 		for _, s := range c.Shards {
 			rep, ok := s.Replica(m.self.Peer)

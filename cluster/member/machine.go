@@ -3,34 +3,24 @@ package member
 import (
 	"context"
 	"fmt"
-	"sync"
-	"sync/atomic"
 
+	"github.com/sextantdb/sextant/cluster/feed"
 	"github.com/sextantdb/sextant/cluster/topology"
 )
 
-// view is the topology after the entry of the consensus's log with this index. It is
-// never changed.
-type view struct {
-	*topology.State
-	index uint64
-}
+// view is the topology after an entry of the consensus's log.
+type view = feed.View
 
-// machine is the topology as the state machine of the consensus. Everybody else reads the
-// newest view, which costs nothing, or waits for one.
+// machine is the topology as the state machine of the consensus. Everybody else reads the newest view,
+// which costs nothing, waits for one, or follows what changes.
 type machine struct {
-	now atomic.Pointer[view]
+	*feed.Feed
 	// tell hears what people should know about.
 	tell func(topology.Event)
-
-	mu      sync.Mutex
-	changed chan struct{} // closed when a newer view is there
 }
 
 func newMachine(tell func(topology.Event)) *machine {
-	m := &machine{changed: make(chan struct{}), tell: tell}
-	m.now.Store(&view{State: &topology.State{}})
-	return m
+	return &machine{feed.New(&view{State: &topology.State{}}), tell}
 }
 
 // outcome is what a command came to.
@@ -46,22 +36,27 @@ func (m *machine) Apply(index uint64, data []byte) any {
 	if err != nil {
 		panic(fmt.Sprintf("topology command %d can't be read, it is from a newer version: %v", index, err))
 	}
-	next := m.now.Load().Clone()
+	now := m.Now()
+	next := now.Clone()
 	next.SetIndex(index)
 	changed, err := next.Apply(cmd)
 	if err != nil {
-		next = m.now.Load().State // a refused command changes nothing
+		next = now.State // a refused command changes nothing
+	}
+	v := &view{State: next, Index: index}
+	if !changed {
+		m.Publish(v, topology.Changes{})
 	} else {
+		m.Publish(v, next.Changed())
 		for _, e := range next.Changed().Events {
 			m.tell(e)
 		}
 	}
-	m.publish(&view{State: next, index: index})
 	return outcome{changed, err}
 }
 
 // Snapshot is the method of consensus.Machine.
-func (m *machine) Snapshot() ([]byte, error) { return m.now.Load().Encode() }
+func (m *machine) Snapshot() ([]byte, error) { return m.Now().Encode() }
 
 // Restore is the method of consensus.Machine.
 func (m *machine) Restore(index uint64, data []byte) error {
@@ -69,40 +64,25 @@ func (m *machine) Restore(index uint64, data []byte) error {
 	if err != nil {
 		return fmt.Errorf("read topology snapshot: %w", err)
 	}
-	m.publish(&view{State: s, index: index})
+	m.Replace(&view{State: s, Index: index})
 	return nil
 }
 
 // amend changes the topology beside the consensus: when that begins, with what it becomes.
 func (m *machine) amend(change func(*topology.State) error) error {
-	v := m.now.Load()
+	v := m.Now()
 	next := v.Clone()
 	if err := change(next); err != nil {
 		return err
 	}
-	m.publish(&view{State: next, index: v.index})
+	m.Replace(&view{State: next, Index: v.Index})
 	return nil
-}
-
-func (m *machine) publish(v *view) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.now.Store(v)
-	close(m.changed)
-	m.changed = make(chan struct{})
-}
-
-// newest returns the newest view and a channel that is closed when there is a newer one.
-func (m *machine) newest() (*view, <-chan struct{}) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.now.Load(), m.changed
 }
 
 // wait returns when ok holds of a view.
 func (m *machine) wait(ctx context.Context, ok func(*view) bool) error {
 	for {
-		v, changed := m.newest()
+		v, changed := m.Newest()
 		if ok(v) {
 			return nil
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sextantdb/sextant/cluster/consensus"
 	"github.com/sextantdb/sextant/cluster/controller"
+	"github.com/sextantdb/sextant/cluster/feed"
 	"github.com/sextantdb/sextant/cluster/layout"
 	"github.com/sextantdb/sextant/cluster/peer"
 	"github.com/sextantdb/sextant/cluster/replication"
@@ -115,11 +116,10 @@ type Member struct {
 	// turnedAway says that the node has found out that it was removed from the cluster.
 	turnedAway atomic.Bool
 
-	// swept are the deleted collections whose data was removed, nil before the first look; it
-	// belongs to follow.
-	swept map[string]string
-	// told are the peers that copies were told of last; follow's, too.
-	told []*topology.Peer
+	// swept says that the disk was compared with the topology, unopened are copies that couldn't be
+	// opened: follow's.
+	swept    bool
+	unopened map[topology.ShardName]struct{}
 
 	mu       sync.Mutex
 	replicas map[topology.ShardName]*replica
@@ -195,7 +195,12 @@ func New(ctx context.Context, o Options) (_ *Member, err error) {
 	}
 	m.pool = peer.NewPool(m.poolOptions())
 	m.linked.Store(true)
-	m.meet(m.known)
+	for _, p := range m.known {
+		m.meet(peer.Target{Peer: p.Peer, Addr: p.URI})
+	}
+	for _, p := range m.State().Peers() {
+		m.meetPeer(p)
+	}
 	return m, nil
 }
 
@@ -283,13 +288,10 @@ func (m *Member) Close() error {
 func (m *Member) now() replication.Now { return time.Since(m.begun) }
 
 // State returns the newest topology that this node knows. It is never changed.
-func (m *Member) State() *topology.State { return m.machine.now.Load().State }
+func (m *Member) State() *topology.State { return m.machine.Now().State }
 
-// Changed returns a channel that is closed when there is a newer one than State gives now.
-func (m *Member) Changed() <-chan struct{} {
-	_, changed := m.machine.newest()
-	return changed
-}
+// Follow returns a reader of what changes in it.
+func (m *Member) Follow() *feed.Reader { return m.machine.Follow() }
 
 // Change has a command applied by the consensus, and waits until it is applied here; not for ever,
 // also when ctx has no end: without a majority nobody agrees to anything.

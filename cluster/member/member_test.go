@@ -169,9 +169,10 @@ func (n *node) await(what string, ok func(*topology.State) bool) {
 	n.t.Helper()
 	ctx, cancel := context.WithTimeout(n.t.Context(), time.Minute)
 	defer cancel()
+	reader := n.member.Follow()
 	for {
-		news := n.member.Changed()
-		if ok(n.member.State()) {
+		v, news, _ := reader.Take()
+		if ok(v.State) {
 			return
 		}
 		select {

@@ -64,13 +64,11 @@ type replica struct {
 	reading map[topology.PeerID]bool
 	// asked are the writes and reads that wait for an answer of the state machine, by token;
 	// taken the writes that have a place in the log, in its order.
-	asked     map[uint64]*request
-	taken     []*request
-	lastToken uint64
-	config    replication.Config
-	sums      checksums
-	// collection is the one that config was made from.
-	collection *topology.Collection
+	asked      map[uint64]*request
+	taken      []*request
+	lastToken  uint64
+	config     replication.Config
+	sums       checksums
 	filling    bool               // files are being taken
 	endFilling context.CancelFunc // ends that
 	closed     bool

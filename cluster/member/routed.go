@@ -112,7 +112,7 @@ func (s *routed) record() (rec *topology.Shard, news <-chan struct{}, err error)
 	if s.m.turnedAway.Load() {
 		return nil, nil, s.m.removed()
 	}
-	v, news := s.m.machine.newest()
+	v, news := s.m.machine.Newest()
 	if rec = v.Shard(s.name); rec == nil {
 		return nil, nil, apierror.New(apierror.NotFound, "shard %d is gone with its collection", s.name.Shard)
 	}
