@@ -2,11 +2,18 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -17,7 +24,14 @@ import (
 // idleTime is how long idle nodes are watched.
 const idleTime = 30 * time.Second
 
-// idle makes many collections, restarts all nodes, and watches them do nothing.
+// settleTime bounds how long a cluster may take to come to rest, settlePoll is between two looks.
+const (
+	settleTime = 3 * time.Minute
+	settlePoll = 3 * time.Second
+)
+
+// idle makes many collections, restarts all nodes, and watches them do nothing: at once, when there may
+// still be something to do, and when all has come to rest.
 func idle(ctx context.Context, s settings) error {
 	figures := series{}
 	err := s.withCluster(ctx, false, func(c *clusterbed.Cluster) error {
@@ -26,6 +40,7 @@ func idle(ctx context.Context, s settings) error {
 			return err
 		}
 		defer closeAll(doors)
+		w := watcher{s, c, figures}
 		begun := time.Now()
 		g, created := errgroup.WithContext(ctx)
 		g.SetLimit(uploaders)
@@ -36,7 +51,9 @@ func idle(ctx context.Context, s settings) error {
 			return err
 		}
 		figures.add("create_s", time.Since(begun).Seconds())
-		watch(ctx, c, "created", figures)
+		if err := w.watch(ctx, "created"); err != nil {
+			return err
+		}
 		if err := c.Each(func(n *clusterbed.Node) error { return n.Kill() }); err != nil {
 			return err
 		}
@@ -50,26 +67,114 @@ func idle(ctx context.Context, s settings) error {
 			return err
 		}
 		figures.add("writable_s", time.Since(begun).Seconds())
-		watch(ctx, c, "restarted", figures)
-		return nil
+		return w.watch(ctx, "restarted")
 	})
 	return errors.Join(err, figures.print(s.out, "idle"))
 }
 
-// watch adds the processor time of idle nodes per node and second, and their memory.
-func watch(ctx context.Context, c *clusterbed.Cluster, when string, figures series) {
-	before := processorTime(c)
+// watcher watches nodes that nobody asks anything.
+type watcher struct {
+	s       settings
+	c       *clusterbed.Cluster
+	figures series
+}
+
+// watch watches at once, and again when the cluster has come to rest.
+func (w watcher) watch(ctx context.Context, when string) error {
+	begun := time.Now()
+	if err := w.window(ctx, when); err != nil {
+		return err
+	}
+	if err := w.settle(ctx); err != nil {
+		return err
+	}
+	w.figures.add("settled_s_"+when, time.Since(begun).Seconds())
+	return w.window(ctx, when+"_settled")
+}
+
+// window adds the processor time of the nodes per node and second, and their memory.
+func (w watcher) window(ctx context.Context, when string) error {
+	profiled := make(chan error, 1)
+	go func() { profiled <- w.profile(ctx, when) }()
+	before := processorTime(w.c)
 	t := time.NewTimer(idleTime)
 	defer t.Stop()
 	select {
 	case <-t.C:
 	case <-ctx.Done():
-		return
 	}
-	figures.add("cores_per_node_"+when, (processorTime(c)-before)/idleTime.Seconds()/float64(len(c.Nodes)))
-	for _, n := range c.Nodes {
-		figures.add("resident_bytes_"+when, resident(n.PID()))
+	w.figures.add("cores_per_node_"+when, (processorTime(w.c)-before)/idleTime.Seconds()/float64(len(w.c.Nodes)))
+	for _, n := range w.c.Nodes {
+		w.figures.add("resident_bytes_"+when, resident(n.PID()))
 	}
+	return <-profiled
+}
+
+// profile writes the processor profile of the first node during a window to a file, if that is wanted.
+func (w watcher) profile(ctx context.Context, when string) error {
+	if w.s.profiles == "" {
+		return nil
+	}
+	found := profilingAddress.FindAllStringSubmatch(w.c.Nodes[0].Output(), -1)
+	if found == nil {
+		return errors.New("the node doesn't say where its profiles are")
+	}
+	url := fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", found[len(found)-1][1], int(idleTime.Seconds()))
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	raw, err := io.ReadAll(resp.Body)
+	if err := errors.Join(err, resp.Body.Close()); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(w.s.profiles, when+".pprof"), raw, 0o644)
+}
+
+// profilingAddress finds where a node says that its profiles are.
+var profilingAddress = regexp.MustCompile(`profiles of this node can be read without a key.*address"?[=:]"?([0-9.:]+)`)
+
+// settle waits until all copies are in sync and nobody leads another shard than a moment before.
+func (w watcher) settle(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	before := ""
+	for {
+		now, active, err := w.standing(ctx)
+		if err == nil && active && now == before {
+			return nil
+		}
+		before = now
+		select {
+		case <-time.After(settlePoll):
+		case <-ctx.Done():
+			return errors.Join(errors.New("the cluster didn't come to rest"), err)
+		}
+	}
+}
+
+// standing describes who leads every shard and who is in sync, and tells whether all copies are.
+func (w watcher) standing(ctx context.Context) (all string, active bool, err error) {
+	active = true
+	var b strings.Builder
+	for i := range w.s.collections {
+		copies, err := w.c.Nodes[i%len(w.c.Nodes)].Copies(ctx, fmt.Sprintf("c%d", i))
+		if err != nil {
+			return "", false, err
+		}
+		slices.SortFunc(copies, func(a, b clusterbed.Copy) int {
+			return cmp.Or(cmp.Compare(a.Shard, b.Shard), cmp.Compare(a.Peer, b.Peer))
+		})
+		for _, one := range copies {
+			active = active && one.State == "Active"
+			fmt.Fprintln(&b, i, one)
+		}
+	}
+	return b.String(), active, nil
 }
 
 // ticks are a second's in /proc.

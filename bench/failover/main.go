@@ -41,7 +41,9 @@ type settings struct {
 	collections      int
 	nodes            int
 	verbose, proxies bool
-	out              io.Writer
+	// profiles is where idle's processor profiles go; "" is nowhere.
+	profiles string
+	out      io.Writer
 }
 
 // measurement is a subcommand.
@@ -71,6 +73,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags.IntVar(&s.dim, "dim", 64, "dimensions of the points")
 	flags.IntVar(&s.collections, "collections", 800, "collections of idle")
 	flags.IntVar(&s.nodes, "nodes", 3, "nodes of the cluster")
+	flags.StringVar(&s.profiles, "profiles", "", "a directory for processor profiles of idle")
 	flags.BoolVar(&s.proxies, "proxies", false, "links are proxies even where network namespaces can be had")
 	flags.BoolVar(&s.verbose, "v", false, "print what the nodes printed when a measurement fails")
 	flags.Usage = func() {
@@ -142,7 +145,11 @@ func (s settings) withCluster(ctx context.Context, links bool, f func(*clusterbe
 	if err != nil {
 		return err
 	}
-	c, err := clusterbed.Start(ctx, clusterbed.Options{Binary: s.binary, Dir: dir, Nodes: s.nodes, Links: links, Proxies: s.proxies})
+	o := clusterbed.Options{Binary: s.binary, Dir: dir, Nodes: s.nodes, Links: links, Proxies: s.proxies}
+	if s.profiles != "" {
+		o.Env = append(o.Env, "QDRANT__SERVICE__PROFILING_ADDRESS=127.0.0.1:0")
+	}
+	c, err := clusterbed.Start(ctx, o)
 	if err != nil {
 		return errors.Join(err, os.RemoveAll(dir))
 	}
