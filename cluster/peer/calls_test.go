@@ -230,17 +230,3 @@ func TestControlLaneReachesAnyProcess(t *testing.T) {
 	_, err = conn(t, p).Write(t.Context(), peer.Write{})
 	require.NoError(t, err)
 }
-
-func TestAddress(t *testing.T) {
-	for uri, want := range map[string]string{
-		"http://host:6335": "host:6335", "https://host:1/": "host:1", "http://[::1]:6335": "[::1]:6335",
-	} {
-		got, err := peer.Address(uri)
-		require.NoError(t, err)
-		require.Equal(t, want, got)
-	}
-	for _, uri := range []string{"", "host:6335", "http://host", "http://:6335", "ftp://host:1", "http://%"} {
-		_, err := peer.Address(uri)
-		require.Error(t, err, uri)
-	}
-}

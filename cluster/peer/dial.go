@@ -4,10 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"math"
 	"net"
-	"net/url"
 	"sync"
 	"syscall"
 	"time"
@@ -25,18 +23,6 @@ const (
 	connWindow   = 16 << 20
 	ioBuffer     = 64 << 10
 )
-
-// Address returns where to dial for a peer's URI ("http://host:6335").
-func Address(uri string) (string, error) {
-	u, err := url.Parse(uri)
-	if err != nil {
-		return "", fmt.Errorf("a peer's URI can't be read: %w", err)
-	}
-	if (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" || u.Port() == "" {
-		return "", fmt.Errorf("a peer's URI must look like http://host:6335, not %q", uri)
-	}
-	return u.Host, nil
-}
 
 // dialer makes connections and remembers how the last try went.
 type dialer struct {

@@ -129,7 +129,7 @@ func (s *Server) readLane(l *laneStream) error {
 		if err != nil {
 			return err
 		}
-		if err := s.gate.Load().checkCaller(l.From); err != nil {
+		if err := s.gate.checkCaller(l.From); err != nil {
 			return err
 		}
 		if err := s.join(l, frame); err != nil {

@@ -46,7 +46,7 @@ type Server struct {
 	peerpb.UnimplementedPeerServer
 
 	o       ServerOptions
-	gate    atomic.Pointer[gatekeeper]
+	gate    gatekeeper
 	server  *grpc.Server
 	dropped atomic.Uint64
 	refusal atomic.Pointer[string] // the last one
@@ -75,8 +75,7 @@ func NewServer(o ServerOptions) *Server {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{o: o, stop: make(chan struct{}), streams: make(map[laneKey]*laneStream)}
-	g := newGatekeeper(o.Self, o.Key, o.Latest)
-	s.gate.Store(&g)
+	s.gate = newGatekeeper(o.Self, o.Key, o.Latest)
 	options := []grpc.ServerOption{
 		grpc.UnaryInterceptor(s.unary),
 		grpc.StreamInterceptor(s.stream),
@@ -120,13 +119,6 @@ func (s *Server) Shutdown(ctx context.Context) {
 	s.receive.Wait()
 }
 
-// SetCluster names the cluster once the node has joined one.
-func (s *Server) SetCluster(cluster string) {
-	g := *s.gate.Load()
-	g.self.Cluster = cluster
-	s.gate.Store(&g)
-}
-
 // Dropped counts messages between copies that weren't handed over: they came from
 // or were meant for another process.
 func (s *Server) Dropped() uint64 { return s.dropped.Load() }
@@ -150,7 +142,7 @@ func callerOf(ctx context.Context) caller {
 
 // admit checks a call's handshake and returns its context with the caller.
 func (s *Server) admit(ctx context.Context, method string) (context.Context, error) {
-	g := s.gate.Load()
+	g := &s.gate
 	md, _ := metadata.FromIncomingContext(ctx)
 	h, err := g.admit(md, methodsForStrangers[method])
 	if err != nil {

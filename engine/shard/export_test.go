@@ -65,7 +65,7 @@ func TestExportUnderLoad(t *testing.T) {
 	require.NoError(t, Install(t.Context(), target, "staging", "shard", e.Files))
 	copied := replicated(t, target, Options{})
 	require.Equal(t, e.Position, copied.Flushed())
-	require.Equal(t, "owner's", string(copied.Attachment()))
+	require.Equal(t, "owner's", string(copied.attachment))
 	require.NoError(t, copied.Verify(t.Context()))
 	applyAll(t, copied, entries[e.Position.Seq:]...)
 	sameShards(t, s, copied)

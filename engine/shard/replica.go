@@ -105,9 +105,6 @@ func (s *Shard) Applied() uint64 { return s.applied.Load() }
 // it is where a replicated shard is.
 func (s *Shard) Flushed() oplog.Position { return *s.flushed.Load() }
 
-// Attachment returns what the checkpoint had that Open has found: see Hooks.
-func (s *Shard) Attachment() []byte { return s.attachment }
-
 // MaxAttachment bounds the owner's state that is stored with a checkpoint.
 const MaxAttachment = 8 << 20
 

@@ -233,7 +233,7 @@ func TestReplicatedOpensAtItsFiles(t *testing.T) {
 	defer func() { require.NoError(t, log.Close()) }()
 	o := newOwner(log.Stream("shard"))
 	s := replicated(t, mem, Options{Hooks: o.hooks()})
-	require.Nil(t, s.Attachment())
+	require.Nil(t, s.attachment)
 	require.Zero(t, s.Flushed())
 	tagged := func(e Entry) Entry {
 		e.Tag = e.Seq
@@ -252,7 +252,7 @@ func TestReplicatedOpensAtItsFiles(t *testing.T) {
 	require.Equal(t, oplog.Position{Epoch: 1, Seq: 6, Chain: 106}, again.Flushed())
 	require.EqualValues(t, 6, again.Applied())
 	require.EqualValues(t, 6, again.Info().Points)
-	b := again.Attachment()
+	b := again.attachment
 	require.EqualValues(t, 6, binary.LittleEndian.Uint64(b))
 	require.EqualValues(t, 21, binary.LittleEndian.Uint64(b[8:]))
 	applyAll(t, again, entry(t, 1, 7, upsertOf(t, numbered(7, dense(1, 2)))))
@@ -261,7 +261,7 @@ func TestReplicatedOpensAtItsFiles(t *testing.T) {
 	require.NoError(t, s.Close())
 	again = replicated(t, mem, Options{})
 	require.EqualValues(t, 10, again.Applied())
-	require.EqualValues(t, 10, binary.LittleEndian.Uint64(again.Attachment()))
+	require.EqualValues(t, 10, binary.LittleEndian.Uint64(again.attachment))
 }
 
 // What changes nothing moves the position of the files, and writes none.
@@ -297,7 +297,7 @@ func TestCheckpointOfNothingWritesNoFiles(t *testing.T) {
 	again := replicated(t, mem.KillClone(), Options{})
 	require.EqualValues(t, 4, again.Flushed().Seq)
 	require.EqualValues(t, 1, again.Info().Points)
-	require.Equal(t, "another", string(again.Attachment()))
+	require.Equal(t, "another", string(again.attachment))
 	owners = nil
 	require.NoError(t, s.Checkpoint(t.Context()))
 	require.Len(t, files(), len(before)-1)
@@ -321,9 +321,9 @@ func TestAttachmentIsBounded(t *testing.T) {
 	b[17] = 1
 	require.NoError(t, s.Checkpoint(t.Context()))
 	b = nil
-	require.Equal(t, byte(1), replicated(t, mem.KillClone(), Options{}).Attachment()[17])
+	require.Equal(t, byte(1), replicated(t, mem.KillClone(), Options{}).attachment[17])
 	require.NoError(t, s.Close())
-	require.Nil(t, replicated(t, mem, Options{}).Attachment(), "the last checkpoint had none")
+	require.Nil(t, replicated(t, mem, Options{}).attachment, "the last checkpoint had none")
 }
 
 // A checkpoint that fails, again and again, leaves no attachments behind.

@@ -28,9 +28,6 @@ func Serve(l net.Listener, o peer.ServerOptions) *Server {
 // Addr is where it listens.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
-// Peers is what answers.
-func (s *Server) Peers() *peer.Server { return s.peers }
-
 // Failed gets an error when the port fails, nil after Shutdown.
 func (s *Server) Failed() <-chan error { return s.served }
 
