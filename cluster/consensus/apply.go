@@ -20,6 +20,9 @@ func isReady(p tracker.Progress, commit uint64) bool {
 	return p.State == tracker.StateReplicate && p.Match+readyLag >= commit
 }
 
+// entryBytes is about what an entry takes besides its data.
+const entryBytes = 64
+
 // apply carries out one committed entry.
 func (d *driver) apply(e *raftpb.Entry) error {
 	if e.GetIndex() != d.applied+1 {
@@ -38,7 +41,7 @@ func (d *driver) apply(e *raftpb.Entry) error {
 		return fmt.Errorf("apply entry %d: %w", e.GetIndex(), err)
 	}
 	d.applied, d.appliedTerm = e.GetIndex(), e.GetTerm()
-	d.appliedBytes += uint64(len(e.GetData()))
+	d.appliedBytes += uint64(len(e.GetData())) + entryBytes
 	return nil
 }
 
@@ -127,10 +130,21 @@ func (d *driver) capture() (*raftpb.Snapshot, error) {
 	}, nil
 }
 
+// smallSnapshot is the length of a snapshot that may be written for little: it costs no more than
+// what must be synced besides.
+const smallSnapshot = 64 << 10
+
+// snapshotDue tells whether enough was applied since the last snapshot, which has size bytes, for another
+// one. A large one isn't written before as much was applied: all of them together cost no more than the
+// entries do.
+func (o *Options) snapshotDue(entries, bytes, size uint64) bool {
+	return entries > 0 && (bytes >= o.SnapshotBytes || entries >= o.SnapshotEntries && bytes+smallSnapshot >= size)
+}
+
 // snapshotIfDue stores a snapshot when enough was applied since the last one.
 func (d *driver) snapshotIfDue() error {
-	index := d.disk.snap.GetMetadata().GetIndex()
-	if d.applied == index || d.applied-index < d.o.SnapshotEntries && d.appliedBytes < d.o.SnapshotBytes {
+	last := d.disk.snap
+	if !d.o.snapshotDue(d.applied-last.GetMetadata().GetIndex(), d.appliedBytes, uint64(len(last.GetData()))) {
 		return nil
 	}
 	s, err := d.capture()

@@ -81,7 +81,8 @@ type Options struct {
 	// tick.
 	ElectionTicks int
 	// SnapshotEntries and SnapshotBytes say after how many applied entries, or bytes
-	// in them, a snapshot is taken. KeepEntries of the entries in it stay readable,
+	// in them, a snapshot is taken; after entries only when they are about as long as the
+	// last snapshot. KeepEntries of the entries in it stay readable,
 	// for followers that are a little behind; no more than SnapshotEntries.
 	SnapshotEntries uint64
 	SnapshotBytes   uint64
