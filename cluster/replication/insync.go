@@ -34,6 +34,7 @@ func (s *seat) noteSeat(inSync bool, now Now, l *Limits) {
 	}
 	if s.inSync != inSync {
 		s.marked, s.slow, s.near, s.awaited = false, false, false, false
+		s.dead = s.dead && !inSync
 	}
 	s.inSync = inSync
 }
@@ -87,7 +88,7 @@ func (r *Replica) judge(p *peer) {
 		return
 	}
 	near := (p.kind == topology.Voter || p.kind == topology.Joining || p.kind == topology.Resharding) &&
-		p.state == PeerStreaming && !p.fenced && !p.full && r.mayJoin() &&
+		p.state == PeerStreaming && !p.fenced && !p.full && r.links.of(p.id) == nil && r.mayJoin() &&
 		r.log.last.Seq-p.durable <= r.opt.JoinEntries &&
 		r.lead.sizes.between(p.durable, r.log.last.Seq) <= r.opt.JoinBytes
 	if near && !p.near {
@@ -133,6 +134,9 @@ func (r *Replica) judgeMember(p *peer) {
 	}
 	if p.full && p.durable < r.log.last.Seq {
 		p.slow = true
+	}
+	if at, ok := r.givenUp(p); ok && r.now >= at && (p.marked || r.lead.reads.wait(p)) {
+		p.slow, p.dead = true, r.died(p)
 	}
 }
 

@@ -168,6 +168,10 @@ func (r *Replica) leads(fx *Effects) {
 	r.advanceCommit(fx)
 	r.advanceVisible(fx)
 	r.advanceReads(fx)
+	if r.full && r.now >= l.handing.again {
+		l.handing.again = r.now + r.opt.TransferAgain
+		r.startTransfer(0)
+	}
 	r.advanceTransfer(fx)
 	r.advanceSet(fx)
 	for i := range l.peers {
@@ -190,9 +194,10 @@ func (r *Replica) setPeers() {
 		}
 		next := peer{id: rep.Peer, alloc: rep.Alloc, incarnation: r.cfg.Incarnations[rep.Peer], retry: r.opt.RetryAfter}
 		if p := r.peer(rep.Peer); p != nil && p.alloc == rep.Alloc {
-			if p.incarnation == next.incarnation {
+			switch {
+			case p.incarnation == next.incarnation:
 				next = *p
-			} else {
+			case !p.dead:
 				next.flaps, next.outUntil = p.flaps, p.outUntil
 			}
 		}
@@ -226,6 +231,9 @@ func (r *Replica) leaderAlarm(t *alarm) {
 	}
 	if l.handing.to != 0 {
 		t.by(l.handing.until)
+	}
+	if r.full && len(r.cfg.InSync) > 1 {
+		t.by(l.handing.again)
 	}
 	if l.reads.running {
 		t.by(l.reads.at + r.opt.RetryAfter)

@@ -58,8 +58,9 @@ type seat struct {
 	marked                   bool
 	markDurable, markApplied uint64
 	markedAt                 Now
-	// slow says that it is to lose its seat.
-	slow bool
+	// slow says that it is to lose its seat, dead that this is because its process is gone:
+	// the next one has done nothing wrong.
+	slow, dead bool
 	// near says that it has been near enough since then to get one.
 	near   bool
 	nearAt Now
@@ -243,6 +244,9 @@ func (r *Replica) peerAlarm(p *peer, t *alarm) {
 	}
 	if p.marked && !p.slow {
 		t.by(p.markedAt + r.opt.EjectAfter)
+	}
+	if at, ok := r.givenUp(p); ok && p.inSync && !p.slow && (p.marked || r.lead.reads.wait(p)) {
+		t.by(at)
 	}
 	switch {
 	case !p.near || r.lead.change.open || r.lead.handing.to != 0 || !r.maySet():

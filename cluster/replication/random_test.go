@@ -40,7 +40,7 @@ func TestRandom(t *testing.T) {
 		}
 	}
 	t.Log(total)
-	for _, k := range []string{"took", "again", "committed", "elections", "altered", "handed over", "reads", "filled", "lost leadership", "wiped", "crashed", "gave up data"} {
+	for _, k := range []string{"took", "again", "committed", "elections", "altered", "handed over", "reads", "filled", "lost leadership", "wiped", "crashed", "gave up data", "unlinked"} {
 		require.NotZero(t, total[k], "nothing was tested: %s", k)
 	}
 }
@@ -145,6 +145,9 @@ func (l *life) something() {
 	default:
 		l.trouble(n, k-960)
 	}
+	if l.rnd.IntN(60) == 0 {
+		l.links(l.node(), l.node())
+	}
 	if len(w.net) > 200 {
 		w.net = slices.Delete(w.net, 0, 100)
 	}
@@ -197,6 +200,21 @@ func (l *life) trouble(n *node, k int) {
 			w.tally["wiped"]++
 		}
 	}
+}
+
+// links tells a node that it reaches another one, or doesn't, whether that is so or not.
+func (l *life) links(n, other *node) {
+	if n.proc == nil || n == other {
+		return
+	}
+	if l.rnd.IntN(2) == 0 {
+		l.w.step(n, replication.LinkUp{Peer: other.id, Incarnation: other.inc})
+		return
+	}
+	l.w.tally["unlinked"]++
+	l.w.step(n, replication.LinkDown{
+		Peer: other.id, Incarnation: other.inc, Since: l.w.now - time.Duration(l.rnd.IntN(5))*time.Second, Refused: l.rnd.IntN(3) == 0,
+	})
 }
 
 func (l *life) restart(n *node) {
@@ -265,6 +283,9 @@ func (l *life) heal() error {
 		if n.proc.full {
 			n.proc.full = false
 			w.step(n, replication.LogFull{})
+		}
+		for _, other := range w.nodes {
+			w.step(n, replication.LinkUp{Peer: other.id})
 		}
 	}
 	w.net = nil

@@ -27,6 +27,9 @@ func (r *Replica) readIndex(token uint64, fx *Effects) {
 	}
 }
 
+// wait tells whether a round waits for a copy.
+func (q *reads) wait(p *peer) bool { return q.running && p.confirmed < q.round }
+
 // advanceReads ends the round that is confirmed and begins the next.
 func (r *Replica) advanceReads(fx *Effects) {
 	q := &r.lead.reads

@@ -45,8 +45,12 @@ type Limits struct {
 	// AwaitFor is for how long writes wait for a follower that is to join and has to get
 	// what is committed meanwhile.
 	AwaitFor Now
-	// EjectAfter is how long a copy in sync may take to get where the leader was.
-	EjectAfter Now
+	// EjectAfter is how long a copy in sync may take to get where the leader was. LinkAfter
+	// is the same for one whose node can't be reached, since it was heard of last. A leader that
+	// can't reach most others waits CutOffAfter, so that the controller can give its shards to
+	// those that reach each other.
+	EjectAfter             Now
+	LinkAfter, CutOffAfter Now
 	// RejoinAfter is for how long a copy that was too slow stays out, the first time;
 	// every time twice as long, up to RejoinMax.
 	RejoinAfter, RejoinMax Now
@@ -56,8 +60,9 @@ type Limits struct {
 	HelloAfter           Now
 	// AlterAfter is when a proposal to the topology counts as lost.
 	AlterAfter Now
-	// TransferFor is for how long a leader that hands over takes no writes.
-	TransferFor Now
+	// TransferFor is for how long a leader that hands over takes no writes. TransferAgain is
+	// how often one whose disk is full tries to.
+	TransferFor, TransferAgain Now
 }
 
 func (l *Limits) setDefaults() {
@@ -74,6 +79,8 @@ func (l *Limits) setDefaults() {
 	l.JoinAfter = cmp.Or(l.JoinAfter, time.Second)
 	l.AwaitFor = cmp.Or(l.AwaitFor, time.Second)
 	l.EjectAfter = cmp.Or(l.EjectAfter, 10*time.Second)
+	l.LinkAfter = cmp.Or(l.LinkAfter, 3*time.Second)
+	l.CutOffAfter = cmp.Or(l.CutOffAfter, 5*time.Second)
 	l.RejoinAfter = cmp.Or(l.RejoinAfter, 5*time.Second)
 	l.RejoinMax = cmp.Or(l.RejoinMax, 5*time.Minute)
 	l.RetryAfter = cmp.Or(l.RetryAfter, 500*time.Millisecond)
@@ -81,6 +88,7 @@ func (l *Limits) setDefaults() {
 	l.HelloAfter = cmp.Or(l.HelloAfter, 50*time.Millisecond)
 	l.AlterAfter = cmp.Or(l.AlterAfter, time.Second)
 	l.TransferFor = cmp.Or(l.TransferFor, 100*time.Millisecond)
+	l.TransferAgain = cmp.Or(l.TransferAgain, time.Second)
 }
 
 // Role is a copy's part in the present epoch.
@@ -117,6 +125,7 @@ type Replica struct {
 	led     uint64
 	damaged error
 
+	links  links
 	fresh  freshness
 	follow followerState
 	lead   leaderState
@@ -170,9 +179,6 @@ func (r *Replica) take(ev Event, fx *Effects) error {
 		return r.onApplied(ev.Seq)
 	case LogFull:
 		r.full, r.follow.answer = ev.Full, true
-		if ev.Full {
-			r.startTransfer(0)
-		}
 	case Propose:
 		r.propose(&ev, fx)
 	case ReadIndex:
@@ -188,6 +194,10 @@ func (r *Replica) take(ev Event, fx *Effects) error {
 		return cmp.Or(ev.Err, errors.New("the log is damaged"))
 	case Transfer:
 		r.startTransfer(ev.To)
+	case LinkDown:
+		r.links.down(ev)
+	case LinkUp:
+		r.links.up(ev.Peer)
 	case Tick:
 	}
 	return nil

@@ -22,6 +22,7 @@ import (
 //	pass ms    alters [lose]       state
 //	crash n    start n    register n    fence n    wipe n    giveup n
 //	full n     free n     checkpoint n keep    fill n
+//	unlink n peer [refused]    link n peer    (n can't reach the peer, or can again)
 func TestScripts(t *testing.T) {
 	datadriven.Walk(t, "testdata/plays", func(t *testing.T, file string) {
 		t.Helper()
@@ -114,6 +115,14 @@ func (p *play) event(d *datadriven.TestData, nums []int) bool {
 		w.store(w.node(peerID(nums[0])), 1000, true)
 	case "apply":
 		w.apply(w.node(peerID(nums[0])), 1000)
+	case "unlink":
+		peer := peerID(nums[1])
+		w.step(w.node(peerID(nums[0])), replication.LinkDown{
+			Peer: peer, Incarnation: w.node(peer).inc, Since: w.now, Refused: d.HasArg("refused"),
+		})
+	case "link":
+		peer := peerID(nums[1])
+		w.step(w.node(peerID(nums[0])), replication.LinkUp{Peer: peer, Incarnation: w.node(peer).inc})
 	case "full", "free":
 		w.step(w.node(peerID(nums[0])), replication.LogFull{Full: d.Cmd == "full"})
 	case "checkpoint":

@@ -15,6 +15,8 @@ type handing struct {
 	until Now
 	// asked says that it was proposed.
 	asked bool
+	// again is when a leader whose disk is full tries again.
+	again Now
 }
 
 func (h *handing) stopped() bool { return h.to != 0 }
@@ -28,7 +30,7 @@ func (r *Replica) startTransfer(to topology.PeerID) {
 	var best *peer
 	for i := range l.peers {
 		p := &l.peers[i]
-		if !p.inSync || p.fenced || p.full || p.slow || p.state != PeerStreaming || to != 0 && p.id != to {
+		if !p.inSync || p.fenced || p.full || p.slow || r.links.of(p.id) != nil || p.state != PeerStreaming || to != 0 && p.id != to {
 			continue
 		}
 		if best == nil || p.id == r.cfg.Preferred || best.id != r.cfg.Preferred && p.durable > best.durable {
@@ -36,7 +38,7 @@ func (r *Replica) startTransfer(to topology.PeerID) {
 		}
 	}
 	if best != nil {
-		l.handing = handing{to: best.id, until: r.now + r.opt.TransferFor}
+		l.handing = handing{to: best.id, until: r.now + r.opt.TransferFor, again: l.handing.again}
 	}
 }
 
@@ -53,7 +55,7 @@ func (r *Replica) advanceTransfer(fx *Effects) {
 			l.change.open = false // The set in it is the record's: nothing to count.
 			l.change.union = l.change.union[:0]
 		}
-		*h = handing{}
+		*h = handing{again: h.again}
 		return
 	}
 	// A leader whose disk is full may never commit what it has taken; the other will.
