@@ -18,6 +18,8 @@ type fault struct {
 	name       string
 	links      bool
 	begin, end func(context.Context, *clusterbed.Cluster, *clusterbed.Node) error
+	// via are the nodes that are asked meanwhile; nil is all others.
+	via func(*clusterbed.Cluster, *clusterbed.Node) []*clusterbed.Node
 }
 
 var (
@@ -38,7 +40,22 @@ var (
 		},
 		end: func(ctx context.Context, c *clusterbed.Cluster, _ *clusterbed.Node) error { return c.Heal(ctx) },
 	}
+	link = fault{ //nolint:gochecknoglobals // a constant
+		name: "link", links: true,
+		begin: func(ctx context.Context, c *clusterbed.Cluster, n *clusterbed.Node) error {
+			return c.Sever(ctx, n, next(c, n))
+		},
+		end: func(ctx context.Context, c *clusterbed.Cluster, _ *clusterbed.Node) error { return c.Heal(ctx) },
+		via: func(c *clusterbed.Cluster, n *clusterbed.Node) []*clusterbed.Node {
+			return slices.DeleteFunc(others(c, n), func(o *clusterbed.Node) bool { return o == next(c, n) })
+		},
+	}
 )
+
+// next is the node after another one.
+func next(c *clusterbed.Cluster, n *clusterbed.Node) *clusterbed.Node {
+	return c.Nodes[(slices.Index(c.Nodes, n)+1)%len(c.Nodes)]
+}
 
 func others(c *clusterbed.Cluster, not *clusterbed.Node) []*clusterbed.Node {
 	return slices.DeleteFunc(slices.Clone(c.Nodes), func(n *clusterbed.Node) bool { return n == not })
@@ -102,7 +119,11 @@ func inSync(ctx context.Context, c *clusterbed.Cluster, name string) error {
 
 // trial does it once.
 func (f fault) trial(ctx context.Context, c *clusterbed.Cluster, victim *clusterbed.Node, dim int, figures series) error {
-	doors, err := openAll(others(c, victim), dim)
+	via := others(c, victim)
+	if f.via != nil {
+		via = f.via(c, victim)
+	}
+	doors, err := openAll(via, dim)
 	if err != nil {
 		return err
 	}

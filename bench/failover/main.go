@@ -1,7 +1,7 @@
 // Command failover measures what failures and copies cost a cluster of three real
 // processes on this machine:
 //
-//	go run ./bench/failover [flags] kill|pause|cut|restart|catchup|throughput|idle
+//	go run ./bench/failover [flags] kill|pause|cut|link|restart|catchup|throughput|idle
 //
 // Each measurement prints one line of JSON. Times are in seconds. The machine's noise is in
 // all of them: compare medians of runs that took turns, and ratios.
@@ -57,6 +57,7 @@ func measurements() []measurement {
 		{"kill", "a node that leads shards is killed: until each shard takes writes, and reads meanwhile", failover(kill)},
 		{"pause", "the same for one that is stopped (SIGSTOP)", failover(pause)},
 		{"cut", "the same for one that is cut off", failover(cut)},
+		{"link", "two nodes that both reach the others don't reach each other", failover(link)},
 		{"restart", "a node is stopped and started: failed requests and latencies", planned},
 		{"catchup", "a node comes back that missed -points writes: until it is in sync", catchUp},
 		{"throughput", "upload with two copies of each shard against one", throughput},

@@ -86,6 +86,7 @@ func (b *boss) leaderChanged(leader topology.PeerID, me bool) {
 
 // peerDown hears that a node can't be reached.
 func (b *boss) peerDown(d peer.Down) {
+	b.m.linkDown(d)
 	if !d.Refused || d.Incarnation == 0 {
 		return
 	}
@@ -106,6 +107,7 @@ func (b *boss) peerDown(d peer.Down) {
 
 // peerUp hears that a node was reached.
 func (b *boss) peerUp(u peer.Up) {
+	b.m.linkUp(u)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.gone = slices.DeleteFunc(b.gone, func(p controller.Process) bool { return p.Peer == u.Peer })

@@ -168,6 +168,7 @@ func (m *Member) openCopies(ctx context.Context, missing []wantedCopy) {
 			m.mu.Lock()
 			m.replicas[name] = r
 			m.mu.Unlock()
+			m.links.tell(r)
 			if !w.replica.Created {
 				created[i] = topology.HeldReplica{Shard: name, Alloc: r.alloc}
 			}

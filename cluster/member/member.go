@@ -101,6 +101,7 @@ type Member struct {
 	alters  chan replication.Alter
 	// extraReads has room for reads that ask another copy because one is slow.
 	extraReads chan struct{}
+	links      *links
 
 	ctx    context.Context //nolint:containedctx // the member's life
 	stop   context.CancelFunc
@@ -145,7 +146,7 @@ func New(ctx context.Context, o Options) (_ *Member, err error) {
 	m := &Member{
 		o: o, log: o.Logger, begun: time.Now(), timers: newTimers(),
 		alters: make(chan replication.Alter, 4096), extraReads: make(chan struct{}, extraReads), part: make(chan struct{}),
-		replicas: map[topology.ShardName]*replica{}, ops: map[topology.ShardName]*atomic.Uint64{},
+		replicas: map[topology.ShardName]*replica{}, ops: map[topology.ShardName]*atomic.Uint64{}, links: newLinks(),
 	}
 	m.machine = newMachine(m.tell)
 	m.ctx, m.stop = context.WithCancel(context.Background())
@@ -232,7 +233,7 @@ func (m *Member) Open(ctx context.Context) error {
 	if err := m.finishTakeOver(ctx); err != nil {
 		return fmt.Errorf("take over the data of a node without a cluster: %w", err)
 	}
-	for _, part := range []func(context.Context){m.stayRegistered, m.follow, m.beat, m.rule, m.proposeAlters, m.tidy, m.verify} {
+	for _, part := range []func(context.Context){m.stayRegistered, m.follow, m.beat, m.rule, m.proposeAlters, m.tidy, m.verify, m.tellLinks} {
 		m.work.Go(func() { part(m.ctx) })
 	}
 	m.work.Go(func() { m.timers.run(m.ctx, m.now) })

@@ -43,6 +43,7 @@ type reachability struct {
 	up          bool
 	down        bool
 	refused     bool // it is down since nobody listens
+	heard       time.Time
 }
 
 // line is a connection for calls.
@@ -118,7 +119,7 @@ func (c *Conn) connected(incarnation uint64) {
 	s := &c.state
 	s.open++
 	tell := !s.up || s.incarnation != incarnation
-	s.incarnation, s.up, s.down, s.refused = incarnation, true, false, false
+	s.incarnation, s.up, s.down, s.refused, s.heard = incarnation, true, false, false, time.Now()
 	c.mu.Unlock()
 	if tell {
 		c.retry() // before the breaker lets calls through
@@ -140,12 +141,20 @@ func (c *Conn) disconnected(err error) {
 	c.state.open--
 	c.mu.Unlock()
 	if errors.Is(err, errSilent) {
-		c.unreached(err)
+		c.unreached(time.Time{}, err)
 	}
 }
 
-// unreached makes it news that the peer can't be reached, unless a lane is open.
-func (c *Conn) unreached(err error) {
+// hear notes that a lane has heard something.
+func (c *Conn) hear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.state.heard = time.Now()
+}
+
+// unreached makes it news that the peer can't be reached, unless a lane is open. tried is when it
+// was dialled, if it was.
+func (c *Conn) unreached(tried time.Time, err error) {
 	refused := errors.Is(err, errConnectionRefused)
 	c.news.Lock()
 	defer c.news.Unlock()
@@ -158,7 +167,10 @@ func (c *Conn) unreached(err error) {
 	c.breaker.trip(time.Now(), err.Error())
 	tell := !s.down || (refused && !s.refused)
 	s.up, s.down, s.refused = false, true, s.refused || refused
-	d := Down{Peer: c.peer, Incarnation: s.incarnation, Refused: refused}
+	d := Down{Peer: c.peer, Incarnation: s.incarnation, Refused: refused, Since: s.heard}
+	if tried.After(d.Since) {
+		d.Since = tried
+	}
 	c.mu.Unlock()
 	if !tell {
 		return

@@ -87,13 +87,14 @@ func (l *lane) run(ctx context.Context) {
 
 // connectAndServe has one session, or waits after a failed try.
 func (l *lane) connectAndServe(ctx context.Context) error {
+	tried := time.Now()
 	s, incarnation, err := l.connect(ctx)
 	if err != nil {
 		if ctx.Err() != nil {
 			return err
 		}
 		l.forget(err)
-		l.conn.unreached(err)
+		l.conn.unreached(tried, err)
 		l.pause(ctx, l.wait.Next())
 		return err
 	}
@@ -212,7 +213,10 @@ func (l *lane) serve(s *session) error {
 	defer silence.Stop()
 	go func() {
 		defer close(s.ended)
-		s.err = receive(s, silence, t.Silence)
+		s.err = receive(s, func() {
+			silence.Reset(t.Silence)
+			l.conn.hear()
+		})
 	}()
 	beat := time.NewTicker(t.Beat)
 	defer beat.Stop()
@@ -252,7 +256,7 @@ func (l *lane) serve(s *session) error {
 }
 
 // receive hears the beats of the other side until the stream ends.
-func receive(s *session, silence *time.Timer, limit time.Duration) error {
+func receive(s *session, heard func()) error {
 	for {
 		if _, err := s.stream.Recv(); err != nil {
 			if cause := context.Cause(s.ctx); cause != nil && !errors.Is(cause, context.Canceled) {
@@ -263,7 +267,7 @@ func receive(s *session, silence *time.Timer, limit time.Duration) error {
 			}
 			return err
 		}
-		silence.Reset(limit)
+		heard()
 	}
 }
 

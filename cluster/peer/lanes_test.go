@@ -86,7 +86,7 @@ func TestRefusedIsNoticedAndRestartToo(t *testing.T) {
 	require.NoError(t, err)
 
 	stop()
-	until(t, news.down, func(d peer.Down) bool { return d == peer.Down{Peer: 2, Incarnation: 20, Refused: true} })
+	until(t, news.down, func(d peer.Down) bool { return sudden(d) == peer.Down{Peer: 2, Incarnation: 20, Refused: true} })
 	_, err = conn(t, p).Write(t.Context(), peer.Write{Shard: shard})
 	require.ErrorIs(t, err, peer.ErrUnreachable)
 
@@ -106,7 +106,7 @@ func TestNeverReachedIsToldWithoutProcess(t *testing.T) {
 	p, news := dial(t, px.Addr())
 	sent := make(chan error, 1)
 	p.SendRaft(two.Peer, []byte("a"), func(err error) { sent <- err })
-	require.Equal(t, peer.Down{Peer: 2, Refused: true}, next(t, news.down))
+	require.Equal(t, peer.Down{Peer: 2, Refused: true}, sudden(next(t, news.down)))
 	require.Error(t, next(t, sent))
 	require.Equal(t, uint64(1), p.Failures()[px.Addr()].Count)
 }
@@ -125,11 +125,37 @@ func TestSilenceIsNoticedAndHealingToo(t *testing.T) {
 			reach(t, p, n, "a")
 			p.SendReplication(envelope(1))
 			hole(px)
-			require.Equal(t, peer.Down{Peer: 2, Incarnation: 20}, next(t, news.down))
+			require.Equal(t, peer.Down{Peer: 2, Incarnation: 20}, sudden(next(t, news.down)))
 			require.NoError(t, px.Heal())
 			reach(t, p, n, "b")
 		})
 	}
+}
+
+// sudden is news without its time.
+func sudden(d peer.Down) peer.Down {
+	d.Since = time.Time{}
+	return d
+}
+
+// TestDownSaysSinceWhen: a peer that fell silent was heard of before that, one that was never reached was
+// tried.
+func TestDownSaysSinceWhen(t *testing.T) {
+	begun := time.Now()
+	n := newNode()
+	addr, _ := serve(t, "127.0.0.1:0", peer.ServerOptions{Handler: n, Timing: nervous})
+	px := proxy(t, addr)
+	p, news := dial(t, px.Addr(), func(o *peer.PoolOptions) { o.Timing = nervous })
+	reach(t, p, n, "a")
+	px.Blackhole()
+	down := next(t, news.down)
+	require.True(t, down.Since.After(begun))
+	require.GreaterOrEqual(t, time.Since(down.Since), nervous.Silence, "it isn't when silence was noticed")
+
+	q, news := dial(t, "127.0.0.1:1")
+	before := time.Now()
+	q.SendRaft(two.Peer, []byte("a"), nil)
+	require.False(t, next(t, news.down).Since.Before(before))
 }
 
 func TestCutIsNotNews(t *testing.T) {
@@ -240,7 +266,7 @@ func TestOlderProcessGivesWay(t *testing.T) {
 	newer, _ := dial(t, addr, func(o *peer.PoolOptions) { o.Self.Incarnation++ })
 	newer.SendRaft(two.Peer, []byte("new"), nil)
 	require.Equal(t, "new", string(next(t, n.raft)))
-	require.Equal(t, peer.Down{Peer: 2, Incarnation: 20}, next(t, news.down))
+	require.Equal(t, peer.Down{Peer: 2, Incarnation: 20}, sudden(next(t, news.down)))
 	require.Contains(t, lastError(t, older, addr), "isn't its latest, which is 11")
 }
 

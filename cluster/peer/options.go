@@ -74,6 +74,8 @@ type Down struct {
 	// Refused says that nobody listens at the peer's address: that process is gone. Else
 	// it may be the network. News with Refused may follow news without.
 	Refused bool
+	// Since is when it was heard of last, or when it was tried since then.
+	Since time.Time
 }
 
 // Up is the news that a peer was reached, or another process of it.
