@@ -104,6 +104,48 @@ func (s *routed) at(p topology.PeerID, kind uint32) *shardcall.Remote {
 	}}
 }
 
+// atLeader returns the shard as its leader on another node answers for it. A leader that is cut off from
+// the consensus doesn't know when another one is elected, and may never answer: who asks isn't held up
+// by it for longer than this node knows better.
+func (s *routed) atLeader(rec *topology.Shard, kind uint32) *shardcall.Remote {
+	there := s.at(rec.Leader, kind)
+	return &shardcall.Remote{Call: func(ctx context.Context, req []byte) ([]byte, error) {
+		ctx, stop := s.m.machine.whileLeads(ctx, s.name, rec.Epoch)
+		defer stop()
+		out, err := there.Call(ctx, req)
+		if err != nil && errors.Is(context.Cause(ctx), errSuperseded) {
+			err = &shardcall.Moved{Unknown: true}
+		}
+		return out, err
+	}}
+}
+
+// errSuperseded ends calls of a leader whose epoch is over.
+var errSuperseded = errors.New("another leader was elected")
+
+// watchAfter is how long a call of a leader goes on before anybody looks whether it still leads. Nearly
+// all are over by then.
+const watchAfter = 100 * time.Millisecond
+
+// whileLeads returns a context that ends when a shard is known to be in a later epoch. stop must be
+// called.
+func (m *machine) whileLeads(ctx context.Context, name topology.ShardName, epoch uint64) (_ context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(watchAfter, func() {
+		err := m.wait(ctx, func(v *view) bool {
+			sh := v.Shard(name)
+			return sh == nil || sh.Epoch > epoch
+		})
+		if err == nil {
+			cancel(errSuperseded)
+		}
+	})
+	return ctx, func() {
+		timer.Stop()
+		cancel(nil)
+	}
+}
+
 // attempts are the pauses between attempts.
 func attempts() backoff.Backoff { return backoff.Backoff{Base: firstPause, Max: lastPause} }
 
@@ -168,7 +210,7 @@ func (t *retried) submit(ctx context.Context) error {
 	ctx, cancel := context.WithDeadline(ctx, t.until)
 	defer cancel()
 	return t.s.retry(ctx, "take the write", func(rec *topology.Shard) (again bool, err error) {
-		ticket, err := t.attempt(ctx, rec.Leader)
+		ticket, err := t.attempt(ctx, rec)
 		if err == nil {
 			t.Ticket = ticket
 		}
@@ -177,12 +219,12 @@ func (t *retried) submit(ctx context.Context) error {
 }
 
 // attempt submits to the leader.
-func (t *retried) attempt(ctx context.Context, leader topology.PeerID) (shardcall.Ticket, error) {
-	if leader == 0 {
+func (t *retried) attempt(ctx context.Context, rec *topology.Shard) (shardcall.Ticket, error) {
+	if rec.Leader == 0 {
 		return nil, &shardcall.Moved{}
 	}
-	if leader != t.s.m.self.Peer {
-		return t.s.at(leader, anyRead).Submit(ctx, t.op, t.w)
+	if rec.Leader != t.s.m.self.Peer {
+		return t.s.atLeader(rec, anyRead).Submit(ctx, t.op, t.w)
 	}
 	r := t.s.m.replica(t.s.name)
 	if r == nil {
@@ -288,7 +330,7 @@ func (s *routed) candidates(ctx context.Context, rec *topology.Shard) (out []sha
 	case rec.Leader == 0:
 		return nil, nil
 	case rec.Leader != s.m.self.Peer:
-		return []shardcall.Shard{s.at(rec.Leader, confirmedRead)}, nil
+		return []shardcall.Shard{s.atLeader(rec, confirmedRead)}, nil
 	}
 	r := s.m.replica(s.name)
 	if r == nil {
