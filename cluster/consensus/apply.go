@@ -144,14 +144,21 @@ func (o *Options) snapshotDue(entries, bytes, size uint64) bool {
 // snapshotIfDue stores a snapshot when enough was applied since the last one.
 func (d *driver) snapshotIfDue() error {
 	last := d.disk.snap
-	if !d.o.snapshotDue(d.applied-last.GetMetadata().GetIndex(), d.appliedBytes, uint64(len(last.GetData()))) {
+	if d.ticks < d.noRoomUntil || !d.o.snapshotDue(d.applied-last.GetMetadata().GetIndex(), d.appliedBytes, uint64(len(last.GetData()))) {
 		return nil
 	}
 	s, err := d.capture()
 	if err != nil {
 		return err
 	}
-	if err := d.disk.shorten(d.ctx, s); err != nil {
+	err = d.disk.shorten(d.ctx, s)
+	if isFull(err) {
+		// The log goes on without.
+		d.noRoomUntil = d.ticks + snapshotTicks
+		d.o.Logger.Warn("there is no room for a snapshot of the consensus", slog.Any("error", err))
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("store a snapshot: %w", err)
 	}
 	d.appliedBytes = 0

@@ -42,6 +42,8 @@ type disk struct {
 	dir  string
 	keep uint64
 	log  *oplog.Log
+	// reserve is room for when there is none.
+	reserve *reserve
 	// entries holds the log: the sequence is the index, the epoch the term. hard holds
 	// hard states, of which the last one counts.
 	entries, hard *oplog.Stream
@@ -56,22 +58,26 @@ type disk struct {
 	snap *raftpb.Snapshot
 }
 
-// openDisk loads what is on disk and begins a new incarnation. keep is how many entries
-// in a snapshot stay readable, fileSize how long a file of the log becomes.
-func openDisk(ctx context.Context, system fsx.FS, dir string, keep uint64, fileSize int64) (*disk, error) {
-	l, err := oplog.Open(oplog.Options{FS: system, Dir: path.Join(dir, logDir), FileSize: fileSize})
+// openDisk loads what is on disk and begins a new incarnation. fileSize is how long a file of the
+// log becomes.
+func openDisk(ctx context.Context, o *Options, fileSize int64) (*disk, error) {
+	system, dir := o.FS, o.Dir
+	l, err := oplog.Open(oplog.Options{FS: system, Dir: path.Join(dir, logDir), FileSize: fileSize, RetryAfter: roomRetry})
 	if err != nil {
 		return nil, fmt.Errorf("open the consensus log: %w", err)
 	}
 	d := &disk{
-		fs: system, dir: dir, keep: keep, log: l,
+		fs: system, dir: dir, keep: o.KeepEntries, log: l, reserve: newReserve(o),
 		entries: l.Stream(entriesStream), hard: l.Stream(hardStream), mem: raft.NewMemoryStorage(),
 	}
 	if err := d.load(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("load the consensus state in %s: %w", dir, err), l.Close())
 	}
+	if err := d.reserve.restore(); err != nil {
+		o.Logger.Warn("the consensus has no reserve on its disk", "error", err)
+	}
 	d.now.incarnation++
-	if err := d.putHard(d.now).Wait(ctx); err != nil {
+	if err := d.storeHard(ctx, d.now); err != nil {
 		return nil, errors.Join(fmt.Errorf("store the consensus state in %s: %w", dir, err), l.Close())
 	}
 	return d, nil
@@ -178,7 +184,7 @@ func (d *disk) rebase(index, term uint64) {
 
 // begin drops all entries: the next one is the one behind the snapshot.
 func (d *disk) begin(ctx context.Context) error {
-	if err := d.entries.Drop(ctx); err != nil {
+	if err := d.untilRoom(ctx, func() error { return d.entries.Drop(ctx) }); err != nil {
 		return err
 	}
 	d.entries = d.log.Stream(entriesStream)
@@ -196,6 +202,15 @@ func (d *disk) putHard(h hardState) *oplog.Ticket {
 	return t
 }
 
+// storeHard makes a hard state durable.
+func (d *disk) storeHard(ctx context.Context, h hardState) error {
+	t, err := d.put(ctx, func() *oplog.Ticket { return d.putHard(h) })
+	if err != nil {
+		return err
+	}
+	return d.durable(ctx, t)
+}
+
 // save makes a hard state (nil: it is as before) and entries durable. The hard state is
 // written first, with a commit that isn't behind the entries that are there already,
 // so that each beginning of what is written here can be loaded.
@@ -211,13 +226,13 @@ func (d *disk) save(ctx context.Context, hs *raftpb.HardState, entries []*raftpb
 	next.commit = max(d.stored.commit, min(next.commit, limit))
 	promised := next.term != d.stored.term || next.vote != d.stored.vote
 	var last *oplog.Ticket
+	var err error
 	if promised || len(entries) > 0 && next != d.stored {
-		if last = d.putHard(next); last.Refused() {
-			return last.Err()
+		if last, err = d.put(ctx, func() *oplog.Ticket { return d.putHard(next) }); err != nil {
+			return err
 		}
 	}
 	if len(entries) > 0 {
-		var err error
 		if last, err = d.append(ctx, entries); err != nil {
 			return err
 		}
@@ -225,7 +240,7 @@ func (d *disk) save(ctx context.Context, hs *raftpb.HardState, entries []*raftpb
 	if last == nil {
 		return nil
 	}
-	if err := last.Wait(ctx); err != nil {
+	if err := d.durable(ctx, last); err != nil {
 		return err
 	}
 	return d.mem.Append(entries)
@@ -234,7 +249,7 @@ func (d *disk) save(ctx context.Context, hs *raftpb.HardState, entries []*raftpb
 // append writes entries, instead of those with the same indexes or above.
 func (d *disk) append(ctx context.Context, entries []*raftpb.Entry) (last *oplog.Ticket, err error) {
 	if first := entries[0].GetIndex(); first <= d.entries.Last().Seq {
-		if err := d.entries.TruncateAfter(ctx, first-1); err != nil {
+		if err := d.untilRoom(ctx, func() error { return d.entries.TruncateAfter(ctx, first-1) }); err != nil {
 			return nil, err
 		}
 	}
@@ -243,18 +258,22 @@ func (d *disk) append(ctx context.Context, entries []*raftpb.Entry) (last *oplog
 		if err != nil {
 			return nil, err
 		}
-		if last = d.entries.Append(e.GetTerm(), e.GetIndex(), b); last.Refused() {
-			return nil, last.Err()
+		last, err = d.put(ctx, func() *oplog.Ticket { return d.entries.Append(e.GetTerm(), e.GetIndex(), b) })
+		if err != nil {
+			return nil, err
 		}
 	}
 	return last, nil
 }
 
 // flush writes the commit index if it isn't yet, without waiting, and says whether
-// that failed the last time.
+// that failed the last time. On a full disk it can wait.
 func (d *disk) flush() error {
 	if d.late != nil {
-		if err := d.late.Err(); err != nil {
+		switch err := d.late.Err(); {
+		case isFull(err):
+			d.reserve.giveUp()
+		case err != nil:
 			return err
 		}
 	}
@@ -264,7 +283,10 @@ func (d *disk) flush() error {
 		return nil
 	}
 	d.late = d.putHard(next)
-	return d.late.Err()
+	if err := d.late.Err(); !isFull(err) {
+		return err
+	}
+	return nil
 }
 
 // lastIndex is the index of the last entry.
@@ -299,7 +321,7 @@ func (d *disk) shorten(ctx context.Context, s *raftpb.Snapshot) error {
 	}
 	// The hard state goes behind everything, so that it doesn't keep old files. It must be
 	// there before those go that have the one before.
-	if err := d.putHard(d.stored).Wait(ctx); err != nil {
+	if err := d.storeHard(ctx, d.stored); err != nil {
 		return err
 	}
 	if err := d.hard.Release(d.hard.Last().Seq - 1); err != nil {
@@ -319,7 +341,7 @@ func (d *disk) shorten(ctx context.Context, s *raftpb.Snapshot) error {
 
 // install makes a snapshot from elsewhere the beginning of everything.
 func (d *disk) install(ctx context.Context, s *raftpb.Snapshot) error {
-	if err := d.writeSnapshot(s); err != nil {
+	if err := d.untilRoom(ctx, func() error { return d.writeSnapshot(s) }); err != nil {
 		return err
 	}
 	return d.begin(ctx)

@@ -201,7 +201,7 @@ func TestDiskComesBackAfterPowerCuts(t *testing.T) {
 	for seed := range uint64(400) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		m := &disks{t: t, rng: rng, mem: fsx.NewMem()}
-		d, err := openDisk(t.Context(), m.mem, "/c", 3, logFileSize)
+		d, err := openDisk(t.Context(), &Options{FS: m.mem, Dir: "/c", KeepEntries: 3}, logFileSize)
 		require.NoError(t, err)
 		require.NoError(t, d.install(t.Context(), snapshotAt(1, 1)))
 		require.NoError(t, d.close())
@@ -217,7 +217,7 @@ func TestDiskComesBackAfterPowerCuts(t *testing.T) {
 func (m *disks) life() {
 	m.note("start")
 	fault := fsx.NewFault(m.mem, nil)
-	d, err := openDisk(m.t.Context(), fault, "/c", uint64(1+m.rng.IntN(4)), []int64{600, 2000, logFileSize}[m.rng.IntN(3)])
+	d, err := openDisk(m.t.Context(), &Options{FS: fault, Dir: "/c", KeepEntries: uint64(1 + m.rng.IntN(4))}, []int64{600, 2000, logFileSize}[m.rng.IntN(3)])
 	require.NoError(m.t, err, "after %q", m.story)
 	m.d = d
 	m.check()
@@ -235,7 +235,7 @@ func (m *disks) life() {
 	_ = d.log.Close()
 	m.mem = m.mem.CrashClone(m.rng)
 	if m.rng.IntN(3) == 0 { // the start may be cut short, too
-		d, err := openDisk(m.t.Context(), fsx.NewFault(m.mem, fsx.StopAt(m.rng.Int64N(8)+1)), "/c", 3, logFileSize)
+		d, err := openDisk(m.t.Context(), &Options{FS: fsx.NewFault(m.mem, fsx.StopAt(m.rng.Int64N(8)+1)), Dir: "/c", KeepEntries: 3}, logFileSize)
 		if err == nil {
 			_ = d.log.Close()
 		}
@@ -246,7 +246,7 @@ func (m *disks) life() {
 // A log that doesn't go with the snapshot isn't opened.
 func TestLostFiles(t *testing.T) {
 	mem := fsx.NewMem()
-	d, err := openDisk(t.Context(), mem, "/c", 3, logFileSize)
+	d, err := openDisk(t.Context(), &Options{FS: mem, Dir: "/c", KeepEntries: 3}, logFileSize)
 	require.NoError(t, err)
 	require.NoError(t, d.install(t.Context(), snapshotAt(1, 1)))
 	one, two := uint64(1), uint64(2)
@@ -255,16 +255,16 @@ func TestLostFiles(t *testing.T) {
 
 	lost := mem.KillClone()
 	require.NoError(t, lost.Remove("/c/SNAPSHOT"))
-	_, err = openDisk(t.Context(), lost, "/c", 3, logFileSize)
+	_, err = openDisk(t.Context(), &Options{FS: lost, Dir: "/c", KeepEntries: 3}, logFileSize)
 	require.ErrorIs(t, err, ErrCorrupted)
 	require.ErrorContains(t, err, "without a snapshot")
 
 	damaged := mem.KillClone()
 	require.NoError(t, fsx.FlipBits(damaged, "/c/SNAPSHOT", 30, 1))
-	_, err = openDisk(t.Context(), damaged, "/c", 3, logFileSize)
+	_, err = openDisk(t.Context(), &Options{FS: damaged, Dir: "/c", KeepEntries: 3}, logFileSize)
 	require.ErrorIs(t, err, ErrCorrupted)
 
-	d, err = openDisk(t.Context(), mem.KillClone(), "/c", 3, logFileSize)
+	d, err = openDisk(t.Context(), &Options{FS: mem.KillClone(), Dir: "/c", KeepEntries: 3}, logFileSize)
 	require.NoError(t, err)
 	require.NoError(t, d.close())
 }

@@ -44,8 +44,8 @@ type driver struct {
 	sent    *raftpb.Snapshot
 	sending map[topology.PeerID]uint64
 
-	// ticks is the time.
-	ticks uint64
+	// ticks is the time. noRoomUntil is until when no snapshot is taken, since the disk is full.
+	ticks, noRoomUntil uint64
 	// pending are the proposals under way, by counter; counter is the last one.
 	pending []*proposal
 	counter uint64
@@ -116,6 +116,9 @@ func (d *driver) tick() error {
 	d.node.Tick()
 	if err := d.disk.flush(); err != nil {
 		return fmt.Errorf("store the commit index: %w", err)
+	}
+	if d.disk.reserve.short.Load() && d.ticks%reserveTicks == 0 {
+		_ = d.disk.reserve.restore() // it is tried again
 	}
 	d.retryProposals()
 	d.sweep()

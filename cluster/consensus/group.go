@@ -44,7 +44,7 @@ func Open(ctx context.Context, o Options) (*Group, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	disk, err := openDisk(ctx, o.FS, o.Dir, o.KeepEntries, logFileSize)
+	disk, err := openDisk(ctx, &o, logFileSize)
 	if err != nil {
 		return nil, err
 	}

@@ -87,6 +87,11 @@ type Options struct {
 	SnapshotEntries uint64
 	SnapshotBytes   uint64
 	KeepEntries     uint64
+	// Reserve is how many bytes of the disk are kept for the group, so that it goes on when the
+	// disk is full; 0 is none. OnShort, when not nil, hears when they are about to be used, and
+	// when they are there again: nobody else should take room meanwhile. It must return at once.
+	Reserve uint64
+	OnShort func(short bool)
 	// Logger may be nil.
 	Logger *slog.Logger
 }
@@ -100,6 +105,9 @@ func (o *Options) complete() error {
 	setDefault(&o.KeepEntries, min(DefaultKeepEntries, o.SnapshotEntries))
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.OnShort == nil {
+		o.OnShort = func(bool) {}
 	}
 	if o.OnLeader == nil {
 		o.OnLeader = func(topology.PeerID, bool) {}

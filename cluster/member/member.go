@@ -79,6 +79,10 @@ func (o *Options) setDefaults() {
 	}
 }
 
+// consensusReserve is the room on the disk that is kept for the consensus: what a full disk makes necessary
+// (handing over, leaving sets) takes some hundred bytes for each shard.
+const consensusReserve = 4 << 20
+
 // Member is one node's part in a cluster. Its methods are safe for concurrent use.
 type Member struct {
 	o     Options
@@ -114,6 +118,8 @@ type Member struct {
 	part chan struct{} // closed when registered is set
 	// leaving says that the node is about to stop, and is not to register again.
 	leaving atomic.Bool
+	// short says that the disk is so full that the consensus needs what is left.
+	short atomic.Bool
 	// turnedAway says that the node has found out that it was removed from the cluster.
 	turnedAway atomic.Bool
 
@@ -169,6 +175,7 @@ func New(ctx context.Context, o Options) (_ *Member, err error) {
 	}
 	if m.data, err = oplog.Open(oplog.Options{
 		FS: o.FS, Dir: path.Join(o.StoragePath, "oplog"), FileSize: o.LogFileSize, Salvage: true, Expect: expect,
+		Hold: m.short.Load,
 	}); err != nil {
 		return nil, fmt.Errorf("open operation log: %w", err)
 	}
@@ -182,6 +189,7 @@ func New(ctx context.Context, o Options) (_ *Member, err error) {
 	m.fetcher = transfer.NewFetcher(transfer.FetcherOptions{FS: o.FS, Logger: o.Logger})
 	if m.group, err = consensus.Open(m.ctx, consensus.Options{
 		ID: m.self.Peer, FS: o.FS, Dir: layout.Consensus(o.StoragePath), Machine: m.machine, Send: m.sendRaft,
+		Reserve: consensusReserve, OnShort: m.short.Store,
 		OnLeader: m.boss.leaderChanged, TickInterval: o.Tick, SnapshotEntries: o.SnapshotEntries, Logger: o.Logger,
 	}); err != nil {
 		if errors.Is(err, oplog.ErrCorrupted) || errors.Is(err, consensus.ErrCorrupted) {

@@ -22,11 +22,15 @@ import (
 	"github.com/sextantdb/sextant/internal/fsx"
 )
 
+// plenty is room enough on a disk.
+const plenty = 1 << 40
+
 // node is one node of a cluster in this process.
 type node struct {
 	t       *testing.T
 	disk    *fsx.Mem
 	fs      *fsx.Fault
+	space   *fsx.Quota
 	crashed bool
 	addr    string
 	uri     string
@@ -63,7 +67,10 @@ func (n *node) start() {
 	n.t.Helper()
 	ctx, cancel := context.WithTimeout(n.t.Context(), 20*time.Second)
 	defer cancel()
-	n.fs = fsx.NewFault(n.disk, nil)
+	if n.space == nil {
+		n.space = fsx.NewQuota(plenty)
+	}
+	n.fs = fsx.NewFault(n.disk, n.space.Inject)
 	l, err := net.Listen("tcp", n.addr)
 	require.NoError(n.t, err)
 	n.addr = l.Addr().String()

@@ -104,11 +104,15 @@ func (l *Log) run() {
 // damaged, or when it closes and a last attempt fails.
 func (l *Log) write(q *queue) error {
 	for again := true; ; {
-		err := l.tail.commit(q)
+		err := error(ErrFull)
+		if l.opts.Hold == nil || !l.opts.Hold() {
+			err = l.tail.commit(q)
+		}
 		if err == nil {
 			l.succeed(q)
 			return nil
 		}
+		l.tail.giveBack()
 		if errors.Is(err, ErrCorrupted) || !again {
 			return err
 		}

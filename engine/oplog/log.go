@@ -45,6 +45,9 @@ type Options struct {
 	// RetryAfter is how long the log waits after a failed write or sync before it
 	// tries again, 1 s by default.
 	RetryAfter time.Duration
+	// Hold, when not nil, is asked before each write: true means that what room there is on the
+	// disk is for somebody else, which is as if it were full.
+	Hold func() bool
 }
 
 func (o Options) withDefaults() (Options, error) {

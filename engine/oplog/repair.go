@@ -79,10 +79,21 @@ func (l *Log) finish(q *queue, err error) {
 
 // failure is how callers see an error of the disk.
 func failure(err error) error {
+	if errors.Is(err, ErrFull) {
+		return fmt.Errorf("%w: %w", ErrFailed, err)
+	}
 	if fsx.IsFull(err) {
 		return fmt.Errorf("%w: %w: %w", ErrFailed, ErrFull, err)
 	}
 	return fmt.Errorf("%w: %w", ErrFailed, err)
+}
+
+// giveBack cuts off what a write left that failed: on a full disk others need the room before the next
+// attempt. If that fails it is done then.
+func (t *tail) giveBack() {
+	if t.w != nil && t.torn && !t.unsure && t.w.Truncate(t.size) == nil {
+		t.torn = false
+	}
 }
 
 // repair makes the end of the file sound again after a failure.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 )
@@ -287,4 +289,63 @@ func (f *faultFile) Size() (int64, error) {
 func (f *faultFile) Close() error {
 	err := f.fault.before(Op{Kind: OpClose, Path: f.name})
 	return errors.Join(err, f.under.Close())
+}
+
+// Quota is an injector that is a disk with room for so many bytes, as far as files grow
+// and go while it looks on. For tests.
+type Quota struct {
+	mu    sync.Mutex
+	room  int64
+	sizes map[string]int64
+}
+
+// NewQuota returns a disk with some room.
+func NewQuota(room int64) *Quota { return &Quota{room: room, sizes: map[string]int64{}} }
+
+// SetRoom says how much room there is from now on.
+func (q *Quota) SetRoom(room int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.room = room
+}
+
+// Inject is the injector.
+func (q *Quota) Inject(op Op) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch op.Kind {
+	case OpCreate, OpRemove:
+		q.resize(op.Path, 0)
+	case OpTruncate:
+		q.resize(op.Path, min(op.Size, q.sizes[op.Path]))
+	case OpRename:
+		size := q.sizes[op.Path]
+		delete(q.sizes, op.Path)
+		q.resize(op.NewPath, 0)
+		q.sizes[op.NewPath] = size
+	case OpRemoveAll:
+		for name := range q.sizes {
+			if name == op.Path || strings.HasPrefix(name, op.Path+"/") {
+				q.resize(name, 0)
+			}
+		}
+	case OpWrite:
+		if op.Overwrites {
+			return nil
+		}
+		if op.Size > q.room {
+			return syscall.ENOSPC
+		}
+		q.resize(op.Path, q.sizes[op.Path]+op.Size)
+	default:
+	}
+	return nil
+}
+
+func (q *Quota) resize(name string, size int64) {
+	q.room += q.sizes[name] - size
+	q.sizes[name] = size
+	if size == 0 {
+		delete(q.sizes, name)
+	}
 }
