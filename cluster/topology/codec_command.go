@@ -70,11 +70,9 @@ func (w *writer) peerCommand(m *topologypb.Command, c Command) bool {
 			Peer: uint64(c.Peer), Uri: c.URI, Incarnation: c.Incarnation, Zone: c.Zone, Version: c.Version, Held: copiesOut(c.Held),
 		}}
 	case FencePeers:
-		f := &topologypb.FencePeers{}
-		for _, e := range c.Sessions {
-			f.Sessions = append(f.Sessions, &topologypb.Session{Peer: uint64(e.Peer), Incarnation: e.Incarnation})
-		}
-		m.Kind = &topologypb.Command_FencePeers{FencePeers: f}
+		m.Kind = &topologypb.Command_FencePeers{FencePeers: &topologypb.FencePeers{Sessions: sessionsOut(c.Sessions)}}
+	case RelievePeers:
+		m.Kind = &topologypb.Command_RelievePeers{RelievePeers: &topologypb.RelievePeers{Sessions: sessionsOut(c.Sessions)}}
 	case RemovePeer:
 		m.Kind = &topologypb.Command_RemovePeer{RemovePeer: &topologypb.RemovePeer{Peer: uint64(c.Peer), Force: c.Force}}
 	case DrainPeer:
@@ -223,11 +221,9 @@ func (r *reader) peerCommand(m *topologypb.Command) Command {
 			Held: copiesIn(c.GetHeld()),
 		}
 	case *topologypb.Command_FencePeers:
-		var c FencePeers
-		for _, e := range k.FencePeers.GetSessions() {
-			c.Sessions = append(c.Sessions, Session{Peer: PeerID(e.GetPeer()), Incarnation: e.GetIncarnation()})
-		}
-		return c
+		return FencePeers{Sessions: sessionsIn(k.FencePeers.GetSessions())}
+	case *topologypb.Command_RelievePeers:
+		return RelievePeers{Sessions: sessionsIn(k.RelievePeers.GetSessions())}
 	case *topologypb.Command_RemovePeer:
 		return RemovePeer{Peer: PeerID(k.RemovePeer.GetPeer()), Force: k.RemovePeer.GetForce()}
 	case *topologypb.Command_DrainPeer:
@@ -372,6 +368,20 @@ func placementIn(placement []*topologypb.Peers) [][]PeerID {
 	var out [][]PeerID
 	for _, m := range placement {
 		out = append(out, peerIDs(m.GetPeers()))
+	}
+	return out
+}
+
+func sessionsOut(list []Session) (out []*topologypb.Session) {
+	for _, e := range list {
+		out = append(out, &topologypb.Session{Peer: uint64(e.Peer), Incarnation: e.Incarnation})
+	}
+	return out
+}
+
+func sessionsIn(list []*topologypb.Session) (out []Session) {
+	for _, e := range list {
+		out = append(out, Session{Peer: PeerID(e.GetPeer()), Incarnation: e.GetIncarnation()})
 	}
 	return out
 }

@@ -217,6 +217,44 @@ func (c FencePeers) apply(s *State) error {
 	return nil
 }
 
+// RelievePeers takes the load off processes that live but hold others up: their disks stall or have no room, or most
+// nodes can't reach them. Where as many other copies are in sync as the collection demands, on nodes that aren't
+// named, they lose leaderships and seats; elsewhere nothing changes. A process that isn't the registered one is left
+// out.
+type RelievePeers struct {
+	// Sessions are the processes.
+	Sessions []Session
+}
+
+func (c RelievePeers) apply(s *State) error {
+	named := map[PeerID]bool{}
+	for _, e := range c.Sessions {
+		if p := s.Peer(e.Peer); p != nil && p.Incarnation == e.Incarnation {
+			named[p.ID] = true
+		}
+	}
+	relieved := func(p PeerID) bool { return named[p] }
+	s.editAll(func(sh *Shard) bool { return slices.ContainsFunc(sh.InSync, relieved) }, func(col *Collection, sh *Shard) {
+		able := 0
+		for _, p := range sh.InSync {
+			if !named[p] && s.alive(p) {
+				able++
+			}
+		}
+		if able >= col.MinInSync() {
+			sh.InSync = slices.DeleteFunc(sh.InSync, relieved)
+			s.settle(sh)
+		}
+	})
+	return nil
+}
+
+// MinInSync is how many copies of a shard must be in sync for writes: at least 1.
+func (c *Collection) MinInSync() int {
+	p := c.Config.GetParams()
+	return int(max(1, min(p.GetWriteConsistencyFactor(), p.GetReplicationFactor())))
+}
+
 // heldBy selects the shards of which a peer has, or is to have, a replica.
 func heldBy(p PeerID) func(*Shard) bool {
 	return func(sh *Shard) bool { _, ok := sh.Replica(p); return ok }

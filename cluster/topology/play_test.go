@@ -206,17 +206,20 @@ func (p *play) command(d *datadriven.TestData) topology.Command {
 	switch d.Cmd {
 	case "register":
 		return p.register(d, peer)
-	case "fence":
-		var c topology.FencePeers
+	case "fence", "relieve":
+		var sessions []topology.Session
 		for _, id := range peers(p.t, strings.Join(words(d, "peers"), "+")) {
 			e := topology.Session{Peer: id}
 			if q := p.s.Peer(id); q != nil {
 				e.Incarnation = q.Incarnation
 			}
 			e.Incarnation = number(p.t, d, "incarnation", e.Incarnation)
-			c.Sessions = append(c.Sessions, e)
+			sessions = append(sessions, e)
 		}
-		return c
+		if d.Cmd == "relieve" {
+			return topology.RelievePeers{Sessions: sessions}
+		}
+		return topology.FencePeers{Sessions: sessions}
 	case "remove":
 		return topology.RemovePeer{Peer: peer, Force: d.HasArg("force")}
 	case "drain":

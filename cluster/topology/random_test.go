@@ -186,15 +186,18 @@ func (c *chooser) register() topology.Command {
 }
 
 func (c *chooser) fence() topology.Command {
-	var f topology.FencePeers
+	var sessions []topology.Session
 	for range pick(c, []int{1, 1, 1, 1, 2, 5}) {
 		e := topology.Session{Peer: c.peer(), Incarnation: 1}
 		if p := c.s.Peer(e.Peer); p != nil && !c.yes(20) {
 			e.Incarnation = p.Incarnation
 		}
-		f.Sessions = append(f.Sessions, e)
+		sessions = append(sessions, e)
 	}
-	return f
+	if c.yes(30) {
+		return topology.RelievePeers{Sessions: sessions}
+	}
+	return topology.FencePeers{Sessions: sessions}
 }
 
 func (c *chooser) create() topology.Command {
@@ -361,6 +364,7 @@ func TestLongHistories(t *testing.T) {
 		topology.DropShardKey{},
 		topology.RegisterPeer{},
 		topology.FencePeers{},
+		topology.RelievePeers{},
 		topology.RemovePeer{},
 		topology.DrainPeer{},
 		topology.AlterInSync{},

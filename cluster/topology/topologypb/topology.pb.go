@@ -1287,6 +1287,50 @@ func (x *FencePeers) GetSessions() []*Session {
 	return nil
 }
 
+type RelievePeers struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sessions      []*Session             `protobuf:"bytes,1,rep,name=sessions,proto3" json:"sessions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RelievePeers) Reset() {
+	*x = RelievePeers{}
+	mi := &file_topology_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RelievePeers) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RelievePeers) ProtoMessage() {}
+
+func (x *RelievePeers) ProtoReflect() protoreflect.Message {
+	mi := &file_topology_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RelievePeers.ProtoReflect.Descriptor instead.
+func (*RelievePeers) Descriptor() ([]byte, []int) {
+	return file_topology_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *RelievePeers) GetSessions() []*Session {
+	if x != nil {
+		return x.Sessions
+	}
+	return nil
+}
+
 type RemovePeer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Peer          uint64                 `protobuf:"varint,1,opt,name=peer,proto3" json:"peer,omitempty"`
@@ -1297,7 +1341,7 @@ type RemovePeer struct {
 
 func (x *RemovePeer) Reset() {
 	*x = RemovePeer{}
-	mi := &file_topology_proto_msgTypes[17]
+	mi := &file_topology_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1309,7 +1353,7 @@ func (x *RemovePeer) String() string {
 func (*RemovePeer) ProtoMessage() {}
 
 func (x *RemovePeer) ProtoReflect() protoreflect.Message {
-	mi := &file_topology_proto_msgTypes[17]
+	mi := &file_topology_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1322,7 +1366,7 @@ func (x *RemovePeer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemovePeer.ProtoReflect.Descriptor instead.
 func (*RemovePeer) Descriptor() ([]byte, []int) {
-	return file_topology_proto_rawDescGZIP(), []int{17}
+	return file_topology_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RemovePeer) GetPeer() uint64 {
@@ -1349,7 +1393,7 @@ type DrainPeer struct {
 
 func (x *DrainPeer) Reset() {
 	*x = DrainPeer{}
-	mi := &file_topology_proto_msgTypes[18]
+	mi := &file_topology_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1361,7 +1405,7 @@ func (x *DrainPeer) String() string {
 func (*DrainPeer) ProtoMessage() {}
 
 func (x *DrainPeer) ProtoReflect() protoreflect.Message {
-	mi := &file_topology_proto_msgTypes[18]
+	mi := &file_topology_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1374,7 +1418,7 @@ func (x *DrainPeer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainPeer.ProtoReflect.Descriptor instead.
 func (*DrainPeer) Descriptor() ([]byte, []int) {
-	return file_topology_proto_rawDescGZIP(), []int{18}
+	return file_topology_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *DrainPeer) GetPeer() uint64 {
@@ -1401,7 +1445,7 @@ type PeerAlloc struct {
 
 func (x *PeerAlloc) Reset() {
 	*x = PeerAlloc{}
-	mi := &file_topology_proto_msgTypes[19]
+	mi := &file_topology_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1413,7 +1457,7 @@ func (x *PeerAlloc) String() string {
 func (*PeerAlloc) ProtoMessage() {}
 
 func (x *PeerAlloc) ProtoReflect() protoreflect.Message {
-	mi := &file_topology_proto_msgTypes[19]
+	mi := &file_topology_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1426,7 +1470,7 @@ func (x *PeerAlloc) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeerAlloc.ProtoReflect.Descriptor instead.
 func (*PeerAlloc) Descriptor() ([]byte, []int) {
-	return file_topology_proto_rawDescGZIP(), []int{19}
+	return file_topology_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *PeerAlloc) GetPeer() uint64 {
@@ -1458,7 +1502,7 @@ type AlterInSync struct {
 
 func (x *AlterInSync) Reset() {
 	*x = AlterInSync{}
-	mi := &file_topology_proto_msgTypes[20]
+	mi := &file_topology_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1470,7 +1514,7 @@ func (x *AlterInSync) String() string {
 func (*AlterInSync) ProtoMessage() {}
 
 func (x *AlterInSync) ProtoReflect() protoreflect.Message {
-	mi := &file_topology_proto_msgTypes[20]
+	mi := &file_topology_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1483,7 +1527,7 @@ func (x *AlterInSync) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlterInSync.ProtoReflect.Descriptor instead.
 func (*AlterInSync) Descriptor() ([]byte, []int) {
-	return file_topology_proto_rawDescGZIP(), []int{20}
+	return file_topology_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *AlterInSync) GetShard() *ShardName {
@@ -1544,7 +1588,7 @@ type AlterMany struct {
 
 func (x *AlterMany) Reset() {
 	*x = AlterMany{}
-	mi := &file_topology_proto_msgTypes[21]
+	mi := &file_topology_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1556,7 +1600,7 @@ func (x *AlterMany) String() string {
 func (*AlterMany) ProtoMessage() {}
 
 func (x *AlterMany) ProtoReflect() protoreflect.Message {
-	mi := &file_topology_proto_msgTypes[21]
+	mi := &file_topology_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1569,7 +1613,7 @@ func (x *AlterMany) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlterMany.ProtoReflect.Descriptor instead.
 func (*AlterMany) Descriptor() ([]byte, []int) {
-	return file_topology_proto_rawDescGZIP(), []int{21}
+	return file_topology_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *AlterMany) GetAlters() []*AlterInSync {
@@ -1590,7 +1634,7 @@ type ElectLeader struct {
 
 func (x *ElectLeader) Reset() {
 	*x = ElectLeader{}
-	mi := &file_topology_proto_msgTypes[22]
+	mi := &file_topology_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1602,7 +1646,7 @@ func (x *ElectLeader) String() string {
 func (*ElectLeader) ProtoMessage() {}
 
 func (x *ElectLeader) ProtoReflect() protoreflect.Message {
-	mi := &file_topology_proto_msgTypes[22]
+	mi := &file_topology_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1615,7 +1659,7 @@ func (x *ElectLeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ElectLeader.ProtoReflect.Descriptor instead.
 func (*ElectLeader) Descriptor() ([]byte, []int) {
-	return file_topology_proto_rawDescGZIP(), []int{22}
+	return file_topology_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ElectLeader) GetShard() *ShardName {
@@ -1648,7 +1692,7 @@ type ElectLeaders struct {
 
 func (x *ElectLeaders) Reset() {
 	*x = ElectLeaders{}
-	mi := &file_topology_proto_msgTypes[23]
+	mi := &file_topology_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1660,7 +1704,7 @@ func (x *ElectLeaders) String() string {
 func (*ElectLeaders) ProtoMessage() {}
 
 func (x *ElectLeaders) ProtoReflect() protoreflect.Message {
-	mi := &file_topology_proto_msgTypes[23]
+	mi := &file_topology_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1673,7 +1717,7 @@ func (x *ElectLeaders) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ElectLeaders.ProtoReflect.Descriptor instead.
 func (*ElectLeaders) Descriptor() ([]byte, []int) {
-	return file_topology_proto_rawDescGZIP(), []int{23}
+	return file_topology_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ElectLeaders) GetShards() []*ShardName {
@@ -1694,7 +1738,7 @@ type ForceLeader struct {
 
 func (x *ForceLeader) Reset() {
 	*x = ForceLeader{}
-	mi := &file_topology_proto_msgTypes[24]
+	mi := &file_topology_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1706,7 +1750,7 @@ func (x *ForceLeader) String() string {
 func (*ForceLeader) ProtoMessage() {}
 
 func (x *ForceLeader) ProtoReflect() protoreflect.Message {
-	mi := &file_topology_proto_msgTypes[24]
+	mi := &file_topology_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1719,7 +1763,7 @@ func (x *ForceLeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForceLeader.ProtoReflect.Descriptor instead.
 func (*ForceLeader) Descriptor() ([]byte, []int) {
-	return file_topology_proto_rawDescGZIP(), []int{24}
+	return file_topology_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ForceLeader) GetShard() *ShardName {
@@ -1753,7 +1797,7 @@ type SetPreferred struct {
 
 func (x *SetPreferred) Reset() {
 	*x = SetPreferred{}
-	mi := &file_topology_proto_msgTypes[25]
+	mi := &file_topology_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1765,7 +1809,7 @@ func (x *SetPreferred) String() string {
 func (*SetPreferred) ProtoMessage() {}
 
 func (x *SetPreferred) ProtoReflect() protoreflect.Message {
-	mi := &file_topology_proto_msgTypes[25]
+	mi := &file_topology_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1778,7 +1822,7 @@ func (x *SetPreferred) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPreferred.ProtoReflect.Descriptor instead.
 func (*SetPreferred) Descriptor() ([]byte, []int) {
-	return file_topology_proto_rawDescGZIP(), []int{25}
+	return file_topology_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *SetPreferred) GetShard() *ShardName {
@@ -1805,7 +1849,7 @@ type ReplicasCreated struct {
 
 func (x *ReplicasCreated) Reset() {
 	*x = ReplicasCreated{}
-	mi := &file_topology_proto_msgTypes[26]
+	mi := &file_topology_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1817,7 +1861,7 @@ func (x *ReplicasCreated) String() string {
 func (*ReplicasCreated) ProtoMessage() {}
 
 func (x *ReplicasCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_topology_proto_msgTypes[26]
+	mi := &file_topology_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1830,7 +1874,7 @@ func (x *ReplicasCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicasCreated.ProtoReflect.Descriptor instead.
 func (*ReplicasCreated) Descriptor() ([]byte, []int) {
-	return file_topology_proto_rawDescGZIP(), []int{26}
+	return file_topology_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ReplicasCreated) GetPeer() uint64 {
@@ -1858,7 +1902,7 @@ type AddReplica struct {
 
 func (x *AddReplica) Reset() {
 	*x = AddReplica{}
-	mi := &file_topology_proto_msgTypes[27]
+	mi := &file_topology_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1870,7 +1914,7 @@ func (x *AddReplica) String() string {
 func (*AddReplica) ProtoMessage() {}
 
 func (x *AddReplica) ProtoReflect() protoreflect.Message {
-	mi := &file_topology_proto_msgTypes[27]
+	mi := &file_topology_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1883,7 +1927,7 @@ func (x *AddReplica) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddReplica.ProtoReflect.Descriptor instead.
 func (*AddReplica) Descriptor() ([]byte, []int) {
-	return file_topology_proto_rawDescGZIP(), []int{27}
+	return file_topology_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *AddReplica) GetShard() *ShardName {
@@ -1918,7 +1962,7 @@ type DropReplica struct {
 
 func (x *DropReplica) Reset() {
 	*x = DropReplica{}
-	mi := &file_topology_proto_msgTypes[28]
+	mi := &file_topology_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1930,7 +1974,7 @@ func (x *DropReplica) String() string {
 func (*DropReplica) ProtoMessage() {}
 
 func (x *DropReplica) ProtoReflect() protoreflect.Message {
-	mi := &file_topology_proto_msgTypes[28]
+	mi := &file_topology_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1943,7 +1987,7 @@ func (x *DropReplica) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropReplica.ProtoReflect.Descriptor instead.
 func (*DropReplica) Descriptor() ([]byte, []int) {
-	return file_topology_proto_rawDescGZIP(), []int{28}
+	return file_topology_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *DropReplica) GetShard() *ShardName {
@@ -1985,7 +2029,7 @@ type StartTransfer struct {
 
 func (x *StartTransfer) Reset() {
 	*x = StartTransfer{}
-	mi := &file_topology_proto_msgTypes[29]
+	mi := &file_topology_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1997,7 +2041,7 @@ func (x *StartTransfer) String() string {
 func (*StartTransfer) ProtoMessage() {}
 
 func (x *StartTransfer) ProtoReflect() protoreflect.Message {
-	mi := &file_topology_proto_msgTypes[29]
+	mi := &file_topology_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2010,7 +2054,7 @@ func (x *StartTransfer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartTransfer.ProtoReflect.Descriptor instead.
 func (*StartTransfer) Descriptor() ([]byte, []int) {
-	return file_topology_proto_rawDescGZIP(), []int{29}
+	return file_topology_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *StartTransfer) GetShard() *ShardName {
@@ -2095,7 +2139,7 @@ type TransferKey struct {
 
 func (x *TransferKey) Reset() {
 	*x = TransferKey{}
-	mi := &file_topology_proto_msgTypes[30]
+	mi := &file_topology_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2107,7 +2151,7 @@ func (x *TransferKey) String() string {
 func (*TransferKey) ProtoMessage() {}
 
 func (x *TransferKey) ProtoReflect() protoreflect.Message {
-	mi := &file_topology_proto_msgTypes[30]
+	mi := &file_topology_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2120,7 +2164,7 @@ func (x *TransferKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferKey.ProtoReflect.Descriptor instead.
 func (*TransferKey) Descriptor() ([]byte, []int) {
-	return file_topology_proto_rawDescGZIP(), []int{30}
+	return file_topology_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *TransferKey) GetShard() *ShardName {
@@ -2161,7 +2205,7 @@ type AbortTransfer struct {
 
 func (x *AbortTransfer) Reset() {
 	*x = AbortTransfer{}
-	mi := &file_topology_proto_msgTypes[31]
+	mi := &file_topology_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2173,7 +2217,7 @@ func (x *AbortTransfer) String() string {
 func (*AbortTransfer) ProtoMessage() {}
 
 func (x *AbortTransfer) ProtoReflect() protoreflect.Message {
-	mi := &file_topology_proto_msgTypes[31]
+	mi := &file_topology_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2186,7 +2230,7 @@ func (x *AbortTransfer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AbortTransfer.ProtoReflect.Descriptor instead.
 func (*AbortTransfer) Descriptor() ([]byte, []int) {
-	return file_topology_proto_rawDescGZIP(), []int{31}
+	return file_topology_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *AbortTransfer) GetTransfer() *TransferKey {
@@ -2212,7 +2256,7 @@ type FinishTransfer struct {
 
 func (x *FinishTransfer) Reset() {
 	*x = FinishTransfer{}
-	mi := &file_topology_proto_msgTypes[32]
+	mi := &file_topology_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2224,7 +2268,7 @@ func (x *FinishTransfer) String() string {
 func (*FinishTransfer) ProtoMessage() {}
 
 func (x *FinishTransfer) ProtoReflect() protoreflect.Message {
-	mi := &file_topology_proto_msgTypes[32]
+	mi := &file_topology_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2237,7 +2281,7 @@ func (x *FinishTransfer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishTransfer.ProtoReflect.Descriptor instead.
 func (*FinishTransfer) Descriptor() ([]byte, []int) {
-	return file_topology_proto_rawDescGZIP(), []int{32}
+	return file_topology_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *FinishTransfer) GetTransfer() *TransferKey {
@@ -2257,7 +2301,7 @@ type RestartTransfer struct {
 
 func (x *RestartTransfer) Reset() {
 	*x = RestartTransfer{}
-	mi := &file_topology_proto_msgTypes[33]
+	mi := &file_topology_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2269,7 +2313,7 @@ func (x *RestartTransfer) String() string {
 func (*RestartTransfer) ProtoMessage() {}
 
 func (x *RestartTransfer) ProtoReflect() protoreflect.Message {
-	mi := &file_topology_proto_msgTypes[33]
+	mi := &file_topology_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2282,7 +2326,7 @@ func (x *RestartTransfer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestartTransfer.ProtoReflect.Descriptor instead.
 func (*RestartTransfer) Descriptor() ([]byte, []int) {
-	return file_topology_proto_rawDescGZIP(), []int{33}
+	return file_topology_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *RestartTransfer) GetTransfer() *TransferKey {
@@ -2313,7 +2357,7 @@ type CreateCollection struct {
 
 func (x *CreateCollection) Reset() {
 	*x = CreateCollection{}
-	mi := &file_topology_proto_msgTypes[34]
+	mi := &file_topology_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2325,7 +2369,7 @@ func (x *CreateCollection) String() string {
 func (*CreateCollection) ProtoMessage() {}
 
 func (x *CreateCollection) ProtoReflect() protoreflect.Message {
-	mi := &file_topology_proto_msgTypes[34]
+	mi := &file_topology_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2338,7 +2382,7 @@ func (x *CreateCollection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateCollection.ProtoReflect.Descriptor instead.
 func (*CreateCollection) Descriptor() ([]byte, []int) {
-	return file_topology_proto_rawDescGZIP(), []int{34}
+	return file_topology_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *CreateCollection) GetName() string {
@@ -2392,7 +2436,7 @@ type DeleteCollection struct {
 
 func (x *DeleteCollection) Reset() {
 	*x = DeleteCollection{}
-	mi := &file_topology_proto_msgTypes[35]
+	mi := &file_topology_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2404,7 +2448,7 @@ func (x *DeleteCollection) String() string {
 func (*DeleteCollection) ProtoMessage() {}
 
 func (x *DeleteCollection) ProtoReflect() protoreflect.Message {
-	mi := &file_topology_proto_msgTypes[35]
+	mi := &file_topology_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2417,7 +2461,7 @@ func (x *DeleteCollection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteCollection.ProtoReflect.Descriptor instead.
 func (*DeleteCollection) Descriptor() ([]byte, []int) {
-	return file_topology_proto_rawDescGZIP(), []int{35}
+	return file_topology_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *DeleteCollection) GetName() string {
@@ -2436,7 +2480,7 @@ type ForgetDropped struct {
 
 func (x *ForgetDropped) Reset() {
 	*x = ForgetDropped{}
-	mi := &file_topology_proto_msgTypes[36]
+	mi := &file_topology_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2448,7 +2492,7 @@ func (x *ForgetDropped) String() string {
 func (*ForgetDropped) ProtoMessage() {}
 
 func (x *ForgetDropped) ProtoReflect() protoreflect.Message {
-	mi := &file_topology_proto_msgTypes[36]
+	mi := &file_topology_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2461,7 +2505,7 @@ func (x *ForgetDropped) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetDropped.ProtoReflect.Descriptor instead.
 func (*ForgetDropped) Descriptor() ([]byte, []int) {
-	return file_topology_proto_rawDescGZIP(), []int{36}
+	return file_topology_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ForgetDropped) GetIncarnation() string {
@@ -2483,7 +2527,7 @@ type ReplaceConfig struct {
 
 func (x *ReplaceConfig) Reset() {
 	*x = ReplaceConfig{}
-	mi := &file_topology_proto_msgTypes[37]
+	mi := &file_topology_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2495,7 +2539,7 @@ func (x *ReplaceConfig) String() string {
 func (*ReplaceConfig) ProtoMessage() {}
 
 func (x *ReplaceConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_topology_proto_msgTypes[37]
+	mi := &file_topology_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2508,7 +2552,7 @@ func (x *ReplaceConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplaceConfig.ProtoReflect.Descriptor instead.
 func (*ReplaceConfig) Descriptor() ([]byte, []int) {
-	return file_topology_proto_rawDescGZIP(), []int{37}
+	return file_topology_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ReplaceConfig) GetName() string {
@@ -2543,7 +2587,7 @@ type SetField struct {
 
 func (x *SetField) Reset() {
 	*x = SetField{}
-	mi := &file_topology_proto_msgTypes[38]
+	mi := &file_topology_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2555,7 +2599,7 @@ func (x *SetField) String() string {
 func (*SetField) ProtoMessage() {}
 
 func (x *SetField) ProtoReflect() protoreflect.Message {
-	mi := &file_topology_proto_msgTypes[38]
+	mi := &file_topology_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2568,7 +2612,7 @@ func (x *SetField) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetField.ProtoReflect.Descriptor instead.
 func (*SetField) Descriptor() ([]byte, []int) {
-	return file_topology_proto_rawDescGZIP(), []int{38}
+	return file_topology_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *SetField) GetName() string {
@@ -2601,7 +2645,7 @@ type ChangeAliases struct {
 
 func (x *ChangeAliases) Reset() {
 	*x = ChangeAliases{}
-	mi := &file_topology_proto_msgTypes[39]
+	mi := &file_topology_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2613,7 +2657,7 @@ func (x *ChangeAliases) String() string {
 func (*ChangeAliases) ProtoMessage() {}
 
 func (x *ChangeAliases) ProtoReflect() protoreflect.Message {
-	mi := &file_topology_proto_msgTypes[39]
+	mi := &file_topology_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2626,7 +2670,7 @@ func (x *ChangeAliases) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeAliases.ProtoReflect.Descriptor instead.
 func (*ChangeAliases) Descriptor() ([]byte, []int) {
-	return file_topology_proto_rawDescGZIP(), []int{39}
+	return file_topology_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ChangeAliases) GetActions() [][]byte {
@@ -2650,7 +2694,7 @@ type CreateShardKey struct {
 
 func (x *CreateShardKey) Reset() {
 	*x = CreateShardKey{}
-	mi := &file_topology_proto_msgTypes[40]
+	mi := &file_topology_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2662,7 +2706,7 @@ func (x *CreateShardKey) String() string {
 func (*CreateShardKey) ProtoMessage() {}
 
 func (x *CreateShardKey) ProtoReflect() protoreflect.Message {
-	mi := &file_topology_proto_msgTypes[40]
+	mi := &file_topology_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2675,7 +2719,7 @@ func (x *CreateShardKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateShardKey.ProtoReflect.Descriptor instead.
 func (*CreateShardKey) Descriptor() ([]byte, []int) {
-	return file_topology_proto_rawDescGZIP(), []int{40}
+	return file_topology_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *CreateShardKey) GetCollection() string {
@@ -2730,7 +2774,7 @@ type DropShardKey struct {
 
 func (x *DropShardKey) Reset() {
 	*x = DropShardKey{}
-	mi := &file_topology_proto_msgTypes[41]
+	mi := &file_topology_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2742,7 +2786,7 @@ func (x *DropShardKey) String() string {
 func (*DropShardKey) ProtoMessage() {}
 
 func (x *DropShardKey) ProtoReflect() protoreflect.Message {
-	mi := &file_topology_proto_msgTypes[41]
+	mi := &file_topology_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2755,7 +2799,7 @@ func (x *DropShardKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropShardKey.ProtoReflect.Descriptor instead.
 func (*DropShardKey) Descriptor() ([]byte, []int) {
-	return file_topology_proto_rawDescGZIP(), []int{41}
+	return file_topology_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *DropShardKey) GetCollection() string {
@@ -2781,7 +2825,7 @@ type SetClusterID struct {
 
 func (x *SetClusterID) Reset() {
 	*x = SetClusterID{}
-	mi := &file_topology_proto_msgTypes[42]
+	mi := &file_topology_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2793,7 +2837,7 @@ func (x *SetClusterID) String() string {
 func (*SetClusterID) ProtoMessage() {}
 
 func (x *SetClusterID) ProtoReflect() protoreflect.Message {
-	mi := &file_topology_proto_msgTypes[42]
+	mi := &file_topology_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2806,7 +2850,7 @@ func (x *SetClusterID) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetClusterID.ProtoReflect.Descriptor instead.
 func (*SetClusterID) Descriptor() ([]byte, []int) {
-	return file_topology_proto_rawDescGZIP(), []int{42}
+	return file_topology_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *SetClusterID) GetId() string {
@@ -2825,7 +2869,7 @@ type SetClusterVersion struct {
 
 func (x *SetClusterVersion) Reset() {
 	*x = SetClusterVersion{}
-	mi := &file_topology_proto_msgTypes[43]
+	mi := &file_topology_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2837,7 +2881,7 @@ func (x *SetClusterVersion) String() string {
 func (*SetClusterVersion) ProtoMessage() {}
 
 func (x *SetClusterVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_topology_proto_msgTypes[43]
+	mi := &file_topology_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2850,7 +2894,7 @@ func (x *SetClusterVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetClusterVersion.ProtoReflect.Descriptor instead.
 func (*SetClusterVersion) Descriptor() ([]byte, []int) {
-	return file_topology_proto_rawDescGZIP(), []int{43}
+	return file_topology_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *SetClusterVersion) GetVersion() uint32 {
@@ -2893,6 +2937,7 @@ type Command struct {
 	//	*Command_SetMetadata
 	//	*Command_SetClusterId
 	//	*Command_SetClusterVersion
+	//	*Command_RelievePeers
 	Kind          isCommand_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2900,7 +2945,7 @@ type Command struct {
 
 func (x *Command) Reset() {
 	*x = Command{}
-	mi := &file_topology_proto_msgTypes[44]
+	mi := &file_topology_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2912,7 +2957,7 @@ func (x *Command) String() string {
 func (*Command) ProtoMessage() {}
 
 func (x *Command) ProtoReflect() protoreflect.Message {
-	mi := &file_topology_proto_msgTypes[44]
+	mi := &file_topology_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2925,7 +2970,7 @@ func (x *Command) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Command.ProtoReflect.Descriptor instead.
 func (*Command) Descriptor() ([]byte, []int) {
-	return file_topology_proto_rawDescGZIP(), []int{44}
+	return file_topology_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Command) GetKind() isCommand_Kind {
@@ -3187,6 +3232,15 @@ func (x *Command) GetSetClusterVersion() *SetClusterVersion {
 	return nil
 }
 
+func (x *Command) GetRelievePeers() *RelievePeers {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_RelievePeers); ok {
+			return x.RelievePeers
+		}
+	}
+	return nil
+}
+
 type isCommand_Kind interface {
 	isCommand_Kind()
 }
@@ -3303,6 +3357,10 @@ type Command_SetClusterVersion struct {
 	SetClusterVersion *SetClusterVersion `protobuf:"bytes,28,opt,name=set_cluster_version,json=setClusterVersion,proto3,oneof"`
 }
 
+type Command_RelievePeers struct {
+	RelievePeers *RelievePeers `protobuf:"bytes,29,opt,name=relieve_peers,json=relievePeers,proto3,oneof"`
+}
+
 func (*Command_CreateCollection) isCommand_Kind() {}
 
 func (*Command_DeleteCollection) isCommand_Kind() {}
@@ -3358,6 +3416,8 @@ func (*Command_SetMetadata) isCommand_Kind() {}
 func (*Command_SetClusterId) isCommand_Kind() {}
 
 func (*Command_SetClusterVersion) isCommand_Kind() {}
+
+func (*Command_RelievePeers) isCommand_Kind() {}
 
 var File_topology_proto protoreflect.FileDescriptor
 
@@ -3475,6 +3535,8 @@ const file_topology_proto_rawDesc = "" +
 	"\x04held\x18\x06 \x03(\v2\x19.sextant.topology.v1.CopyR\x04held\"F\n" +
 	"\n" +
 	"FencePeers\x128\n" +
+	"\bsessions\x18\x01 \x03(\v2\x1c.sextant.topology.v1.SessionR\bsessions\"H\n" +
+	"\fRelievePeers\x128\n" +
 	"\bsessions\x18\x01 \x03(\v2\x1c.sextant.topology.v1.SessionR\bsessions\"6\n" +
 	"\n" +
 	"RemovePeer\x12\x12\n" +
@@ -3587,7 +3649,7 @@ const file_topology_proto_rawDesc = "" +
 	"\fSetClusterID\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"-\n" +
 	"\x11SetClusterVersion\x12\x18\n" +
-	"\aversion\x18\x01 \x01(\rR\aversion\"\xc0\x10\n" +
+	"\aversion\x18\x01 \x01(\rR\aversion\"\x8a\x11\n" +
 	"\aCommand\x12T\n" +
 	"\x11create_collection\x18\x01 \x01(\v2%.sextant.topology.v1.CreateCollectionH\x00R\x10createCollection\x12T\n" +
 	"\x11delete_collection\x18\x02 \x01(\v2%.sextant.topology.v1.DeleteCollectionH\x00R\x10deleteCollection\x12K\n" +
@@ -3622,7 +3684,8 @@ const file_topology_proto_rawDesc = "" +
 	"\x10restart_transfer\x18\x19 \x01(\v2$.sextant.topology.v1.RestartTransferH\x00R\x0frestartTransfer\x12B\n" +
 	"\fset_metadata\x18\x1a \x01(\v2\x1d.sextant.topology.v1.MetadataH\x00R\vsetMetadata\x12I\n" +
 	"\x0eset_cluster_id\x18\x1b \x01(\v2!.sextant.topology.v1.SetClusterIDH\x00R\fsetClusterId\x12X\n" +
-	"\x13set_cluster_version\x18\x1c \x01(\v2&.sextant.topology.v1.SetClusterVersionH\x00R\x11setClusterVersionB\x06\n" +
+	"\x13set_cluster_version\x18\x1c \x01(\v2&.sextant.topology.v1.SetClusterVersionH\x00R\x11setClusterVersion\x12H\n" +
+	"\rrelieve_peers\x18\x1d \x01(\v2!.sextant.topology.v1.RelievePeersH\x00R\frelievePeersB\x06\n" +
 	"\x04kindB:Z8github.com/sextantdb/sextant/cluster/topology/topologypbb\x06proto3"
 
 var (
@@ -3637,7 +3700,7 @@ func file_topology_proto_rawDescGZIP() []byte {
 	return file_topology_proto_rawDescData
 }
 
-var file_topology_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
+var file_topology_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_topology_proto_goTypes = []any{
 	(*ShardName)(nil),         // 0: sextant.topology.v1.ShardName
 	(*Peer)(nil),              // 1: sextant.topology.v1.Peer
@@ -3656,34 +3719,35 @@ var file_topology_proto_goTypes = []any{
 	(*Peers)(nil),             // 14: sextant.topology.v1.Peers
 	(*RegisterPeer)(nil),      // 15: sextant.topology.v1.RegisterPeer
 	(*FencePeers)(nil),        // 16: sextant.topology.v1.FencePeers
-	(*RemovePeer)(nil),        // 17: sextant.topology.v1.RemovePeer
-	(*DrainPeer)(nil),         // 18: sextant.topology.v1.DrainPeer
-	(*PeerAlloc)(nil),         // 19: sextant.topology.v1.PeerAlloc
-	(*AlterInSync)(nil),       // 20: sextant.topology.v1.AlterInSync
-	(*AlterMany)(nil),         // 21: sextant.topology.v1.AlterMany
-	(*ElectLeader)(nil),       // 22: sextant.topology.v1.ElectLeader
-	(*ElectLeaders)(nil),      // 23: sextant.topology.v1.ElectLeaders
-	(*ForceLeader)(nil),       // 24: sextant.topology.v1.ForceLeader
-	(*SetPreferred)(nil),      // 25: sextant.topology.v1.SetPreferred
-	(*ReplicasCreated)(nil),   // 26: sextant.topology.v1.ReplicasCreated
-	(*AddReplica)(nil),        // 27: sextant.topology.v1.AddReplica
-	(*DropReplica)(nil),       // 28: sextant.topology.v1.DropReplica
-	(*StartTransfer)(nil),     // 29: sextant.topology.v1.StartTransfer
-	(*TransferKey)(nil),       // 30: sextant.topology.v1.TransferKey
-	(*AbortTransfer)(nil),     // 31: sextant.topology.v1.AbortTransfer
-	(*FinishTransfer)(nil),    // 32: sextant.topology.v1.FinishTransfer
-	(*RestartTransfer)(nil),   // 33: sextant.topology.v1.RestartTransfer
-	(*CreateCollection)(nil),  // 34: sextant.topology.v1.CreateCollection
-	(*DeleteCollection)(nil),  // 35: sextant.topology.v1.DeleteCollection
-	(*ForgetDropped)(nil),     // 36: sextant.topology.v1.ForgetDropped
-	(*ReplaceConfig)(nil),     // 37: sextant.topology.v1.ReplaceConfig
-	(*SetField)(nil),          // 38: sextant.topology.v1.SetField
-	(*ChangeAliases)(nil),     // 39: sextant.topology.v1.ChangeAliases
-	(*CreateShardKey)(nil),    // 40: sextant.topology.v1.CreateShardKey
-	(*DropShardKey)(nil),      // 41: sextant.topology.v1.DropShardKey
-	(*SetClusterID)(nil),      // 42: sextant.topology.v1.SetClusterID
-	(*SetClusterVersion)(nil), // 43: sextant.topology.v1.SetClusterVersion
-	(*Command)(nil),           // 44: sextant.topology.v1.Command
+	(*RelievePeers)(nil),      // 17: sextant.topology.v1.RelievePeers
+	(*RemovePeer)(nil),        // 18: sextant.topology.v1.RemovePeer
+	(*DrainPeer)(nil),         // 19: sextant.topology.v1.DrainPeer
+	(*PeerAlloc)(nil),         // 20: sextant.topology.v1.PeerAlloc
+	(*AlterInSync)(nil),       // 21: sextant.topology.v1.AlterInSync
+	(*AlterMany)(nil),         // 22: sextant.topology.v1.AlterMany
+	(*ElectLeader)(nil),       // 23: sextant.topology.v1.ElectLeader
+	(*ElectLeaders)(nil),      // 24: sextant.topology.v1.ElectLeaders
+	(*ForceLeader)(nil),       // 25: sextant.topology.v1.ForceLeader
+	(*SetPreferred)(nil),      // 26: sextant.topology.v1.SetPreferred
+	(*ReplicasCreated)(nil),   // 27: sextant.topology.v1.ReplicasCreated
+	(*AddReplica)(nil),        // 28: sextant.topology.v1.AddReplica
+	(*DropReplica)(nil),       // 29: sextant.topology.v1.DropReplica
+	(*StartTransfer)(nil),     // 30: sextant.topology.v1.StartTransfer
+	(*TransferKey)(nil),       // 31: sextant.topology.v1.TransferKey
+	(*AbortTransfer)(nil),     // 32: sextant.topology.v1.AbortTransfer
+	(*FinishTransfer)(nil),    // 33: sextant.topology.v1.FinishTransfer
+	(*RestartTransfer)(nil),   // 34: sextant.topology.v1.RestartTransfer
+	(*CreateCollection)(nil),  // 35: sextant.topology.v1.CreateCollection
+	(*DeleteCollection)(nil),  // 36: sextant.topology.v1.DeleteCollection
+	(*ForgetDropped)(nil),     // 37: sextant.topology.v1.ForgetDropped
+	(*ReplaceConfig)(nil),     // 38: sextant.topology.v1.ReplaceConfig
+	(*SetField)(nil),          // 39: sextant.topology.v1.SetField
+	(*ChangeAliases)(nil),     // 40: sextant.topology.v1.ChangeAliases
+	(*CreateShardKey)(nil),    // 41: sextant.topology.v1.CreateShardKey
+	(*DropShardKey)(nil),      // 42: sextant.topology.v1.DropShardKey
+	(*SetClusterID)(nil),      // 43: sextant.topology.v1.SetClusterID
+	(*SetClusterVersion)(nil), // 44: sextant.topology.v1.SetClusterVersion
+	(*Command)(nil),           // 45: sextant.topology.v1.Command
 }
 var file_topology_proto_depIdxs = []int32{
 	2,  // 0: sextant.topology.v1.Shard.replicas:type_name -> sextant.topology.v1.Replica
@@ -3700,57 +3764,59 @@ var file_topology_proto_depIdxs = []int32{
 	0,  // 11: sextant.topology.v1.Copy.shard:type_name -> sextant.topology.v1.ShardName
 	12, // 12: sextant.topology.v1.RegisterPeer.held:type_name -> sextant.topology.v1.Copy
 	13, // 13: sextant.topology.v1.FencePeers.sessions:type_name -> sextant.topology.v1.Session
-	0,  // 14: sextant.topology.v1.AlterInSync.shard:type_name -> sextant.topology.v1.ShardName
-	19, // 15: sextant.topology.v1.AlterInSync.allocs:type_name -> sextant.topology.v1.PeerAlloc
-	20, // 16: sextant.topology.v1.AlterMany.alters:type_name -> sextant.topology.v1.AlterInSync
-	0,  // 17: sextant.topology.v1.ElectLeader.shard:type_name -> sextant.topology.v1.ShardName
-	0,  // 18: sextant.topology.v1.ElectLeaders.shards:type_name -> sextant.topology.v1.ShardName
-	0,  // 19: sextant.topology.v1.ForceLeader.shard:type_name -> sextant.topology.v1.ShardName
-	0,  // 20: sextant.topology.v1.SetPreferred.shard:type_name -> sextant.topology.v1.ShardName
-	12, // 21: sextant.topology.v1.ReplicasCreated.copies:type_name -> sextant.topology.v1.Copy
-	0,  // 22: sextant.topology.v1.AddReplica.shard:type_name -> sextant.topology.v1.ShardName
-	0,  // 23: sextant.topology.v1.DropReplica.shard:type_name -> sextant.topology.v1.ShardName
-	0,  // 24: sextant.topology.v1.StartTransfer.shard:type_name -> sextant.topology.v1.ShardName
-	0,  // 25: sextant.topology.v1.TransferKey.shard:type_name -> sextant.topology.v1.ShardName
-	30, // 26: sextant.topology.v1.AbortTransfer.transfer:type_name -> sextant.topology.v1.TransferKey
-	30, // 27: sextant.topology.v1.FinishTransfer.transfer:type_name -> sextant.topology.v1.TransferKey
-	30, // 28: sextant.topology.v1.RestartTransfer.transfer:type_name -> sextant.topology.v1.TransferKey
-	6,  // 29: sextant.topology.v1.CreateCollection.schema:type_name -> sextant.topology.v1.Field
-	14, // 30: sextant.topology.v1.CreateCollection.placement:type_name -> sextant.topology.v1.Peers
-	14, // 31: sextant.topology.v1.CreateShardKey.placement:type_name -> sextant.topology.v1.Peers
-	34, // 32: sextant.topology.v1.Command.create_collection:type_name -> sextant.topology.v1.CreateCollection
-	35, // 33: sextant.topology.v1.Command.delete_collection:type_name -> sextant.topology.v1.DeleteCollection
-	36, // 34: sextant.topology.v1.Command.forget_dropped:type_name -> sextant.topology.v1.ForgetDropped
-	37, // 35: sextant.topology.v1.Command.replace_config:type_name -> sextant.topology.v1.ReplaceConfig
-	38, // 36: sextant.topology.v1.Command.set_field:type_name -> sextant.topology.v1.SetField
-	39, // 37: sextant.topology.v1.Command.change_aliases:type_name -> sextant.topology.v1.ChangeAliases
-	40, // 38: sextant.topology.v1.Command.create_shard_key:type_name -> sextant.topology.v1.CreateShardKey
-	41, // 39: sextant.topology.v1.Command.drop_shard_key:type_name -> sextant.topology.v1.DropShardKey
-	15, // 40: sextant.topology.v1.Command.register_peer:type_name -> sextant.topology.v1.RegisterPeer
-	16, // 41: sextant.topology.v1.Command.fence_peers:type_name -> sextant.topology.v1.FencePeers
-	17, // 42: sextant.topology.v1.Command.remove_peer:type_name -> sextant.topology.v1.RemovePeer
-	18, // 43: sextant.topology.v1.Command.drain_peer:type_name -> sextant.topology.v1.DrainPeer
-	20, // 44: sextant.topology.v1.Command.alter_in_sync:type_name -> sextant.topology.v1.AlterInSync
-	21, // 45: sextant.topology.v1.Command.alter_many:type_name -> sextant.topology.v1.AlterMany
-	22, // 46: sextant.topology.v1.Command.elect_leader:type_name -> sextant.topology.v1.ElectLeader
-	23, // 47: sextant.topology.v1.Command.elect_leaders:type_name -> sextant.topology.v1.ElectLeaders
-	24, // 48: sextant.topology.v1.Command.force_leader:type_name -> sextant.topology.v1.ForceLeader
-	25, // 49: sextant.topology.v1.Command.set_preferred:type_name -> sextant.topology.v1.SetPreferred
-	26, // 50: sextant.topology.v1.Command.replicas_created:type_name -> sextant.topology.v1.ReplicasCreated
-	27, // 51: sextant.topology.v1.Command.add_replica:type_name -> sextant.topology.v1.AddReplica
-	28, // 52: sextant.topology.v1.Command.drop_replica:type_name -> sextant.topology.v1.DropReplica
-	29, // 53: sextant.topology.v1.Command.start_transfer:type_name -> sextant.topology.v1.StartTransfer
-	31, // 54: sextant.topology.v1.Command.abort_transfer:type_name -> sextant.topology.v1.AbortTransfer
-	32, // 55: sextant.topology.v1.Command.finish_transfer:type_name -> sextant.topology.v1.FinishTransfer
-	33, // 56: sextant.topology.v1.Command.restart_transfer:type_name -> sextant.topology.v1.RestartTransfer
-	10, // 57: sextant.topology.v1.Command.set_metadata:type_name -> sextant.topology.v1.Metadata
-	42, // 58: sextant.topology.v1.Command.set_cluster_id:type_name -> sextant.topology.v1.SetClusterID
-	43, // 59: sextant.topology.v1.Command.set_cluster_version:type_name -> sextant.topology.v1.SetClusterVersion
-	60, // [60:60] is the sub-list for method output_type
-	60, // [60:60] is the sub-list for method input_type
-	60, // [60:60] is the sub-list for extension type_name
-	60, // [60:60] is the sub-list for extension extendee
-	0,  // [0:60] is the sub-list for field type_name
+	13, // 14: sextant.topology.v1.RelievePeers.sessions:type_name -> sextant.topology.v1.Session
+	0,  // 15: sextant.topology.v1.AlterInSync.shard:type_name -> sextant.topology.v1.ShardName
+	20, // 16: sextant.topology.v1.AlterInSync.allocs:type_name -> sextant.topology.v1.PeerAlloc
+	21, // 17: sextant.topology.v1.AlterMany.alters:type_name -> sextant.topology.v1.AlterInSync
+	0,  // 18: sextant.topology.v1.ElectLeader.shard:type_name -> sextant.topology.v1.ShardName
+	0,  // 19: sextant.topology.v1.ElectLeaders.shards:type_name -> sextant.topology.v1.ShardName
+	0,  // 20: sextant.topology.v1.ForceLeader.shard:type_name -> sextant.topology.v1.ShardName
+	0,  // 21: sextant.topology.v1.SetPreferred.shard:type_name -> sextant.topology.v1.ShardName
+	12, // 22: sextant.topology.v1.ReplicasCreated.copies:type_name -> sextant.topology.v1.Copy
+	0,  // 23: sextant.topology.v1.AddReplica.shard:type_name -> sextant.topology.v1.ShardName
+	0,  // 24: sextant.topology.v1.DropReplica.shard:type_name -> sextant.topology.v1.ShardName
+	0,  // 25: sextant.topology.v1.StartTransfer.shard:type_name -> sextant.topology.v1.ShardName
+	0,  // 26: sextant.topology.v1.TransferKey.shard:type_name -> sextant.topology.v1.ShardName
+	31, // 27: sextant.topology.v1.AbortTransfer.transfer:type_name -> sextant.topology.v1.TransferKey
+	31, // 28: sextant.topology.v1.FinishTransfer.transfer:type_name -> sextant.topology.v1.TransferKey
+	31, // 29: sextant.topology.v1.RestartTransfer.transfer:type_name -> sextant.topology.v1.TransferKey
+	6,  // 30: sextant.topology.v1.CreateCollection.schema:type_name -> sextant.topology.v1.Field
+	14, // 31: sextant.topology.v1.CreateCollection.placement:type_name -> sextant.topology.v1.Peers
+	14, // 32: sextant.topology.v1.CreateShardKey.placement:type_name -> sextant.topology.v1.Peers
+	35, // 33: sextant.topology.v1.Command.create_collection:type_name -> sextant.topology.v1.CreateCollection
+	36, // 34: sextant.topology.v1.Command.delete_collection:type_name -> sextant.topology.v1.DeleteCollection
+	37, // 35: sextant.topology.v1.Command.forget_dropped:type_name -> sextant.topology.v1.ForgetDropped
+	38, // 36: sextant.topology.v1.Command.replace_config:type_name -> sextant.topology.v1.ReplaceConfig
+	39, // 37: sextant.topology.v1.Command.set_field:type_name -> sextant.topology.v1.SetField
+	40, // 38: sextant.topology.v1.Command.change_aliases:type_name -> sextant.topology.v1.ChangeAliases
+	41, // 39: sextant.topology.v1.Command.create_shard_key:type_name -> sextant.topology.v1.CreateShardKey
+	42, // 40: sextant.topology.v1.Command.drop_shard_key:type_name -> sextant.topology.v1.DropShardKey
+	15, // 41: sextant.topology.v1.Command.register_peer:type_name -> sextant.topology.v1.RegisterPeer
+	16, // 42: sextant.topology.v1.Command.fence_peers:type_name -> sextant.topology.v1.FencePeers
+	18, // 43: sextant.topology.v1.Command.remove_peer:type_name -> sextant.topology.v1.RemovePeer
+	19, // 44: sextant.topology.v1.Command.drain_peer:type_name -> sextant.topology.v1.DrainPeer
+	21, // 45: sextant.topology.v1.Command.alter_in_sync:type_name -> sextant.topology.v1.AlterInSync
+	22, // 46: sextant.topology.v1.Command.alter_many:type_name -> sextant.topology.v1.AlterMany
+	23, // 47: sextant.topology.v1.Command.elect_leader:type_name -> sextant.topology.v1.ElectLeader
+	24, // 48: sextant.topology.v1.Command.elect_leaders:type_name -> sextant.topology.v1.ElectLeaders
+	25, // 49: sextant.topology.v1.Command.force_leader:type_name -> sextant.topology.v1.ForceLeader
+	26, // 50: sextant.topology.v1.Command.set_preferred:type_name -> sextant.topology.v1.SetPreferred
+	27, // 51: sextant.topology.v1.Command.replicas_created:type_name -> sextant.topology.v1.ReplicasCreated
+	28, // 52: sextant.topology.v1.Command.add_replica:type_name -> sextant.topology.v1.AddReplica
+	29, // 53: sextant.topology.v1.Command.drop_replica:type_name -> sextant.topology.v1.DropReplica
+	30, // 54: sextant.topology.v1.Command.start_transfer:type_name -> sextant.topology.v1.StartTransfer
+	32, // 55: sextant.topology.v1.Command.abort_transfer:type_name -> sextant.topology.v1.AbortTransfer
+	33, // 56: sextant.topology.v1.Command.finish_transfer:type_name -> sextant.topology.v1.FinishTransfer
+	34, // 57: sextant.topology.v1.Command.restart_transfer:type_name -> sextant.topology.v1.RestartTransfer
+	10, // 58: sextant.topology.v1.Command.set_metadata:type_name -> sextant.topology.v1.Metadata
+	43, // 59: sextant.topology.v1.Command.set_cluster_id:type_name -> sextant.topology.v1.SetClusterID
+	44, // 60: sextant.topology.v1.Command.set_cluster_version:type_name -> sextant.topology.v1.SetClusterVersion
+	17, // 61: sextant.topology.v1.Command.relieve_peers:type_name -> sextant.topology.v1.RelievePeers
+	62, // [62:62] is the sub-list for method output_type
+	62, // [62:62] is the sub-list for method input_type
+	62, // [62:62] is the sub-list for extension type_name
+	62, // [62:62] is the sub-list for extension extendee
+	0,  // [0:62] is the sub-list for field type_name
 }
 
 func init() { file_topology_proto_init() }
@@ -3760,10 +3826,10 @@ func file_topology_proto_init() {
 	}
 	file_topology_proto_msgTypes[7].OneofWrappers = []any{}
 	file_topology_proto_msgTypes[10].OneofWrappers = []any{}
-	file_topology_proto_msgTypes[29].OneofWrappers = []any{}
 	file_topology_proto_msgTypes[30].OneofWrappers = []any{}
-	file_topology_proto_msgTypes[38].OneofWrappers = []any{}
-	file_topology_proto_msgTypes[44].OneofWrappers = []any{
+	file_topology_proto_msgTypes[31].OneofWrappers = []any{}
+	file_topology_proto_msgTypes[39].OneofWrappers = []any{}
+	file_topology_proto_msgTypes[45].OneofWrappers = []any{
 		(*Command_CreateCollection)(nil),
 		(*Command_DeleteCollection)(nil),
 		(*Command_ForgetDropped)(nil),
@@ -3792,6 +3858,7 @@ func file_topology_proto_init() {
 		(*Command_SetMetadata)(nil),
 		(*Command_SetClusterId)(nil),
 		(*Command_SetClusterVersion)(nil),
+		(*Command_RelievePeers)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3799,7 +3866,7 @@ func file_topology_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_topology_proto_rawDesc), len(file_topology_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   45,
+			NumMessages:   46,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
