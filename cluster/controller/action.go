@@ -32,6 +32,12 @@ type Fence struct {
 	Reason
 }
 
+// Relieve takes leaderships and seats from nodes that live and hold others up, where others can do without them.
+type Relieve struct {
+	Peers []Process
+	Reason
+}
+
 // Elect asks for leaders of shards that have none and could have one.
 type Elect struct {
 	Shards []topology.ShardName
@@ -78,13 +84,16 @@ type DrainDone struct {
 	Reason
 }
 
-func (a Fence) String() string {
+func (a Fence) String() string { return "fence" + processes(a.Peers) + ": " + string(a.Reason) }
+
+func (a Relieve) String() string { return "relieve" + processes(a.Peers) + ": " + string(a.Reason) }
+
+func processes(list []Process) string {
 	var b strings.Builder
-	b.WriteString("fence")
-	for _, p := range a.Peers {
+	for _, p := range list {
 		fmt.Fprintf(&b, " %d/%d", p.Peer, p.Incarnation)
 	}
-	return b.String() + ": " + string(a.Reason)
+	return b.String()
 }
 
 func (a Elect) String() string {

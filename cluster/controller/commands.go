@@ -48,7 +48,8 @@ func PeersOf(s *topology.State) (out []topology.Peer) {
 
 func viewCollection(c *topology.Collection) Collection {
 	v := Collection{
-		Incarnation: c.Incarnation, Copies: int(c.Config.GetParams().GetReplicationFactor()), Shards: c.Shards, Rules: map[uint32]Rule{},
+		Incarnation: c.Incarnation, Copies: int(c.Config.GetParams().GetReplicationFactor()), MinInSync: c.MinInSync(),
+		Shards: c.Shards, Rules: map[uint32]Rule{},
 	}
 	for _, t := range c.Transfers {
 		v.Transfers = append(v.Transfers, Transfer{
@@ -77,11 +78,9 @@ func viewCollection(c *topology.Collection) Collection {
 func Command(a Action) (c topology.Command, ok bool) {
 	switch a := a.(type) {
 	case Fence:
-		f := topology.FencePeers{}
-		for _, p := range a.Peers {
-			f.Sessions = append(f.Sessions, topology.Session{Peer: p.Peer, Incarnation: p.Incarnation})
-		}
-		return f, true
+		return topology.FencePeers{Sessions: sessions(a.Peers)}, true
+	case Relieve:
+		return topology.RelievePeers{Sessions: sessions(a.Peers)}, true
 	case Elect:
 		return topology.ElectLeaders{Shards: a.Shards}, true
 	case Replicate:
@@ -95,4 +94,12 @@ func Command(a Action) (c topology.Command, ok bool) {
 	default:
 		return nil, false
 	}
+}
+
+func sessions(list []Process) []topology.Session {
+	out := make([]topology.Session, 0, len(list))
+	for _, p := range list {
+		out = append(out, topology.Session(p))
+	}
+	return out
 }

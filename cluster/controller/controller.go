@@ -26,8 +26,9 @@ type Controller struct {
 	// changed is when a node was last added, removed, fenced or registered. hurt is when
 	// copies were last being repaired.
 	changed, hurt Now
-	// brake is until when a mass fence waits; 0 is not.
-	brake Now
+	// brake is until when a mass fence waits; 0 is not. relieved is when nodes that hold others up were
+	// last relieved, 0 when there are none.
+	brake, relieved Now
 
 	// seen is the version of the view at the last pass, passed when it was, next when
 	// another one is due without a change. fresh says that there was none yet.
@@ -118,9 +119,9 @@ func (c *Controller) Decide(now Now, v View) []Action {
 	if f := c.fence(v.Peers); f != nil {
 		return f // the view doesn't show it yet
 	}
-	var actions []Action
+	actions := c.relieve(&v)
 	if c.fresh || c.now >= c.next || v.Version != c.seen && c.now >= c.passed+c.opt.PassEvery {
-		actions = c.pass(&v)
+		actions = append(actions, c.pass(&v)...)
 	}
 	if v.Version != c.seen {
 		c.wakeAt(c.passed + c.opt.PassEvery)

@@ -17,6 +17,11 @@
 // waits for another session: it may be the one that is cut off. A controller that was
 // stopped itself (a paused machine) forgives the time in which it heard nobody.
 //
+// A node that lives and holds others up is relieved: where enough other copies are in sync it loses leaderships and
+// seats, and stays a member. That is for a node whose disk stalls, one whose disk is full and that couldn't hand over, and
+// a leader that most nodes (two at least) can't reach while it is heard here: then it is the leader that is cut off, and
+// those that reach each other go on. A leader that only some can't reach goes on without those.
+//
 // # What is wanted
 //
 // The replication factor is what should be, at any time: a factor that is raised adds

@@ -17,6 +17,8 @@ type Digest struct {
 	Full bool
 	// Slow says that it is too slow to lead (a stalled disk).
 	Slow bool
+	// Unreached are the nodes that it can't reach.
+	Unreached []topology.PeerID
 	// Progress are the transfers to it that are under way.
 	Progress []Progress
 }

@@ -16,6 +16,9 @@ type Options struct {
 	// stopped (1 s).
 	Paused time.Duration
 
+	// FullAfter is how long a node with a full disk has to hand over by itself (3 s).
+	FullAfter time.Duration
+
 	// ReplicaGrace is how long a copy on a fenced node counts (10 min). TransferGrace
 	// is the same for the ends of a transfer, and copies that aren't filled (10 s).
 	ReplicaGrace, TransferGrace time.Duration
@@ -56,6 +59,7 @@ func (o Options) withDefaults() Options {
 	set(&o.RefusedWithin, 500*time.Millisecond)
 	set(&o.RefusedDelay, 100*time.Millisecond)
 	set(&o.Paused, time.Second)
+	set(&o.FullAfter, 3*time.Second)
 	set(&o.ReplicaGrace, 10*time.Minute)
 	set(&o.TransferGrace, 10*time.Second)
 	set(&o.TransferStall, 5*time.Minute)

@@ -23,6 +23,7 @@ import (
 //	down n...   up n...   restart n...   deaf n...   hear n...
 //	refused n... by=n            drain n      undrain n     remove n
 //	factor name=c n=n            fail n...    pin shard=c/0 for=d avoid=n
+//	slow n...    full n...    unreached n... by=n    well n...    (what nodes say of themselves)
 //	usermove shard=c/0 from=n to=n            paused d      show    status
 func TestScripts(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, file string) {
@@ -147,6 +148,15 @@ func (p *play) changeNode(d *datadriven.TestData, id topology.PeerID) {
 				})
 			}
 		}
+	case "slow":
+		n.digest.Slow = true
+	case "full":
+		n.digest.Full = true
+	case "unreached":
+		by := &w.node(topology.PeerID(number(d, "by"))).digest
+		by.Unreached = append(by.Unreached, id)
+	case "well":
+		n.digest = controller.Digest{}
 	case "deaf":
 		n.deaf = true
 	case "hear":

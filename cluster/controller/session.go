@@ -21,6 +21,8 @@ type node struct {
 	// drained says that DrainDone was said.
 	drained bool
 	digest  Digest
+	// fullSince is since when it says that its disk is full.
+	fullSince Now
 }
 
 type refusal struct {
@@ -29,13 +31,16 @@ type refusal struct {
 }
 
 func (n *node) startSession(at Now) {
-	n.heard, n.refusals, n.asked = at, nil, 0
+	n.heard, n.refusals, n.asked, n.digest = at, nil, 0, Digest{}
 }
 
 func (c *Controller) heard(e Heartbeat) {
 	n := c.nodes[e.Peer]
 	if n == nil || n.incarnation != e.Incarnation {
 		return // an earlier process, or one that isn't registered yet
+	}
+	if e.Full && !n.digest.Full {
+		n.fullSince = c.now
 	}
 	n.digest = e.Digest
 	c.memory.progressed(c.now, e.Peer, e.Progress)

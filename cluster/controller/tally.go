@@ -139,7 +139,7 @@ func (c *Controller) begin(v *View) *tally {
 // stand returns how a node stands now.
 func (c *Controller) stand(p *topology.Peer) standing {
 	n := c.nodes[p.ID]
-	s := standing{id: p.ID, fenced: p.Fenced, draining: p.Draining, slow: n.digest.Slow}
+	s := standing{id: p.ID, fenced: p.Fenced, draining: p.Draining, slow: n.digest.Slow || n.digest.Full}
 	if p.Fenced {
 		// Whoever drains a node doesn't expect it back.
 		s.dead = p.Draining || c.now >= n.gone+c.opt.ReplicaGrace

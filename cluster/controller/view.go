@@ -26,8 +26,8 @@ type View struct {
 type Collection struct {
 	// Incarnation names it in shard names.
 	Incarnation string
-	// Copies is the replication factor.
-	Copies int
+	// Copies is the replication factor, MinInSync how many copies must be in sync for writes; 0 is 1.
+	Copies, MinInSync int
 	// Shards are the records, ascending by number. A list is never changed: another record
 	// is in another list, so that a list that was seen before needn't be looked through.
 	Shards []*topology.Shard

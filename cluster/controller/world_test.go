@@ -37,6 +37,7 @@ type world struct {
 type toyNode struct {
 	topology.Peer
 	up, deaf bool
+	digest   controller.Digest
 	beat     time.Duration
 }
 
@@ -176,7 +177,7 @@ func (w *world) run(d time.Duration) {
 		for _, n := range w.nodes {
 			if n.up && !n.deaf && n.ID != 1 && w.now >= n.beat {
 				n.beat = w.now + 3*step
-				w.observe(controller.Heartbeat{Process: controller.Process{Peer: n.ID, Incarnation: n.Incarnation}})
+				w.observe(controller.Heartbeat{Process: controller.Process{Peer: n.ID, Incarnation: n.Incarnation}, Digest: n.digest})
 				if n.Fenced { // it registers again, as the same process
 					n.Fenced = false
 					w.version++
@@ -273,6 +274,8 @@ func (w *world) apply(a controller.Action) {
 	switch a := a.(type) {
 	case controller.Fence:
 		w.fence(a)
+	case controller.Relieve:
+		w.relieve(a)
 	case controller.Elect:
 		for _, s := range a.Shards {
 			col, sh := w.find(s)
@@ -305,6 +308,31 @@ func (w *world) apply(a controller.Action) {
 				}
 			}
 		}
+	}
+}
+
+func (w *world) relieve(a controller.Relieve) {
+	named := func(p topology.PeerID) bool {
+		return slices.ContainsFunc(a.Peers, func(e controller.Process) bool { return e.Peer == p })
+	}
+	changed := false
+	for _, col := range w.cols {
+		for _, sh := range slices.Clone(col.shards) {
+			left := slices.DeleteFunc(slices.Clone(sh.InSync), named)
+			if len(left) == len(sh.InSync) || !slices.ContainsFunc(left, w.alive) {
+				continue
+			}
+			changed = true
+			w.edit(col, sh.ID, func(sh *topology.Shard) {
+				sh.InSync = left
+				if named(sh.Leader) {
+					sh.Leader, sh.Epoch = left[0], sh.Epoch+1
+				}
+			})
+		}
+	}
+	if !changed {
+		w.fault("%v changes nothing", a)
 	}
 }
 

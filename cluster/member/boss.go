@@ -257,7 +257,7 @@ func (r *replica) handOver(h hand) {
 
 // digest is what this node says about itself.
 func (m *Member) digest() controller.Digest {
-	return controller.Digest{Full: m.short.Load() || m.data.Err() != nil}
+	return controller.Digest{Full: m.short.Load() || m.data.Err() != nil, Slow: m.stalled.Load(), Unreached: m.links.unreached()}
 }
 
 // electionTime is how long the consensus may be without a leader's message before it elects

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sextantdb/sextant/cluster/topology"
 	"github.com/sextantdb/sextant/internal/apierror"
+	"github.com/sextantdb/sextant/internal/fsx"
 )
 
 // A node whose disk is full hands over what it leads, leaves the sets of shards that are written, goes on
@@ -80,4 +81,33 @@ const (
 func shortly(t *testing.T) (context.Context, context.CancelFunc) {
 	t.Helper()
 	return context.WithTimeout(t.Context(), time.Second)
+}
+
+// A node whose disk stalls can't hand anything over, since the consensus waits for the disk as well: others take over
+// while the stall lasts, and don't wait for what it had in sync.
+func TestAStalledDiskIsMadeDoWithout(t *testing.T) {
+	nodes := threeNodes(t)
+	nodes[1].create("c", 4, 2)
+	w := nodes[1].write("c")
+	stalled, over := nodes[2], make(chan struct{})
+	stalled.fs.SetInject(func(op fsx.Op) error {
+		if op.Kind == fsx.OpSync {
+			<-over
+		}
+		return nil
+	})
+	nodes[1].await("the node leads nothing and is in no set", func(s *topology.State) bool {
+		for _, c := range s.Collections() {
+			for _, sh := range c.Shards {
+				if sh.Leader == 0 || sh.IsInSync(stalled.id) {
+					return false
+				}
+			}
+		}
+		return true
+	})
+	require.False(t, nodes[1].member.State().Peer(stalled.id).Fenced, "it lives")
+	close(over)
+	nodes[1].await("all copies in sync again", inSync(2))
+	has(t, nodes, "c", w.end(t))
 }

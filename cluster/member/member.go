@@ -90,6 +90,7 @@ type Member struct {
 	self  identity
 	begun time.Time
 
+	disk    *fsx.Watch // where the logs are
 	data    *oplog.Log // of all shards
 	machine *machine
 	group   *consensus.Group
@@ -118,6 +119,8 @@ type Member struct {
 	part chan struct{} // closed when registered is set
 	// leaving says that the node is about to stop, and is not to register again.
 	leaving atomic.Bool
+	// stalled says that the disk stalls.
+	stalled atomic.Bool
 	// short says that the disk is so full that the consensus needs what is left.
 	short atomic.Bool
 	// turnedAway says that the node has found out that it was removed from the cluster.
@@ -169,12 +172,13 @@ func New(ctx context.Context, o Options) (_ *Member, err error) {
 		return nil, err
 	}
 	m.boss = newBoss(m)
+	m.disk = fsx.NewWatch(o.FS)
 	expect, err := m.leftAlone()
 	if err != nil {
 		return nil, err
 	}
 	if m.data, err = oplog.Open(oplog.Options{
-		FS: o.FS, Dir: path.Join(o.StoragePath, "oplog"), FileSize: o.LogFileSize, Salvage: true, Expect: expect,
+		FS: m.disk, Dir: path.Join(o.StoragePath, "oplog"), FileSize: o.LogFileSize, Salvage: true, Expect: expect,
 		Hold: m.short.Load,
 	}); err != nil {
 		return nil, fmt.Errorf("open operation log: %w", err)
@@ -188,7 +192,7 @@ func New(ctx context.Context, o Options) (_ *Member, err error) {
 	m.exports = transfer.NewExports(transfer.ExportsOptions{Open: m.openExport, Logger: o.Logger})
 	m.fetcher = transfer.NewFetcher(transfer.FetcherOptions{FS: o.FS, Logger: o.Logger})
 	if m.group, err = consensus.Open(m.ctx, consensus.Options{
-		ID: m.self.Peer, FS: o.FS, Dir: layout.Consensus(o.StoragePath), Machine: m.machine, Send: m.sendRaft,
+		ID: m.self.Peer, FS: m.disk, Dir: layout.Consensus(o.StoragePath), Machine: m.machine, Send: m.sendRaft,
 		Reserve: consensusReserve, OnShort: m.short.Store,
 		OnLeader: m.boss.leaderChanged, TickInterval: o.Tick, SnapshotEntries: o.SnapshotEntries, Logger: o.Logger,
 	}); err != nil {
@@ -245,6 +249,7 @@ func (m *Member) Open(ctx context.Context) error {
 		m.work.Go(func() { part(m.ctx) })
 	}
 	m.work.Go(func() { m.timers.run(m.ctx, m.now) })
+	m.work.Go(func() { m.mind(m.ctx, m.disk) })
 	return nil
 }
 

@@ -19,10 +19,11 @@ type change struct {
 
 func (c *change) has(id topology.PeerID) bool { return slices.Contains(c.union, id) }
 
-// noteSeat takes in whether the record has the copy in sync.
-func (s *seat) noteSeat(inSync bool, now Now, l *Limits) {
+// noteSeat takes in whether the record has the copy in sync. One that lost its seat on a node that isn't gone was a
+// burden, whoever has found that out.
+func (s *seat) noteSeat(inSync, gone bool, now Now, l *Limits) {
 	switch {
-	case s.inSync && !inSync && s.slow:
+	case s.inSync && !inSync && (s.slow || !gone):
 		wait := l.RejoinAfter
 		for i := 0; i < s.flaps && wait < l.RejoinMax; i++ {
 			wait = back(wait, l.RejoinMax)

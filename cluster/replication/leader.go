@@ -202,7 +202,7 @@ func (r *Replica) setPeers() {
 			}
 		}
 		next.kind, next.fenced = rep.Kind, r.isFenced(rep.Peer)
-		next.noteSeat(r.cfg.IsInSync(rep.Peer), r.now, &r.opt.Limits)
+		next.noteSeat(r.cfg.IsInSync(rep.Peer), next.fenced, r.now, &r.opt.Limits)
 		peers = append(peers, next)
 	}
 	l.peers = peers
