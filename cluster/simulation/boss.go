@@ -69,6 +69,7 @@ func (w *world) refuse(gone *node, inc uint64) {
 
 func (p *proc) peerDown(gone controller.Process) {
 	b := &p.boss
+	p.refusedBy(gone.Peer, gone.Incarnation)
 	if b.leading {
 		b.c.Observe(p.clock(), controller.Refused{By: p.n.id, Process: gone})
 		b.poke(p)
@@ -82,6 +83,7 @@ func (p *proc) peerDown(gone controller.Process) {
 
 // beat says that the node lives, again and again.
 func (p *proc) beat() {
+	p.listen()
 	p.beatOnce()
 	p.n.soon(p.wait(p.clock()+p.n.w.plan.heartbeat()), (*proc).beat)
 }
@@ -100,9 +102,10 @@ func (p *proc) beatOnce() {
 		return
 	}
 	from := controller.Process{Peer: p.n.id, Incarnation: p.inc}
-	gone, full := slices.Clone(b.gone), p.n.full
+	gone := slices.Clone(b.gone)
+	digest := controller.Digest{Full: p.n.full, Slow: p.n.stalls(), Unreached: p.unreached()}
 	w.carry(p.n, boss, func(q *proc) {
-		todo := q.heard(from, gone, full)
+		todo := q.heard(from, gone, digest)
 		if len(todo) == 0 {
 			return
 		}
@@ -120,12 +123,12 @@ func (p *proc) beatOnce() {
 }
 
 // heard takes a heartbeat in and returns what its sender is to do.
-func (p *proc) heard(from controller.Process, gone []controller.Process, full bool) []hand {
+func (p *proc) heard(from controller.Process, gone []controller.Process, digest controller.Digest) []hand {
 	b := &p.boss
 	if !b.leading {
 		return nil
 	}
-	b.c.Observe(p.clock(), controller.Heartbeat{Process: from, Digest: controller.Digest{Full: full}})
+	b.c.Observe(p.clock(), controller.Heartbeat{Process: from, Digest: digest})
 	for _, g := range gone {
 		b.c.Observe(p.clock(), controller.Refused{By: from.Peer, Process: g})
 	}
@@ -172,7 +175,8 @@ func (p *proc) picture() controller.View {
 	}
 	for _, c := range p.view.Collections() {
 		col := controller.Collection{
-			Incarnation: c.Incarnation, Copies: int(max(c.Config.GetParams().GetReplicationFactor(), 1)), Shards: c.Shards,
+			Incarnation: c.Incarnation, Copies: int(max(c.Config.GetParams().GetReplicationFactor(), 1)), MinInSync: c.MinInSync(),
+			Shards: c.Shards,
 		}
 		for _, t := range c.Transfers {
 			col.Transfers = append(col.Transfers, controller.Transfer{Shard: t.Shard, From: t.From, To: t.To, Move: t.Move, ByUser: t.ByUser})
@@ -196,6 +200,9 @@ func (p *proc) carryOut(actions []controller.Action) {
 		}
 		if d, ok := a.(controller.DrainDone); ok {
 			w.drained(d.Peer)
+		}
+		if _, ok := a.(controller.Relieve); ok {
+			w.tally["relieved"]++
 		}
 		if c := commandOf(a); c != nil {
 			rest := actions
@@ -228,6 +235,12 @@ func commandOf(a controller.Action) topology.Command {
 		var c topology.FencePeers
 		for _, p := range a.Peers {
 			c.Sessions = append(c.Sessions, topology.Session{Peer: p.Peer, Incarnation: p.Incarnation})
+		}
+		return c
+	case controller.Relieve:
+		var c topology.RelievePeers
+		for _, p := range a.Peers {
+			c.Sessions = append(c.Sessions, topology.Session(p))
 		}
 		return c
 	case controller.Elect:

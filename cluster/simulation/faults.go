@@ -122,7 +122,11 @@ func (w *world) cutLink() {
 		w.link(b, a).cut = true
 	}
 	w.trace("no way from %d to %d", a.id, b.id)
-	w.after(w.around(800*time.Millisecond), func() { w.link(a, b).cut, w.link(b, a).cut = false, false })
+	lasts := w.around(800 * time.Millisecond)
+	if w.chance(300) {
+		lasts += 2 * w.plan.silence() // so long that both notice
+	}
+	w.after(lasts, func() { w.link(a, b).cut, w.link(b, a).cut = false, false })
 }
 
 func (w *world) mend() {
@@ -140,7 +144,7 @@ func (w *world) slowLink() {
 
 func (w *world) stall() {
 	n := w.some()
-	n.stalled = w.now + w.around(600*time.Millisecond)
+	n.stalled, n.stalledSince = w.now+w.around(600*time.Millisecond), w.now
 	w.tally["stalls"]++
 	w.trace("disk of %d stalls until %s", n.id, n.stalled)
 }

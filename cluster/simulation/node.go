@@ -26,6 +26,7 @@ type node struct {
 	// paused is until when the process stands still, stalled the disk, and full says that
 	// there is no room.
 	paused, stalled time.Duration
+	stalledSince    time.Duration
 	full            bool
 	// rate is how fast its clock goes, in thousandths.
 	rate int64
@@ -50,6 +51,7 @@ type proc struct {
 	replicas               []*replica // ordered by name
 	ops                    map[topology.ShardName]uint64
 	boss                   boss
+	reach                  reach
 }
 
 // addNode makes a machine with an empty disk.
@@ -91,7 +93,7 @@ func (n *node) launch() {
 	n.disk.incarnation++
 	p := &proc{
 		n: n, inc: n.disk.incarnation, begun: n.w.now, view: n.disk.topology, heardRaft: n.w.now,
-		waits: map[uint64]*proposal{}, ops: map[topology.ShardName]uint64{},
+		waits: map[uint64]*proposal{}, ops: map[topology.ShardName]uint64{}, reach: newReach(),
 	}
 	p.boss = boss{c: controller.New(n.id, n.w.plan.controller()), hands: map[topology.PeerID][]hand{}}
 	n.proc, n.paused = p, 0
@@ -277,7 +279,9 @@ func (p *proc) open(missing []topology.ShardName, wanted map[topology.ShardName]
 			p.giveUp(name, err)
 			continue
 		}
-		p.replicas = append(p.replicas, newReplica(p, name, d))
+		r := newReplica(p, name, d)
+		p.replicas = append(p.replicas, r)
+		p.tellLinks(r)
 		if !want.replica.Created {
 			created = append(created, topology.HeldReplica{Shard: name, Alloc: d.alloc})
 		}

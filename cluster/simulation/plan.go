@@ -86,6 +86,22 @@ func (p *Plan) heartbeat() time.Duration {
 	return 300 * time.Millisecond
 }
 
+// silence is for how long a node isn't heard until it counts as one that can't be reached.
+func (p *Plan) silence() time.Duration {
+	if p.Quick {
+		return 750 * time.Millisecond
+	}
+	return 2500 * time.Millisecond
+}
+
+// stallAfter is how long a disk stalls until its node says so.
+func (p *Plan) stallAfter() time.Duration {
+	if p.Quick {
+		return 400 * time.Millisecond
+	}
+	return 2 * time.Second
+}
+
 func (p *Plan) controller() controller.Options {
 	o := controller.Options{
 		ReplicaGrace: 8 * time.Second, TransferGrace: 2 * time.Second, TransferStall: 8 * time.Second, Backoff: time.Second,
@@ -93,7 +109,7 @@ func (p *Plan) controller() controller.Options {
 	}
 	if p.Quick {
 		o.Heartbeat, o.Session, o.Group = p.heartbeat(), 900*time.Millisecond, 150*time.Millisecond
-		o.RetryAfter, o.PassEvery = 500*time.Millisecond, 100*time.Millisecond
+		o.RetryAfter, o.PassEvery, o.FullAfter = 500*time.Millisecond, 100*time.Millisecond, 500*time.Millisecond
 	}
 	return o
 }
@@ -104,6 +120,7 @@ func (p *Plan) limits() (l replication.Limits) {
 	}
 	if p.Quick {
 		l.JoinAfter, l.EjectAfter = 100*time.Millisecond, time.Second
+		l.LinkAfter, l.CutOffAfter = 800*time.Millisecond, 1200*time.Millisecond
 		l.RejoinAfter, l.RejoinMax = 300*time.Millisecond, 3*time.Second
 		l.RetryAfter, l.RetryMax, l.AlterAfter = 100*time.Millisecond, time.Second, 200*time.Millisecond
 	}

@@ -72,7 +72,7 @@ func TestLives(t *testing.T) {
 		return
 	}
 	for _, k := range []string{
-		"again", "cuts", "filled", "gave up data", "hands", "linearizable reads", "lost disks", "reads", "removed", "stalls", "full disks",
+		"again", "cuts", "filled", "gave up data", "hands", "linearizable reads", "lost disks", "reads", "removed", "stalls", "full disks", "links down", "relieved",
 	} {
 		require.NotZero(t, total[k], "nothing was tested: %s", k)
 	}
