@@ -12,6 +12,7 @@ type Kind uint8
 // The kinds of actions. sentences tells each in words.
 const (
 	Fence Kind = iota
+	Relieve
 	Register
 	RegisterLate
 	Created
@@ -105,6 +106,7 @@ func (r *record) words(n *naming) string {
 func sentences() [kinds]string {
 	return [kinds]string{
 		Fence:        "the topology fences SET",
+		Relieve:      "the topology relieves SET",
 		Register:     "NODE registers",
 		RegisterLate: "the registration of NODE's dead process arrives",
 		Created:      "NODE has its new copy recorded as created",

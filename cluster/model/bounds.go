@@ -37,6 +37,8 @@ type Bounds struct {
 	Moves bool
 	// GroupFence: several nodes may be fenced by one command.
 	GroupFence bool
+	// Relief: nodes that live lose leaderships and seats at any time, where enough others are in sync.
+	Relief bool
 	// HandOver: the leadership may go to another copy in sync at any time.
 	HandOver bool
 	// LazyDisk: a leader sends entries before its own disk has them, and a crash may lose
@@ -94,6 +96,7 @@ func (b Bounds) String() string {
 		{b.Forces > 0, fmt.Sprintf("forces=%d", b.Forces)},
 		{b.Moves, "moves"},
 		{b.GroupFence, "group"},
+		{b.Relief, "relief"},
 		{b.HandOver, "hand-over"},
 		{b.LazyDisk, "lazy-disk"},
 		{b.Compaction, "compaction"},

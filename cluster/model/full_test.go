@@ -18,6 +18,7 @@ func fullBounds() []Bounds {
 		{Nodes: 2, Log: 1, Ops: 1, Epochs: 4, Versions: 6, Crashes: 2, Wipes: 1},
 		// Everything that may happen to a leadership.
 		{Nodes: 2, Log: 2, Ops: 2, Epochs: 3, Versions: 5, Crashes: 1, Wipes: 1, GroupFence: true, LazyDisk: true, HandOver: true, Reads: true, Compaction: true},
+		{Nodes: 2, Log: 2, Ops: 2, Epochs: 3, Versions: 5, Crashes: 1, Relief: true, LazyDisk: true, Reads: true},
 		// Many epochs and versions.
 		{Nodes: 2, Log: 1, Ops: 1, Epochs: 5, Versions: 7, Crashes: 1, Wipes: 1},
 		// Retries.
@@ -31,6 +32,7 @@ func fullBounds() []Bounds {
 		{Nodes: 2, Log: 1, Ops: 1, Epochs: 3, Versions: 5, Crashes: 1, Wipes: 1, Forces: 1, HandOver: true},
 		// Three nodes.
 		{Nodes: 3, Log: 1, Ops: 1, Epochs: 3, Versions: 5, HandOver: true, Reads: true},
+		{Nodes: 3, Log: 1, Ops: 1, Epochs: 3, Versions: 4, Relief: true, Reads: true},
 		{Nodes: 3, Log: 2, Ops: 2, Epochs: 3, Versions: 4, MinInSync: 2},
 		{Nodes: 3, Log: 1, Ops: 1, Epochs: 3, Versions: 4, Crashes: 1, GroupFence: true, MinInSync: 2},
 		{Nodes: 3, Log: 1, Ops: 1, Epochs: 3, Versions: 4, Wipes: 1, Moves: true},

@@ -57,6 +57,7 @@ func (m *Model) Each(s *State, visit func(Action, *State, *Violation)) {
 func (m *Model) each(x *step, s *State, visit func(Action, *State, *Violation)) {
 	x.Model, x.from, x.visit = m, s, visit
 	x.fence()
+	x.relieve()
 	for i := range m.bounds.Nodes {
 		x.topology(i)
 		x.process(i)

@@ -41,6 +41,7 @@ func TestRulesHold(t *testing.T) {
 		small(func(b *Bounds) { b.Forces, b.Compaction, b.Log, b.Ops = 1, true, 1, 1 }),
 		small(func(b *Bounds) { b.Tries, b.HandOver, b.Epochs, b.Log = 2, true, 2, 3 }),
 		small(func(b *Bounds) { b.MinInSync = 2 }),
+		small(func(b *Bounds) { b.Relief, b.Reads, b.LazyDisk, b.Log, b.Ops = true, true, true, 1, 1 }),
 		small(func(b *Bounds) { b.Fresh, b.Wipes, b.Versions, b.Log, b.Ops = 1, 1, 5, 1, 1 }),
 		{Nodes: 3, Log: 1, Ops: 1, Epochs: 2, Versions: 3, Reads: true},
 	} {

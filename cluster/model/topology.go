@@ -97,6 +97,22 @@ func (x *step) fence() {
 	}
 }
 
+// relieve: nodes that live hold others up, or are believed to: others lead, and don't wait for them.
+func (x *step) relieve() {
+	all := bit(x.bounds.Nodes) - 1
+	for nodes := uint8(1); nodes <= all && x.bounds.Relief; nodes++ {
+		r := *x.from.now()
+		left := r.inSync &^ x.from.fenced &^ nodes
+		if r.inSync&nodes == 0 || left == 0 || bits.OnesCount8(left) < x.bounds.MinInSync {
+			continue
+		}
+		x.begin()
+		r.inSync &^= nodes
+		electing := r.leader != nobody && nodes&bit(int(r.leader)) != 0
+		x.change(Action{Kind: Relieve, Nodes: nodes}, r, electing)
+	}
+}
+
 // register: a process says that it is there and which copy it has; or what a dead one
 // said arrives.
 func (x *step) register(i int) {

@@ -3,9 +3,11 @@ package robustness
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -39,6 +41,7 @@ func nemeses() []nemesis {
 		{name: "CutOneWay", nodes: 3, daily: true, do: cutOneWay},
 		{name: "Bridge", nodes: 3, do: bridge},
 		{name: "CutControllerFromLeader", nodes: 5, daily: true, do: cutControllerFromLeader},
+		{name: "CutFollowerFromLeader", nodes: 3, daily: true, do: cutFollowerFromLeader},
 		{name: "DiskFull", nodes: 3, daily: true, do: diskFull},
 		{name: "WipedDisk", nodes: 3, daily: true, once: true, do: wipedDisk},
 		{name: "RollingRestart", nodes: 3, daily: true, do: rollingRestart},
@@ -251,22 +254,58 @@ func cutControllerFromLeader(t *testing.T, b *bed) {
 	require.NoError(t, b.Heal(t.Context()))
 }
 
-// diskFull fills the disk of a node that leads shards.
+// cutFollowerFromLeader parts two nodes that don't lead the consensus: the leader of shards can't reach a follower, and
+// the controller reaches both. Then the way is cut in one direction only, and in the other.
+func cutFollowerFromLeader(t *testing.T, b *bed) {
+	t.Helper()
+	boss := b.boss(t)
+	rest := b.others(boss)
+	n, other := rest[0], rest[1]
+	for _, cut := range []func(context.Context) error{
+		func(ctx context.Context) error { return b.Sever(ctx, n, other) },
+		func(ctx context.Context) error { return b.Cut(ctx, n, other) },
+		func(ctx context.Context) error { return b.Cut(ctx, other, n) },
+	} {
+		b.unsettle()
+		require.NoError(t, cut(t.Context()))
+		b.writable(t, boss)
+		require.NoError(t, b.Heal(t.Context()))
+		b.settle(t)
+	}
+}
+
+// diskFull fills the disk of a node that leads shards, and of all nodes. A full node runs on: it passes writes on, and reads.
 func diskFull(t *testing.T, b *bed) {
 	t.Helper()
 	if !clusterbed.CanMount() {
 		t.Skip("disks of a size need root")
 	}
 	n := b.leader(t)
+	b.unsettle()
 	require.NoError(t, n.FillDisk(0))
-	linger(t, b.rng, 4*time.Second)
+	b.writable(t, n)
+	require.True(t, n.Running(), "a full disk ends a node")
 	require.NoError(t, n.FreeDisk())
-	until(t, "the node takes writes again", func(ctx context.Context) error {
-		if !n.Running() { // it could do nothing else
-			return errors.Join(n.Kill(), n.Start(context.Background()))
+	b.settle(t)
+
+	b.unsettle()
+	for _, n := range b.Nodes {
+		require.NoError(t, n.FillDisk(0))
+	}
+	until(t, "writes are refused because disks are full", func(ctx context.Context) error {
+		err := b.probe(ctx, n, 0, time.Second)
+		if err != nil && strings.Contains(err.Error(), "507") {
+			return nil
 		}
-		return b.probe(ctx, n, 0, time.Second)
+		return fmt.Errorf("it was %w", errors.Join(err, errors.New("no refusal for a full disk")))
 	})
+	for _, n := range b.Nodes {
+		_, err := newREST(n).read(t.Context(), []uint64{1}, false)
+		require.NoError(t, err, "reads go on")
+		require.True(t, n.Running(), "a full disk ends a node")
+		require.NoError(t, n.FreeDisk())
+	}
+	b.writable(t, n)
 }
 
 // wipedDisk has a node come back at its address without its data.
