@@ -116,6 +116,16 @@ func (m *Member) meetPeer(p *topology.Peer) {
 	}
 }
 
+// forgetRemoved forgets nodes that can't be reached any more because they were removed.
+func (m *Member) forgetRemoved(v *view) {
+	for _, p := range m.links.unreached() {
+		if v.Removed(p) {
+			m.pool.Remove(p)
+			m.links.forget(p)
+		}
+	}
+}
+
 // persist tries something until it is done, refused, or ctx ends.
 func (m *Member) persist(ctx context.Context, try func() error) error {
 	for {

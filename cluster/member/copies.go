@@ -36,6 +36,7 @@ func (m *Member) follow(ctx context.Context) {
 				m.meetPeer(p)
 			}
 		}
+		m.forgetRemoved(v)
 		if at := m.registered.Load(); at > 0 && v.Index >= at {
 			if shards == nil {
 				shards = m.machine.Follow()

@@ -79,6 +79,13 @@ func (l *links) tell(r *replica) {
 	}
 }
 
+// forget forgets a node that isn't there any more.
+func (l *links) forget(p topology.PeerID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.down, p)
+}
+
 // unreached are the nodes that can't be reached.
 func (l *links) unreached() []topology.PeerID {
 	l.mu.Lock()

@@ -191,7 +191,7 @@ func New(ctx context.Context, o Options) (_ *Member, err error) {
 	}
 	m.exports = transfer.NewExports(transfer.ExportsOptions{Open: m.openExport, Logger: o.Logger})
 	m.fetcher = transfer.NewFetcher(transfer.FetcherOptions{FS: o.FS, Logger: o.Logger})
-	if m.group, err = consensus.Open(m.ctx, consensus.Options{
+	if m.group, err = consensus.Open(ctx, consensus.Options{
 		ID: m.self.Peer, FS: m.disk, Dir: layout.Consensus(o.StoragePath), Machine: m.machine, Send: m.sendRaft,
 		Reserve: consensusReserve, OnShort: m.short.Store,
 		OnLeader: m.boss.leaderChanged, TickInterval: o.Tick, SnapshotEntries: o.SnapshotEntries, Logger: o.Logger,

@@ -152,6 +152,13 @@ func (c *Conn) hear() {
 	c.state.heard = time.Now()
 }
 
+// isDown tells whether the last news is that the peer can't be reached.
+func (c *Conn) isDown() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state.down
+}
+
 // unreached makes it news that the peer can't be reached, unless a lane is open. tried is when it
 // was dialled, if it was.
 func (c *Conn) unreached(tried time.Time, err error) {

@@ -67,7 +67,8 @@ func newLane(c *Conn, kind peerpb.Lane) *lane {
 	}
 }
 
-// run dials when there is something to send, and stays connected while there is.
+// run dials when there is something to send, and stays connected while there is. A peer that can't be reached it dials until
+// it can be: what was said about it must not stay said when it isn't true any more.
 func (l *lane) run(ctx context.Context) {
 	defer l.forget(errClosed)
 	for ctx.Err() == nil {
@@ -77,7 +78,7 @@ func (l *lane) run(ctx context.Context) {
 		case <-l.queue.wake:
 		}
 		l.lastSend = time.Now()
-		for ctx.Err() == nil && time.Since(l.lastSend) < l.conn.pool.o.Timing.Idle {
+		for ctx.Err() == nil && (time.Since(l.lastSend) < l.conn.pool.o.Timing.Idle || l.conn.isDown()) {
 			if errors.Is(l.connectAndServe(ctx), errIdle) {
 				break
 			}

@@ -158,6 +158,31 @@ func TestDownSaysSinceWhen(t *testing.T) {
 	require.False(t, next(t, news.down).Since.Before(before))
 }
 
+// TestAPeerThatIsDownIsDialledUntilItIsThere, also when nothing is sent to it any more.
+func TestAPeerThatIsDownIsDialledUntilItIsThere(t *testing.T) {
+	n := newNode()
+	addr, stop := serve(t, "127.0.0.1:0", peer.ServerOptions{Handler: n})
+	short := nervous
+	short.Idle = time.Millisecond
+	p, news := dial(t, addr, func(o *peer.PoolOptions) { o.Timing = short })
+	p.SendRaft(two.Peer, []byte("a"), nil)
+	next(t, n.raft)
+	next(t, news.up)
+	stop()
+	pulse := time.NewTicker(time.Millisecond)
+	defer pulse.Stop()
+	for down := false; !down; {
+		p.SendRaft(two.Peer, []byte("b"), nil)
+		select {
+		case <-news.down:
+			down = true
+		case <-pulse.C:
+		}
+	}
+	serve(t, addr, peer.ServerOptions{Handler: n})
+	require.Equal(t, peer.Up{Peer: 2, Incarnation: 20}, next(t, news.up))
+}
+
 func TestCutIsNotNews(t *testing.T) {
 	n := newNode()
 	addr, _ := serve(t, "127.0.0.1:0", peer.ServerOptions{Handler: n})
