@@ -40,7 +40,7 @@ func TestRandom(t *testing.T) {
 		}
 	}
 	t.Log(total)
-	for _, k := range []string{"took", "again", "committed", "elections", "altered", "handed over", "reads", "filled", "lost leadership", "wiped", "crashed", "gave up data", "unlinked"} {
+	for _, k := range []string{"took", "again", "committed", "elections", "altered", "handed over", "reads", "filled", "lost leadership", "wiped", "crashed", "gave up data", "unlinked", "relieved"} {
 		require.NotZero(t, total[k], "nothing was tested: %s", k)
 	}
 }
@@ -147,6 +147,9 @@ func (l *life) something() {
 	}
 	if l.rnd.IntN(60) == 0 {
 		l.links(l.node(), l.node())
+	}
+	if l.rnd.IntN(200) == 0 {
+		w.master.relieve(l.node().id)
 	}
 	if len(w.net) > 200 {
 		w.net = slices.Delete(w.net, 0, 100)

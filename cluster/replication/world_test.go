@@ -609,6 +609,20 @@ func (m *master) fence(id peerID) {
 	m.changed()
 }
 
+// relieve takes a node's seat and leadership, where another one can do without it, though it isn't gone.
+func (m *master) relieve(id peerID) {
+	able := func(o peerID) bool { return o != id && !m.isFenced(o) }
+	if !m.rec.IsInSync(id) || !slices.ContainsFunc(m.rec.InSync, able) {
+		return
+	}
+	m.w.tally["relieved"]++
+	m.rec.InSync = slices.DeleteFunc(slices.Clone(m.rec.InSync), func(o peerID) bool { return o == id })
+	if m.rec.Leader == id {
+		m.elect()
+	}
+	m.changed()
+}
+
 // register takes a process in (R1, R12, R14).
 func (m *master) register(n *node) {
 	id := n.id
