@@ -74,7 +74,7 @@ func openDisk(ctx context.Context, o *Options, fileSize int64) (*disk, error) {
 		return nil, errors.Join(fmt.Errorf("load the consensus state in %s: %w", dir, err), l.Close())
 	}
 	if err := d.reserve.restore(); err != nil {
-		o.Logger.Warn("the consensus has no reserve on its disk", "error", err)
+		o.Logger.WarnContext(ctx, "the consensus has no reserve on its disk", "error", err)
 	}
 	d.now.incarnation++
 	if err := d.storeHard(ctx, d.now); err != nil {

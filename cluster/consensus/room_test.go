@@ -47,7 +47,7 @@ func TestFullDiskTakesTheReserve(t *testing.T) {
 		require.Len(t, l.all(), 100)
 		require.True(t, short.Load(), "others are asked to leave the room alone")
 		q.SetRoom(plenty)
-		time.Sleep(10 * time.Second)
+		<-time.After(10 * time.Second)
 		require.False(t, short.Load())
 		require.NoError(t, g.Err())
 	})
@@ -63,7 +63,7 @@ func TestFullDiskIsWaitedFor(t *testing.T) {
 			_, _, err := g.Propose(t.Context(), []byte("a"))
 			done <- err
 		}()
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		select {
 		case err := <-done:
 			require.Fail(t, "it can't be done", "%v", err)

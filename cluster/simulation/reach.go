@@ -27,7 +27,7 @@ func (p *proc) listen() {
 		if n == p.n {
 			continue
 		}
-		down, isDown := p.reach.down[n.id]
+		_, isDown := p.reach.down[n.id]
 		if n.isUp() && w.linked(n, p.n) {
 			p.reach.heard[n.id] = now
 			if isDown {
@@ -42,7 +42,7 @@ func (p *proc) listen() {
 			continue
 		}
 		if me := p.view.Peer(n.id); !isDown && me != nil && now >= since+w.plan.silence() {
-			down = replication.LinkDown{Peer: n.id, Incarnation: me.Incarnation, Since: since}
+			down := replication.LinkDown{Peer: n.id, Incarnation: me.Incarnation, Since: since}
 			p.reach.down[n.id] = down
 			w.tally["links down"]++
 			p.tellAll(down)

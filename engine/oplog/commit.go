@@ -104,7 +104,7 @@ func (l *Log) run() {
 // damaged, or when it closes and a last attempt fails.
 func (l *Log) write(q *queue) error {
 	for again := true; ; {
-		err := error(ErrFull)
+		err := ErrFull
 		if l.opts.Hold == nil || !l.opts.Hold() {
 			err = l.tail.commit(q)
 		}

@@ -27,7 +27,7 @@ func TestWatchSeesAStallWhileItLasts(t *testing.T) {
 		require.Zero(t, w.Oldest())
 		done := make(chan error, 1)
 		go func() { done <- f.Sync() }()
-		time.Sleep(3 * time.Second)
+		<-time.After(3 * time.Second)
 		require.Equal(t, 3*time.Second, w.Oldest())
 		close(stall)
 		require.NoError(t, <-done)
