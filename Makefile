@@ -11,6 +11,8 @@ LINT_VERSION := v2.15.0
 BUF_VERSION := v1.75.0
 PROTOC_GEN_GO_VERSION := v1.36.12
 PROTOC_GEN_GO_GRPC_VERSION := v1.6.2
+CONTROLLER_GEN_VERSION := v0.23.0
+CRDS     := deploy/charts/sextant/crds
 PROTOC   := $(BIN)/buf $(BIN)/protoc-gen-go $(BIN)/protoc-gen-go-grpc
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT   ?= $(shell git rev-parse HEAD 2>/dev/null)
@@ -57,7 +59,7 @@ test-race: ## the engine, the cluster and the doors under the race detector
 	$(call go-test,-race -short -timeout 20m,./internal/... ./engine/... ./cluster/... ./server/...)
 
 .PHONY: check
-check: verify-tidy lint ## everything that must hold before a change lands; always with the same random cases
+check: verify-tidy verify-generated lint ## everything that must hold before a change lands; always with the same random cases
 	$(MAKE) test test-race SEED=$(or $(SEED),1)
 	$(MAKE) fuzz-smoke demo-smoke
 
@@ -65,6 +67,17 @@ check: verify-tidy lint ## everything that must hold before a change lands; alwa
 verify-tidy: ## go.mod and go.sum are tidy, the tree is formatted
 	go mod tidy -diff
 	test -z "$$(gofmt -l $$(git ls-files '*.go'))"
+
+# The API types are what deepcopy code and definitions are made from; both are compared
+# file by file, so a change that isn't committed yet doesn't matter.
+.PHONY: verify-generated
+verify-generated: $(BIN)/controller-gen ## what is generated from the operator's API types is up to date
+	rm -rf $(CACHE)/generated
+	mkdir -p $(CACHE)/generated
+	cp -r operator/api $(CACHE)/generated/api
+	$(MAKE) --no-print-directory generate-operator CRDS=$(CACHE)/generated/finished
+	diff -r $(CRDS) $(CACHE)/generated/finished || { echo 'run make generate-operator' >&2; exit 1; }
+	diff -r operator/api $(CACHE)/generated/api || { echo 'the deepcopy code was out of date; it has been generated again' >&2; exit 1; }
 
 .PHONY: demo-smoke
 demo-smoke: build ## the demo from start to end, without staying up
@@ -151,8 +164,15 @@ $(SUITE)/ok: tests/upstream/requirements.txt
 	$(SUITE)/bin/pip install -q --disable-pip-version-check -r tests/upstream/requirements.txt
 	touch $@
 
+.PHONY: generate-operator
+generate-operator: $(BIN)/controller-gen ## deepcopy code and custom resource definitions from the operator's API types
+	rm -rf $(CACHE)/crds
+	$(BIN)/controller-gen object paths=./operator/api/...
+	$(BIN)/controller-gen crd:generateEmbeddedObjectMeta=true paths=./operator/api/... output:crd:dir=$(CACHE)/crds
+	go run ./cmd/sextant-crds $(CACHE)/crds $(CRDS)
+
 .PHONY: generate
-generate: $(PROTOC) ## regenerate what is generated
+generate: $(PROTOC) generate-operator ## regenerate what is generated
 	go generate ./...
 	for dir in $$(git ls-files '*.proto' | xargs -n 1 dirname | sort -u); do \
 		$(BIN)/buf generate --template buf.gen.yaml -o "$$dir" "$$dir"; \
@@ -172,6 +192,10 @@ $(CLIENTS): tests/compat/python/requirements.txt tests/compat/node/package.json
 $(BIN)/buf:
 	mkdir -p $(BIN)
 	GOBIN=$(BIN) go install github.com/bufbuild/buf/cmd/buf@$(BUF_VERSION)
+
+$(BIN)/controller-gen:
+	mkdir -p $(BIN)
+	GOBIN=$(BIN) go install sigs.k8s.io/controller-tools/cmd/controller-gen@$(CONTROLLER_GEN_VERSION)
 
 $(BIN)/protoc-gen-go:
 	mkdir -p $(BIN)

@@ -32,6 +32,8 @@ const (
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name must be lower-case letters, digits and '-', begin with a letter and not end with '-': services are named after the cluster"
 // +kubebuilder:validation:XValidation:rule="self.spec.componentSpecs.all(c, size(self.metadata.name) + size(c.name) <= 52)",message="the names of cluster and component together must not be longer than 52 characters: pods and services are named after both"
 // +kubebuilder:validation:XValidation:rule="self.spec.componentSpecs.all(c, !has(c.offlineInstances) || c.offlineInstances.all(i, i.startsWith(self.metadata.name + '-' + c.name + '-')))",message="offlineInstances must name instances of their component: {cluster}-{component}-{ordinal}"
+// +kubebuilder:validation:XValidation:rule="self.spec.componentSpecs.all(c, !has(c.instances) || c.instances.all(i, size(self.metadata.name) + size(c.name) + size(i.name) <= 56))",message="the names of cluster, component and template of instances together must not be longer than 56 characters: pods are named after all three"
+// +kubebuilder:validation:XValidation:rule="!has(self.spec.services) || self.spec.services.all(s, size(self.metadata.name) + size(has(s.serviceName) ? s.serviceName : s.name) <= 62)",message="the names of cluster and service together must not be longer than 62 characters: the service is named after both"
 type Cluster struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
@@ -55,7 +57,7 @@ type ClusterList struct {
 
 // ClusterSpec is what a user declares of a cluster.
 //
-// +kubebuilder:validation:XValidation:rule="(has(self.clusterDef) ? self.clusterDef : ”) == (has(oldSelf.clusterDef) ? oldSelf.clusterDef : ”)",message="clusterDef cannot be changed: a cluster cannot become another kind of cluster"
+// +kubebuilder:validation:XValidation:rule="has(self.clusterDef) == has(oldSelf.clusterDef) && (!has(self.clusterDef) || self.clusterDef == oldSelf.clusterDef)",message="clusterDef cannot be changed: a cluster cannot become another kind of cluster"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.topology) || (has(self.topology) && self.topology == oldSelf.topology)",message="topology cannot be changed once it is set"
 // +kubebuilder:validation:XValidation:rule="has(self.restore) == has(oldSelf.restore)",message="restore only works when the cluster is created: it can be neither added nor removed"
 // +kubebuilder:validation:XValidation:rule="!has(self.services) || self.services.all(s, !has(s.componentSelector) || self.componentSpecs.exists(c, c.name == s.componentSelector))",message="services[].componentSelector must be the name of one of componentSpecs"
@@ -138,6 +140,7 @@ type ClusterService struct {
 	// Name by which the entry is known in this list.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=25
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`
 	Name string `json:"name"`
 
 	// ServiceName is the end of the service's name, which is {cluster}-{serviceName}.
@@ -344,6 +347,7 @@ type ClusterStatus struct {
 
 	// Components are the states of the components by name.
 	// +optional
+	// +kubebuilder:validation:MaxProperties=16
 	Components map[string]ClusterComponentStatus `json:"components,omitempty"`
 
 	// Conditions of the cluster: ProvisioningStarted, ApplyResources, Ready, Available,
@@ -391,7 +395,7 @@ type Bootstrap struct {
 	// the founder has answered for the first time.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf || oldSelf == ''",message="the identity of a cluster never changes"
+	// +kubebuilder:validation:XValidation:rule=`self == oldSelf || oldSelf == ""`,message="the identity of a cluster never changes"
 	ClusterID string `json:"clusterID,omitempty"`
 
 	// FoundedAt is when the founder first answered.

@@ -49,9 +49,9 @@ type VolumeClaimTemplate struct {
 // VolumeClaimSpec is what a claim asks for. Storage can grow; all else is fixed once
 // the claim exists, because Kubernetes has no way to change it.
 //
-// +kubebuilder:validation:XValidation:rule="(has(self.storageClassName) ? self.storageClassName : ”) == (has(oldSelf.storageClassName) ? oldSelf.storageClassName : ”)",message="storageClassName cannot be changed: claims that exist cannot move to another class"
-// +kubebuilder:validation:XValidation:rule="(has(self.accessModes) ? self.accessModes : ['ReadWriteOnce']) == (has(oldSelf.accessModes) ? oldSelf.accessModes : ['ReadWriteOnce'])",message="accessModes cannot be changed: claims that exist keep theirs"
-// +kubebuilder:validation:XValidation:rule="(has(self.volumeMode) ? self.volumeMode : 'Filesystem') == (has(oldSelf.volumeMode) ? oldSelf.volumeMode : 'Filesystem')",message="volumeMode cannot be changed: claims that exist keep theirs"
+// +kubebuilder:validation:XValidation:rule=`(has(self.storageClassName) && self.storageClassName != "") == (has(oldSelf.storageClassName) && oldSelf.storageClassName != "") && (!has(self.storageClassName) || self.storageClassName == "" || self.storageClassName == oldSelf.storageClassName)`,message="storageClassName cannot be changed: claims that exist cannot move to another class"
+// +kubebuilder:validation:XValidation:rule="has(self.accessModes) == has(oldSelf.accessModes) && (!has(self.accessModes) || self.accessModes == oldSelf.accessModes)",message="accessModes cannot be changed: claims that exist keep theirs"
+// +kubebuilder:validation:XValidation:rule="has(self.volumeMode) == has(oldSelf.volumeMode) && (!has(self.volumeMode) || self.volumeMode == oldSelf.volumeMode)",message="volumeMode cannot be changed: claims that exist keep theirs"
 type VolumeClaimSpec struct {
 	// StorageClassName is the class of the volume. Empty or left out, it means the
 	// cluster's default class (plain Kubernetes reads the empty string as "no class").
@@ -67,8 +67,7 @@ type VolumeClaimSpec struct {
 
 	// VolumeMode is Filesystem (the default) or Block.
 	// +optional
-	// +kubebuilder:validation:Enum=Filesystem;Block
-	VolumeMode *corev1.PersistentVolumeMode `json:"volumeMode,omitempty"`
+	VolumeMode *VolumeMode `json:"volumeMode,omitempty"`
 
 	// VolumeAttributesClassName chooses among the qualities of one storage class,
 	// such as its throughput.
@@ -86,6 +85,12 @@ type VolumeClaimSpec struct {
 // +kubebuilder:validation:Enum=ReadWriteOnce;ReadWriteOncePod;ReadWriteMany;ReadOnlyMany
 // +kubebuilder:validation:MaxLength=16
 type AccessMode string
+
+// VolumeMode says whether a volume holds a file system or is a raw device.
+//
+// +kubebuilder:validation:Enum=Filesystem;Block
+// +kubebuilder:validation:MaxLength=16
+type VolumeMode string
 
 // VolumeResources is the size of a volume.
 //

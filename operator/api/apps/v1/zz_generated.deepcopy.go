@@ -2021,7 +2021,7 @@ func (in *VolumeClaimSpec) DeepCopyInto(out *VolumeClaimSpec) {
 	}
 	if in.VolumeMode != nil {
 		in, out := &in.VolumeMode, &out.VolumeMode
-		*out = new(corev1.PersistentVolumeMode)
+		*out = new(VolumeMode)
 		**out = **in
 	}
 	if in.VolumeAttributesClassName != nil {

@@ -119,6 +119,7 @@ type OpsRequestStatus struct {
 
 	// Components are the states of the components by name.
 	// +optional
+	// +kubebuilder:validation:MaxProperties=16
 	Components map[string]OpsComponentStatus `json:"components,omitempty"`
 
 	// Conditions of the operation: WaitForProgressing, Validated, one of the type,
@@ -133,6 +134,7 @@ type OpsRequestStatus struct {
 type LastConfiguration struct {
 	// Components by name.
 	// +optional
+	// +kubebuilder:validation:MaxProperties=16
 	Components map[string]LastComponentConfiguration `json:"components,omitempty"`
 }
 
@@ -154,6 +156,7 @@ type LastComponentConfiguration struct {
 	// +optional
 	// +listType=map
 	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=32
 	Instances []LastInstanceConfiguration `json:"instances,omitempty"`
 
 	// OfflineInstances of the component.

@@ -1,0 +1,140 @@
+// Package naming says what the operator calls the objects that it makes, and which
+// labels they carry. Users, dashboards and scripts rely on these names, so each is
+// written in one place and pinned by a golden test.
+//
+// Names are deterministic: a controller that works on stale data makes the same
+// object again instead of a second one.
+package naming
+
+import (
+	"strconv"
+	"strings"
+)
+
+// Component returns the name of the Component of a cluster, which is also that of
+// its InstanceSet.
+func Component(cluster, component string) string { return cluster + "-" + component }
+
+// Pod returns the name of an instance. The template is empty for instances that
+// follow the component, and where templates share one series of ordinals.
+func Pod(cluster, component, template string, ordinal int32) string {
+	return Instance(Component(cluster, component), template, ordinal)
+}
+
+// Instance returns the name of an instance of an InstanceSet: that of its pod.
+func Instance(set, template string, ordinal int32) string {
+	if template != "" {
+		set += "-" + template
+	}
+	return set + "-" + strconv.FormatInt(int64(ordinal), 10)
+}
+
+// Ordinal returns the ordinal at the end of the name of an instance.
+func Ordinal(instance string) (int32, bool) {
+	i := strings.LastIndexByte(instance, '-')
+	if i <= 0 {
+		return 0, false
+	}
+	digits := instance[i+1:]
+	ordinal, err := strconv.ParseInt(digits, 10, 32)
+	if err != nil || strconv.FormatInt(ordinal, 10) != digits {
+		return 0, false // a sign, leading zeros, or no number
+	}
+	return int32(ordinal), true
+}
+
+// Claim returns the name of the claim that an instance has from a template.
+func Claim(template, pod string) string { return template + "-" + pod }
+
+// ClusterService returns the name of a service of spec.services of a Cluster. The
+// name by which the entry is known counts where the service has no name of its own.
+func ClusterService(cluster, name, serviceName string) string {
+	if serviceName == "" {
+		serviceName = name
+	}
+	return cluster + "-" + serviceName
+}
+
+// ExposedService returns the name by which an operation Expose adds a service to
+// spec.services of a Cluster. An empty component stands for all.
+func ExposedService(component, name string) string {
+	if component == "" {
+		return name
+	}
+	return component + "-" + name
+}
+
+// ComponentService returns the name of a service of a ComponentDefinition.
+func ComponentService(cluster, component, serviceName string) string {
+	if serviceName == "" {
+		return Component(cluster, component)
+	}
+	return Component(cluster, component) + "-" + serviceName
+}
+
+// PodService returns the name of the service of one pod among those of a service
+// with one for each pod.
+func PodService(service string, ordinal int32) string {
+	return service + "-" + strconv.FormatInt(int64(ordinal), 10)
+}
+
+// HeadlessService returns the name of the service that gives pods their domain names.
+func HeadlessService(cluster, component string) string {
+	return Component(cluster, component) + "-headless"
+}
+
+// PodFQDN returns the domain name of a pod.
+func PodFQDN(cluster, component, pod, namespace, clusterDomain string) string {
+	return pod + "." + HeadlessService(cluster, component) + "." + namespace + ".svc." + clusterDomain
+}
+
+// ClusterDomain is the domain of a Kubernetes cluster where nothing else is said.
+const ClusterDomain = "cluster.local"
+
+// EnvConfigMap returns the name of the ConfigMap with the variables of a component.
+func EnvConfigMap(cluster, component string) string {
+	return Component(cluster, component) + "-env"
+}
+
+// FilesConfigMap returns the name of the ConfigMap with the rendered files of a
+// template of configurations or scripts.
+func FilesConfigMap(cluster, component, template string) string {
+	return Component(cluster, component) + "-" + template
+}
+
+// TLSSecret returns the name of the Secret with the certificates of a component.
+func TLSSecret(cluster, component string) string {
+	return Component(cluster, component) + "-tls-certs"
+}
+
+// AccountSecret returns the name of the Secret of an account.
+func AccountSecret(cluster, component, account string) string {
+	return Component(cluster, component) + "-account-" + account
+}
+
+// ServiceAccount returns the name of the account of the pods of a component.
+func ServiceAccount(cluster, component string) string {
+	return "kb-" + Component(cluster, component)
+}
+
+// PodRoleBinding returns the name of the binding that gives the account of the pods
+// the rights of PodClusterRole.
+func PodRoleBinding(cluster, component string) string {
+	return ServiceAccount(cluster, component) + "-pod"
+}
+
+// PodClusterRole is the role with the rights of all pods.
+const PodClusterRole = "kubeblocks-cluster-pod-role"
+
+// DisruptionBudget returns the name of the PodDisruptionBudget of a component.
+func DisruptionBudget(cluster, component string) string { return Component(cluster, component) }
+
+// BackupPolicy returns the name of the BackupPolicy of a component.
+func BackupPolicy(cluster, component string) string {
+	return Component(cluster, component) + "-backup-policy"
+}
+
+// BackupSchedule returns the name of the BackupSchedule of a component.
+func BackupSchedule(cluster, component string) string {
+	return Component(cluster, component) + "-backup-schedule"
+}
