@@ -29,11 +29,11 @@ const (
 // +kubebuilder:printcolumn:name="TERMINATION-POLICY",type=string,JSONPath=`.spec.terminationPolicy`
 // +kubebuilder:printcolumn:name="STATUS",type=string,JSONPath=`.status.phase`
 // +kubebuilder:printcolumn:name="AGE",type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name must be lower-case letters, digits and '-', begin with a letter and not end with '-': services are named after the cluster"
-// +kubebuilder:validation:XValidation:rule="self.spec.componentSpecs.all(c, size(self.metadata.name) + size(c.name) <= 52)",message="the names of cluster and component together must not be longer than 52 characters: pods and services are named after both"
-// +kubebuilder:validation:XValidation:rule="self.spec.componentSpecs.all(c, !has(c.offlineInstances) || c.offlineInstances.all(i, i.startsWith(self.metadata.name + '-' + c.name + '-')))",message="offlineInstances must name instances of their component: {cluster}-{component}-{ordinal}"
-// +kubebuilder:validation:XValidation:rule="self.spec.componentSpecs.all(c, !has(c.instances) || c.instances.all(i, size(self.metadata.name) + size(c.name) + size(i.name) <= 56))",message="the names of cluster, component and template of instances together must not be longer than 56 characters: pods are named after all three"
-// +kubebuilder:validation:XValidation:rule="!has(self.spec.services) || self.spec.services.all(s, size(self.metadata.name) + size(has(s.serviceName) ? s.serviceName : s.name) <= 62)",message="the names of cluster and service together must not be longer than 62 characters: the service is named after both"
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name must be lower-case letters, digits and '-', begin with a letter and not end with '-': services are named after the cluster",fieldPath=".metadata.name"
+// +kubebuilder:validation:XValidation:rule="self.spec.componentSpecs.all(c, size(self.metadata.name) + size(c.name) <= 52)",message="the names of cluster and component together must not be longer than 52 characters: pods and services are named after both",fieldPath=".metadata.name"
+// +kubebuilder:validation:XValidation:rule="self.spec.componentSpecs.all(c, !has(c.offlineInstances) || c.offlineInstances.all(i, i.startsWith(self.metadata.name + '-' + c.name + '-')))",message="offlineInstances must name instances of their component: {cluster}-{component}-{ordinal}",fieldPath=".spec.componentSpecs"
+// +kubebuilder:validation:XValidation:rule="self.spec.componentSpecs.all(c, !has(c.instances) || c.instances.all(i, size(self.metadata.name) + size(c.name) + size(i.name) <= 56))",message="the names of cluster, component and template of instances together must not be longer than 56 characters: pods are named after all three",fieldPath=".metadata.name"
+// +kubebuilder:validation:XValidation:rule="!has(self.spec.services) || self.spec.services.all(s, size(self.metadata.name) + size(has(s.serviceName) ? s.serviceName : s.name) <= 62)",message="the names of cluster and service together must not be longer than 62 characters: the service is named after both",fieldPath=".spec.services"
 type Cluster struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
@@ -57,11 +57,11 @@ type ClusterList struct {
 
 // ClusterSpec is what a user declares of a cluster.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.clusterDef) == has(oldSelf.clusterDef) && (!has(self.clusterDef) || self.clusterDef == oldSelf.clusterDef)",message="clusterDef cannot be changed: a cluster cannot become another kind of cluster"
-// +kubebuilder:validation:XValidation:rule="!has(oldSelf.topology) || (has(self.topology) && self.topology == oldSelf.topology)",message="topology cannot be changed once it is set"
-// +kubebuilder:validation:XValidation:rule="has(self.restore) == has(oldSelf.restore)",message="restore only works when the cluster is created: it can be neither added nor removed"
-// +kubebuilder:validation:XValidation:rule="!has(self.services) || self.services.all(s, !has(s.componentSelector) || self.componentSpecs.exists(c, c.name == s.componentSelector))",message="services[].componentSelector must be the name of one of componentSpecs"
-// +kubebuilder:validation:XValidation:rule="has(self.clusterDef) || self.componentSpecs.all(c, has(c.componentDef))",message="without clusterDef each of componentSpecs needs componentDef"
+// +kubebuilder:validation:XValidation:rule="has(self.clusterDef) == has(oldSelf.clusterDef) && (!has(self.clusterDef) || self.clusterDef == oldSelf.clusterDef)",message="clusterDef cannot be changed: a cluster cannot become another kind of cluster",fieldPath=".clusterDef"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.topology) || (has(self.topology) && self.topology == oldSelf.topology)",message="topology cannot be changed once it is set",fieldPath=".topology"
+// +kubebuilder:validation:XValidation:rule="has(self.restore) == has(oldSelf.restore)",message="restore only works when the cluster is created: it can be neither added nor removed",fieldPath=".restore"
+// +kubebuilder:validation:XValidation:rule="!has(self.services) || self.services.all(s, !has(s.componentSelector) || self.componentSpecs.exists(c, c.name == s.componentSelector))",message="services[].componentSelector must be the name of one of componentSpecs",fieldPath=".services"
+// +kubebuilder:validation:XValidation:rule="has(self.clusterDef) || self.componentSpecs.all(c, has(c.componentDef))",message="without clusterDef each of componentSpecs needs componentDef",fieldPath=".componentSpecs"
 type ClusterSpec struct {
 	// ClusterDef is the name of the ClusterDefinition, such as qdrant. It cannot be
 	// changed.
@@ -359,6 +359,8 @@ type ClusterStatus struct {
 }
 
 // ClusterComponentStatus is the state of one component of a cluster.
+//
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.bootstrap) || has(self.bootstrap)",message="bootstrap cannot be removed: the cluster would be founded again",fieldPath=".bootstrap"
 type ClusterComponentStatus struct {
 	// Phase of the component.
 	// +optional
@@ -384,6 +386,8 @@ type ClusterComponentStatus struct {
 // Bootstrap records how the nodes of a component became one cluster. It is decided
 // once, and never changes: an instance whose disk was lost joins what is recorded
 // here and never founds a second cluster.
+//
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.clusterID) || has(self.clusterID)",message="the identity of a cluster cannot be removed",fieldPath=".clusterID"
 type Bootstrap struct {
 	// Founder is the name of the pod that founds the cluster.
 	// +kubebuilder:validation:MinLength=1

@@ -14,7 +14,7 @@ import (
 // +kubebuilder:printcolumn:name="SERVICE-VERSION",type=string,JSONPath=`.spec.serviceVersion`
 // +kubebuilder:printcolumn:name="STATUS",type=string,JSONPath=`.status.phase`
 // +kubebuilder:printcolumn:name="AGE",type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:validation:XValidation:rule="!has(self.spec.offlineInstances) || self.spec.offlineInstances.all(i, i.startsWith(self.metadata.name + '-'))",message="offlineInstances must name instances of the component: {component}-{ordinal}"
+// +kubebuilder:validation:XValidation:rule="!has(self.spec.offlineInstances) || self.spec.offlineInstances.all(i, i.startsWith(self.metadata.name + '-'))",message="offlineInstances must name instances of the component: {component}-{ordinal}",fieldPath=".spec.offlineInstances"
 type Component struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
@@ -100,6 +100,8 @@ const (
 )
 
 // ComponentStatus is what the operator sees of a component.
+//
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.bootstrap) || has(self.bootstrap)",message="bootstrap cannot be removed: the cluster would be founded again",fieldPath=".bootstrap"
 type ComponentStatus struct {
 	// ObservedGeneration is the generation of the spec that the status speaks of.
 	// +optional

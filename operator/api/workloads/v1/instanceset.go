@@ -21,7 +21,7 @@ import (
 // +kubebuilder:printcolumn:name="READY",type=integer,JSONPath=`.status.readyReplicas`
 // +kubebuilder:printcolumn:name="AVAILABLE",type=integer,JSONPath=`.status.availableReplicas`
 // +kubebuilder:printcolumn:name="AGE",type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:validation:XValidation:rule="!has(self.spec.offlineInstances) || self.spec.offlineInstances.all(i, i.startsWith(self.metadata.name + '-'))",message="offlineInstances must name instances of the set: {set}-{ordinal}"
+// +kubebuilder:validation:XValidation:rule="!has(self.spec.offlineInstances) || self.spec.offlineInstances.all(i, i.startsWith(self.metadata.name + '-'))",message="offlineInstances must name instances of the set: {set}-{ordinal}",fieldPath=".spec.offlineInstances"
 type InstanceSet struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
