@@ -54,9 +54,9 @@ test: build clients ## all tests, with the official clients against the real bin
 	$(call go-test,-count=1 -timeout 12m,./...)
 
 .PHONY: test-race
-test-race: ## the engine, the cluster, the doors and the operator under the race detector
+test-race: ## the engine, the cluster and the doors under the race detector
 	export CGO_ENABLED=1; \
-	$(call go-test,-race -short -timeout 20m,./internal/... ./engine/... ./cluster/... ./server/... ./operator/...)
+	$(call go-test,-race -short -timeout 20m,./internal/... ./engine/... ./cluster/... ./server/...)
 
 .PHONY: check
 check: verify-tidy verify-generated lint ## everything that must hold before a change lands; always with the same random cases
