@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -64,8 +65,8 @@ func TestFaultsEndTheProgram(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, entries, "nothing may be created")
 	}
-	f("sextant: configuration has 2 faults:\n  service.enable_tls: TLS is not implemented yet",
-		[]string{"QDRANT__SERVICE__ENABLE_TLS=true", "QDRANT__SERVICE__JWT_RBAC=true"})
+	f("sextant: configuration has 2 faults:\n  service.verify_https_client_certificate: needs tls.ca_cert",
+		[]string{"QDRANT__SERVICE__ENABLE_TLS=true", "QDRANT__SERVICE__VERIFY_HTTPS_CLIENT_CERTIFICATE=true", "QDRANT__SERVICE__JWT_RBAC=true"})
 	f(`service.max_workers: "lots" is not a whole number (from QDRANT__SERVICE__MAX_WORKERS)`, []string{"QDRANT__SERVICE__MAX_WORKERS=lots"})
 	f(`--uri "nonsense" is not an address`, nil, "--uri", "nonsense")
 	f("recovery from snapshots is not built yet", nil, "--snapshot", "a:b")
@@ -139,6 +140,44 @@ func TestNodeStartsAnswersAndStops(t *testing.T) {
 		require.NoError(t, node.Wait(), "a stop on request is a success")
 		require.FileExists(t, filepath.Join(dir, "up"))
 		http.DefaultClient.CloseIdleConnections()
+	}
+}
+
+// TestANodeWritesNowhereButWhereItIsTold is for a container whose file system can't be written.
+func TestANodeWritesNowhereButWhereItIsTold(t *testing.T) {
+	dir, temp, storage := t.TempDir(), t.TempDir(), t.TempDir()
+	for _, d := range []string{dir, temp} {
+		require.NoError(t, os.Chmod(d, 0o555)) //nolint:gosec // others may read
+	}
+	cmd := program(t, dir)
+	cmd.Env = slices.DeleteFunc(cmd.Env, func(v string) bool { return strings.HasPrefix(v, "HOME=") || strings.HasPrefix(v, "TMPDIR=") })
+	cmd.Env = append(cmd.Env, "TMPDIR="+temp, "QDRANT__STORAGE__STORAGE_PATH="+filepath.Join(storage, "data"),
+		"QDRANT__CLUSTER__ENABLED=true", "QDRANT__CLUSTER__P2P__PORT=0", "QDRANT_URI=http://127.0.0.1:1")
+	node := run(t, cmd)
+	url := "http://" + value(t, node.until(t, `"msg":"ready"`), "rest")
+	for _, step := range [][2]string{
+		{"/collections/c", `{"vectors":{"size":2,"distance":"Dot"}}`},
+		{"/collections/c/index?wait=true", `{"field_name":"a","field_schema":"keyword"}`},
+		{"/collections/c/points?wait=true", `{"points":[{"id":1,"vector":[1,2],"payload":{"a":"b"}}]}`},
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, url+step[0], strings.NewReader(step[1]))
+		require.NoError(t, err)
+		req.Header.Set("Content-Type", "application/json")
+		resp, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, http.StatusOK, resp.StatusCode, string(body))
+	}
+	http.DefaultClient.CloseIdleConnections()
+	require.NoError(t, node.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, node.Wait())
+	require.DirExists(t, filepath.Join(storage, "data"))
+	for _, d := range []string{dir, temp} {
+		entries, err := os.ReadDir(d)
+		require.NoError(t, err)
+		require.Empty(t, entries)
 	}
 }
 

@@ -53,11 +53,8 @@ func (c *Config) validateService(d *decoder) {
 	if p := s.GRPCPort; p != nil && *p != 0 && *p == s.HTTPPort {
 		d.fault("service.grpc_port", "is the same as service.http_port (%d)", *p)
 	}
-	if s.EnableTLS {
-		d.fault("service.enable_tls", "TLS is not implemented yet; put a TLS proxy in front")
-	}
-	if s.VerifyHTTPSClientCert {
-		d.fault("service.verify_https_client_certificate", "TLS is not implemented yet")
+	if s.EnableTLS && s.VerifyHTTPSClientCert && (c.TLS.CACert == nil || *c.TLS.CACert == "") {
+		d.fault("service.verify_https_client_certificate", "needs tls.ca_cert, the authority by which clients are checked")
 	}
 	if s.JWTRBAC {
 		d.fault("service.jwt_rbac", "JWT access control is not implemented yet")

@@ -10,6 +10,7 @@ package grpc
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"math"
@@ -21,6 +22,8 @@ import (
 	pb "github.com/qdrant/go-client/qdrant"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	_ "google.golang.org/grpc/encoding/gzip" // clients may compress; answers then are, too
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
@@ -61,6 +64,8 @@ type Options struct {
 	Workers int
 	// ReadTimeout ends reads that carry no timeout of their own; 0 is 60 s.
 	ReadTimeout time.Duration
+	// TLS has the door speak TLS; nil is plain.
+	TLS *tls.Config
 }
 
 // Server is the door. Serve and Shutdown may be called from any goroutine.
@@ -96,6 +101,10 @@ const (
 	pingTimeout = 20 * time.Second
 )
 
+// greetTimeout is how long a new connection may take to say that it speaks gRPC (and TLS). A silent one
+// holds up the end of the door no longer.
+const greetTimeout = 5 * time.Second
+
 // New makes the door; nothing is listened on before Serve.
 func New(o Options) *Server {
 	if o.Logger == nil {
@@ -111,7 +120,13 @@ func New(o Options) *Server {
 		o.Snapshots = pb.UnimplementedSnapshotsServer{}
 	}
 	s := &Server{opts: o, health: health.NewServer(), stop: make(chan struct{})}
+	secure := insecure.NewCredentials()
+	if o.TLS != nil {
+		secure = credentials.NewTLS(o.TLS)
+	}
 	s.server = grpc.NewServer(append(Transport(o.Workers),
+		grpc.Creds(secure),
+		grpc.ConnectionTimeout(greetTimeout),
 		grpc.ForceServerCodecV2(codec{}),
 		grpc.UnaryInterceptor(s.unary),
 		grpc.StreamInterceptor(s.stream),

@@ -6,7 +6,10 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"time"
 
+	"github.com/sextantdb/sextant/internal/certificates"
+	"github.com/sextantdb/sextant/internal/observe"
 	"github.com/sextantdb/sextant/server/config"
 )
 
@@ -54,4 +57,33 @@ func (l listeners) close() {
 			_ = one.Close() // a server may have closed it before
 		}
 	}
+}
+
+// readCertificates reads those of the section tls, for whom they are shown to.
+func readCertificates(o *Options, askCallers bool, to string) (*certificates.Certificates, error) {
+	t := &o.Config.TLS
+	files := certificates.Files{
+		Cert: t.Cert, Key: t.Key, AskCallers: askCallers,
+		Logger: observe.Component(o.Logger, "certificates").With("shown_to", to),
+	}
+	if t.CACert != nil {
+		files.CA = *t.CACert
+	}
+	if t.CertTTL != nil {
+		files.TTL = time.Duration(*t.CertTTL) * time.Second
+	}
+	c, err := certificates.Load(files)
+	if err != nil {
+		return nil, fmt.Errorf("TLS for %s: %w", to, err)
+	}
+	return c, nil
+}
+
+// doorCertificates are those that the doors show clients, nil without TLS.
+func doorCertificates(o *Options) (*certificates.Certificates, error) {
+	s := &o.Config.Service
+	if !s.EnableTLS {
+		return nil, nil
+	}
+	return readCertificates(o, s.VerifyHTTPSClientCert, "clients")
 }

@@ -47,11 +47,13 @@ func openMember(ctx context.Context, o Options, options coordinator.Options) (*D
 	}
 	so := peer.ServerOptions{Key: mo.Pool.Key, Logger: observe.Component(o.Logger, "peer")}
 	if c.P2P.EnableTLS {
-		certificates, err := peerCertificates(&o)
+		// With an authority both sides are checked by it; without one only the called side is, by the
+		// system's.
+		shown, err := readCertificates(&o, o.Config.TLS.CACert != nil, "peers")
 		if err != nil {
 			return nil, err
 		}
-		mo.Pool.TLS, so.TLS = certificates.Client, certificates.Server
+		mo.Pool.TLS, so.TLS = shown.Client, shown.Server
 	}
 	m, err := member.New(timed, mo)
 	if err != nil {
@@ -80,19 +82,6 @@ func openMember(ctx context.Context, o Options, options coordinator.Options) (*D
 			return errors.Join(shut(), front.Close())
 		},
 	}, nil
-}
-
-// peerCertificates reads the certificates that nodes show each other.
-func peerCertificates(o *Options) (*p2p.Certificates, error) {
-	t := &o.Config.TLS
-	files := p2p.CertificateFiles{Cert: t.Cert, Key: t.Key, Logger: observe.Component(o.Logger, "peer")}
-	if t.CACert != nil {
-		files.CA = *t.CACert
-	}
-	if t.CertTTL != nil {
-		files.TTL = time.Duration(*t.CertTTL) * time.Second
-	}
-	return p2p.LoadCertificates(files)
 }
 
 // ownURI is where other nodes reach this one: what the user says, or the host's name.

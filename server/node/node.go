@@ -28,6 +28,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sextantdb/sextant/cluster/admin"
+	"github.com/sextantdb/sextant/internal/certificates"
 	"github.com/sextantdb/sextant/internal/fsx"
 	"github.com/sextantdb/sextant/internal/jsonx"
 	"github.com/sextantdb/sextant/internal/observe"
@@ -121,6 +122,10 @@ func Start(ctx context.Context, o Options) (_ *Node, err error) {
 	if n.lock, err = lockStorage(o.FS, o.Config.Storage.Path); err != nil {
 		return nil, err
 	}
+	shown, err := doorCertificates(&o)
+	if err != nil {
+		return nil, err
+	}
 	if n.listeners, err = listen(ctx, o.Config); err != nil {
 		return nil, err
 	}
@@ -131,7 +136,7 @@ func Start(ctx context.Context, o Options) (_ *Node, err error) {
 	if n.desk.Ready == nil {
 		n.desk.Ready = func() bool { return true }
 	}
-	n.build()
+	n.build(shown)
 	n.serve()
 	n.announce(time.Since(begun))
 	return n, nil
@@ -152,8 +157,8 @@ func lockStorage(fs fsx.FS, dir string) (io.Closer, error) {
 	return lock, nil
 }
 
-// build makes the doors around the desk.
-func (n *Node) build() {
+// build makes the doors around the desk. They speak TLS when there is something to show.
+func (n *Node) build(shown *certificates.Certificates) {
 	c, s := n.opts.Config, &n.opts.Config.Service
 	guard := auth.New(auth.Options{
 		APIKey: string(s.APIKey), AltAPIKey: string(s.AltAPIKey), ReadOnlyAPIKey: string(s.ReadOnlyAPIKey),
@@ -183,6 +188,9 @@ func (n *Node) build() {
 	var requests context.Context
 	requests, n.hardStop = context.WithCancel(context.Background())
 	n.http = n.httpServer(requests, handler)
+	if shown != nil {
+		n.http.TLSConfig = shown.Door("h2", "http/1.1")
+	}
 	if n.listeners.metrics != nil {
 		mux := http.NewServeMux()
 		mux.Handle("GET /metrics", n.telemetry.Metrics())
@@ -199,6 +207,9 @@ func (n *Node) build() {
 		}
 		if s.MaxGRPCRequestSizeMB != nil {
 			o.MaxRequestBytes = *s.MaxGRPCRequestSizeMB << 20
+		}
+		if shown != nil {
+			o.TLS = shown.Door("h2")
 		}
 		n.grpc = grpc.New(o)
 	}
@@ -272,7 +283,11 @@ func (n *Node) serve() {
 
 func (n *Node) serveHTTP(name string, srv *http.Server, l net.Listener) {
 	n.group.Go(func() error {
-		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		serve := srv.Serve
+		if srv.TLSConfig != nil {
+			serve = func(l net.Listener) error { return srv.ServeTLS(l, "", "") }
+		}
+		if err := serve(l); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve %s: %w", name, err)
 		}
 		return nil
