@@ -30,8 +30,9 @@ type Desk interface {
 	// ones; or that it may have some again. Status tells how many it still has.
 	Drain(ctx context.Context, peer uint64, draining bool, timeout time.Duration) error
 	// HandOver has a node hand over what it leads, the consensus included, to others that
-	// have all data. It returns when the node leads nothing that another one could.
-	HandOver(ctx context.Context, peer uint64, timeout time.Duration) error
+	// have all data. It returns when the node leads nothing that another one could. The
+	// consensus goes to the peer to; 0 is any.
+	HandOver(ctx context.Context, peer, to uint64, timeout time.Duration) error
 	// Lead has a copy lead its shard.
 	Lead(ctx context.Context, req *Lead) error
 
@@ -287,7 +288,7 @@ func (Alone) RemovePeer(context.Context, uint64, bool, time.Duration) error { re
 func (Alone) Drain(context.Context, uint64, bool, time.Duration) error { return refused() }
 
 // HandOver implements Desk.
-func (Alone) HandOver(context.Context, uint64, time.Duration) error { return refused() }
+func (Alone) HandOver(context.Context, uint64, uint64, time.Duration) error { return refused() }
 
 // Lead implements Desk.
 func (Alone) Lead(context.Context, *Lead) error { return refused() }

@@ -129,7 +129,13 @@ func (d desk) Read(ctx context.Context, _ peer.From, r peer.Read) ([]byte, error
 		}
 		return json.Marshal(d.m.standings(c))
 	case handOverNode:
-		return nil, d.m.handOver(ctx)
+		var h hand
+		if len(r.Request) > 0 {
+			if err := json.Unmarshal(r.Request, &h); err != nil {
+				return nil, apierror.New(apierror.BadInput, "hand over: %w", err)
+			}
+		}
+		return nil, d.m.handOver(ctx, h.To)
 	}
 	own := d.m.replica(r.Shard)
 	if own == nil && (r.Kind == awaitAdapted || r.Kind == handOverShard) {

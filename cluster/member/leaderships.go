@@ -19,31 +19,40 @@ func (a *Admin) Drain(ctx context.Context, id uint64, draining bool, timeout tim
 }
 
 // HandOver implements admin.Desk.
-func (a *Admin) HandOver(ctx context.Context, id uint64, timeout time.Duration) error {
+func (a *Admin) HandOver(ctx context.Context, id, to uint64, timeout time.Duration) error {
 	ctx, cancel := within(ctx, timeout)
 	defer cancel()
-	p := topology.PeerID(id)
-	switch {
-	case a.m.State().Peer(p) == nil:
-		return apierror.New(apierror.BadRequest, "Peer %d does not exist", p)
-	case p == a.m.self.Peer:
-		return a.m.handOver(ctx)
+	p, next := topology.PeerID(id), topology.PeerID(to)
+	for _, one := range []topology.PeerID{p, next} {
+		if one != 0 && a.m.State().Peer(one) == nil {
+			return apierror.New(apierror.BadRequest, "Peer %d does not exist", one)
+		}
+	}
+	switch p {
+	case next:
+		return apierror.New(apierror.BadRequest, "Peer %d can't hand over to itself", p)
+	case a.m.self.Peer:
+		return a.m.handOver(ctx, next)
 	}
 	conn, err := a.m.pool.Peer(p)
 	if err != nil {
 		return err
 	}
-	_, err = conn.Read(ctx, peer.Read{Kind: handOverNode})
+	data, err := json.Marshal(hand{To: next})
+	if err != nil {
+		return err
+	}
+	_, err = conn.Read(ctx, peer.Read{Kind: handOverNode, Request: data})
 	return err
 }
 
 // handOver hands over what this node leads, the consensus last: the controller that runs with it
-// carries on what the shards need.
-func (m *Member) handOver(ctx context.Context) error {
+// carries on what the shards need. It goes to a peer, 0 is any.
+func (m *Member) handOver(ctx context.Context, to topology.PeerID) error {
 	if left := m.handOverAll(ctx); left > 0 {
 		return apierror.New(apierror.Timeout, "%d shards are still led by peer %d, though other copies are in sync", left, m.self.Peer)
 	}
-	return m.handOverConsensus(ctx)
+	return m.handOverConsensus(ctx, to)
 }
 
 // Lead implements admin.Desk. The copy is preferred from then on, so that the balance of leaderships

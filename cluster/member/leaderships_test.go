@@ -97,12 +97,23 @@ func TestANodeHandsOverAllThatItLeads(t *testing.T) {
 		if n.id == leader {
 			continue
 		}
-		require.NoError(t, n.front.Admin().HandOver(t.Context(), uint64(leader), 10*time.Second))
+		require.NoError(t, n.front.Admin().HandOver(t.Context(), uint64(leader), 0, 10*time.Second))
 		n.await("nothing is led", func(s *topology.State) bool { return s.Led(leader) == 0 && inSync(2)(s) })
 		require.Eventually(t, func() bool { l := n.member.Status().Leader; return l != 0 && l != leader }, 10*time.Second, 10*time.Millisecond)
 		break
 	}
-	require.ErrorContains(t, nodes[0].front.Admin().HandOver(t.Context(), 12345, 0), "does not exist")
+	require.ErrorContains(t, nodes[0].front.Admin().HandOver(t.Context(), 12345, 0, 0), "does not exist")
+	require.ErrorContains(t, nodes[0].front.Admin().HandOver(t.Context(), uint64(nodes[1].id), 12345, 0), "does not exist")
+	one := uint64(nodes[1].id)
+	require.ErrorContains(t, nodes[0].front.Admin().HandOver(t.Context(), one, one, 0), "to itself")
+	// The consensus goes where it is wanted, whoever is asked.
+	for _, to := range []*node{nodes[2], nodes[0], nodes[1]} {
+		from := nodes[0].member.Status().Leader
+		if from != to.id {
+			require.NoError(t, nodes[0].front.Admin().HandOver(t.Context(), uint64(from), uint64(to.id), 10*time.Second))
+		}
+		require.Eventually(t, func() bool { return nodes[0].member.Status().Leader == to.id }, 10*time.Second, 10*time.Millisecond)
+	}
 	has(t, nodes, "many", w.end(t))
 }
 

@@ -32,7 +32,7 @@ func (m *Member) Leave(ctx context.Context) {
 			m.log.WarnContext(ctx, "leaving the sets in sync", "error", err)
 		}
 	}
-	if err := m.handOverConsensus(ctx); err != nil {
+	if err := m.handOverConsensus(ctx, 0); err != nil {
 		m.log.WarnContext(ctx, "handing the consensus over", "error", err)
 	}
 }
@@ -55,11 +55,14 @@ func (m *Member) handOverAll(ctx context.Context) (left int) {
 	}
 }
 
-// handOverConsensus lets another voter lead the consensus.
-func (m *Member) handOverConsensus(ctx context.Context) error {
+// handOverConsensus lets another voter lead the consensus: a given one, or with 0 any.
+func (m *Member) handOverConsensus(ctx context.Context, to topology.PeerID) error {
 	s := m.group.Status()
 	if s.Leader != m.self.Peer {
 		return nil
+	}
+	if to != 0 {
+		return m.group.TransferLeadership(ctx, to)
 	}
 	for _, v := range s.Voters {
 		if p := m.State().Peer(v); v != m.self.Peer && p != nil && !p.Fenced {
@@ -81,7 +84,9 @@ func (r *replica) handOverToAny() bool {
 	return true
 }
 
-// Ready tells whether the node is registered (and wasn't removed), and every copy on it that should be read can be.
+// Ready tells whether the node is registered (and wasn't removed), and its copies have caught up: each
+// is in sync and can be read. What nobody could change isn't waited for: copies of shards that no node
+// leads, and those that are made while other nodes have all that there should be.
 func (m *Member) Ready() bool {
 	select {
 	case <-m.part:
@@ -95,11 +100,11 @@ func (m *Member) Ready() bool {
 	for _, c := range v.Collections() {
 		for _, s := range c.Shards {
 			rep, ok := s.Replica(m.self.Peer)
-			if !ok || !rep.Created || !s.IsInSync(m.self.Peer) {
+			if !ok || rep.Kind != topology.Voter || s.Leader == 0 {
 				continue
 			}
 			r := m.replica(nameOf(c, s))
-			if r == nil {
+			if r == nil || !s.IsInSync(m.self.Peer) {
 				return false
 			}
 			if _, err := r.readable(); err != nil {

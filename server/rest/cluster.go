@@ -26,7 +26,7 @@ func (s *server) clusterRoutes() []route {
 		{"DELETE /cluster/peer/{peer_id}", Manage, s.removePeer},
 		{"PUT /cluster/peer/{peer_id}/drain", Manage, s.drainPeer(true)},
 		{"DELETE /cluster/peer/{peer_id}/drain", Manage, s.drainPeer(false)},
-		{"POST /cluster/peer/{peer_id}/hand_over", Manage, s.handOver()},
+		{"POST /cluster/peer/{peer_id}/hand_over", Manage, s.handOver},
 		{"GET /cluster/telemetry", Read, s.clusterTelemetry},
 		{"GET " + metadata, Read, s.metadataKeys},
 		{"GET " + metadata + "/{key}", Read, s.metadata},
@@ -156,11 +156,18 @@ func (s *server) drainPeer(draining bool) func(*exchange) error {
 	})
 }
 
-// handOver makes the route by which a node gives away what it leads.
-func (s *server) handOver() func(*exchange) error {
+// handOver serves the route by which a node gives away what it leads.
+func (s *server) handOver(x *exchange) error {
+	var to uint64
+	if v := x.r.URL.Query().Get("to"); v != "" {
+		var err error
+		if to, err = strconv.ParseUint(v, 10, 64); err != nil {
+			return badQuery("to", v)
+		}
+	}
 	return s.peerChange(func(ctx context.Context, peer uint64, timeout time.Duration) error {
-		return s.Cluster.HandOver(ctx, peer, timeout)
-	})
+		return s.Cluster.HandOver(ctx, peer, to, timeout)
+	})(x)
 }
 
 // peerChange makes a route of a change that concerns a node.

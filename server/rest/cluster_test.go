@@ -53,8 +53,8 @@ func (c operatedCluster) Drain(_ context.Context, peer uint64, draining bool, ti
 	return nil
 }
 
-func (c operatedCluster) HandOver(_ context.Context, peer uint64, timeout time.Duration) error {
-	c.note("HandOver %d timeout=%s", peer, timeout)
+func (c operatedCluster) HandOver(_ context.Context, peer, to uint64, timeout time.Duration) error {
+	c.note("HandOver %d to=%d timeout=%s", peer, to, timeout)
 	return nil
 }
 

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/sextantdb/sextant/cluster/admin"
 )
 
@@ -72,4 +74,32 @@ func consensusStatus(c *admin.Consensus) map[string]any {
 	default:
 		return map[string]any{"consensus_thread_status": "stopped"}
 	}
+}
+
+// cluster writes the metrics of the cluster as this node sees it.
+func (c *collector) cluster(out chan<- prometheus.Metric) {
+	s := &admin.Status{}
+	if c.t.opts.Cluster != nil {
+		var err error
+		if s, err = c.t.opts.Cluster.Status(c.ctx); err != nil {
+			out <- prometheus.NewInvalidMetric(desc("cluster_enabled", "is cluster support enabled"), err)
+			return
+		}
+	}
+	gauge(out, "cluster_enabled", "is cluster support enabled", truth(s.Enabled))
+	if !s.Enabled {
+		return
+	}
+	gauge(out, "cluster_peers_total", "total number of cluster peers", float64(len(s.Peers)))
+	value(out, prometheus.CounterValue, "cluster_term", "current cluster term", float64(s.Raft.Term))
+	value(out, prometheus.CounterValue, "cluster_commit", "index of last committed operation the peer is aware of", float64(s.Raft.Commit))
+	gauge(out, "cluster_pending_operations_total", "total number of pending operations for cluster peer", float64(s.Raft.Pending))
+	gauge(out, "cluster_voter", "is the cluster peer a voter or learner", truth(s.Raft.Voter))
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
 }

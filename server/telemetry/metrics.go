@@ -127,7 +127,7 @@ func (c *collector) Describe(chan<- *prometheus.Desc) {}
 func (c *collector) Collect(out chan<- prometheus.Metric) {
 	gauge(out, "app_info", "information about qdrant server", 1, "name", "qdrant", "version", c.t.opts.Version)
 	gauge(out, "app_status_recovery_mode", "is the server in recovery mode", 0)
-	gauge(out, "cluster_enabled", "is cluster support enabled", 0)
+	c.cluster(out)
 	c.collections(out)
 	c.requests(out)
 	m := ReadMemory()
