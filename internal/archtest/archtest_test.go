@@ -21,14 +21,16 @@ const module = "github.com/sextantdb/sextant/"
 var mayImport = map[string][]string{
 	"internal": {},
 	"client":   {"internal"},
+	"agent":    {"client", "internal"},
+	"exporter": {"client", "internal"},
 	"engine":   {"internal"},
 	"cluster":  {"engine", "internal"},
 	"server":   {"cluster", "engine", "internal"},
 	"embedded": {"cluster", "engine", "internal"},
 	"operator": {"client", "internal"},
-	"cmd":      {"bench", "server", "cluster", "engine", "operator", "client", "embedded", "internal"},
+	"cmd":      {"bench", "server", "cluster", "engine", "operator", "agent", "exporter", "client", "embedded", "internal"},
 	"bench":    {"engine", "client", "internal"},
-	"tests":    {"server", "cluster", "engine", "client", "embedded", "internal"},
+	"tests":    {"server", "cluster", "engine", "agent", "exporter", "client", "embedded", "internal"},
 	"examples": {"embedded", "client"},
 }
 

@@ -1,0 +1,56 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+)
+
+// This file is about the node that is asked alone.
+
+// Version is what a node says it is.
+type Version struct {
+	Title, Version, Commit string
+}
+
+// Version asks who the node is.
+func (c *Client) Version(ctx context.Context) (Version, error) {
+	var v Version
+	_, raw, err := c.send(ctx, http.MethodGet, "/", nil, 0)
+	if err != nil {
+		return v, err
+	}
+	if err := json.Unmarshal(raw, &v); err != nil {
+		return v, fmt.Errorf("read the answer to GET /: %w", err)
+	}
+	return v, nil
+}
+
+// Ready asks whether the node's copies have caught up. The error says why not: an *Error with
+// status 503 is "not yet".
+func (c *Client) Ready(ctx context.Context) error { return c.well(ctx, "/readyz") }
+
+// Healthy asks whether the node answers.
+func (c *Client) Healthy(ctx context.Context) error { return c.well(ctx, "/healthz") }
+
+// Live asks whether the node's process runs.
+func (c *Client) Live(ctx context.Context) error { return c.well(ctx, "/livez") }
+
+func (c *Client) well(ctx context.Context, path string) error {
+	_, _, err := c.send(ctx, http.MethodGet, path, nil, 0)
+	return err
+}
+
+// Telemetry returns what the node tells of itself, in as much detail as the level says, as JSON.
+func (c *Client) Telemetry(ctx context.Context, level int) (json.RawMessage, error) {
+	var raw json.RawMessage
+	err := c.ask(ctx, fmt.Sprintf("/telemetry?details_level=%d", level), &raw)
+	return raw, err
+}
+
+// Metrics returns the node's metrics in the text form of Prometheus, and its content type.
+func (c *Client) Metrics(ctx context.Context) (contentType string, text []byte, err error) {
+	header, raw, err := c.send(ctx, http.MethodGet, "/metrics", nil, 0)
+	return header.Get("Content-Type"), raw, err
+}
