@@ -215,7 +215,8 @@ type Risk struct {
 }
 
 // RisksOfStopping lists what would happen if a node went away for a while: shards that could not be
-// read or written, and a consensus without majority. With no risk the node may be stopped now.
+// read or written, and a consensus without majority. With no risk the node may be stopped now. Who
+// has a vote isn't known here, so the majority is one of all nodes.
 func (v *View) RisksOfStopping(peer uint64) []Risk {
 	var risks []Risk
 	if r, ok := v.riskOfConsensus(peer); ok {

@@ -70,6 +70,10 @@ func TestFaultsEndTheProgram(t *testing.T) {
 	f(`service.max_workers: "lots" is not a whole number (from QDRANT__SERVICE__MAX_WORKERS)`, []string{"QDRANT__SERVICE__MAX_WORKERS=lots"})
 	f(`--uri "nonsense" is not an address`, nil, "--uri", "nonsense")
 	f("recovery from snapshots is not built yet", nil, "--snapshot", "a:b")
+	f(`"nonsense" is not an address like http://host:6333`, nil, "agent", "--listen", "127.0.0.1:0", "--node", "nonsense")
+	f(`"nonsense" is not an address like http://host:6333`, []string{"SEXTANT_NODE=nonsense"}, "exporter", "--listen", "127.0.0.1:0")
+	f("read the certificate of an authority", nil, "agent", "--listen", "127.0.0.1:0", "--ca-file", "nowhere.pem")
+	f("--max-collections and --timeout must be positive", nil, "exporter", "--max-collections", "0")
 	f("unknown flag: --nope", nil, "--nope")
 	f(`unknown command "nope"`, nil, "nope")
 }
