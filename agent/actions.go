@@ -37,12 +37,14 @@ const (
 // Parameters are the parameters of an action by name.
 type Parameters map[string]string
 
-// pod returns whom a pair of parameters names: the full name when there is one.
-func (p Parameters) pod(name, fqdn string) string {
-	if v := strings.TrimSuffix(p[fqdn], "."); v != "" {
-		return v
+// pod returns the names of the pod that a pair of parameters names; none is none.
+func (p Parameters) pod(name, fqdn string) (names []string) {
+	for _, v := range []string{p[name], p[fqdn]} {
+		if v = strings.Trim(v, "."); v != "" {
+			names = append(names, v)
+		}
 	}
-	return p[name]
+	return names
 }
 
 // action does something; its output is for the caller. It ends early with ctx.
@@ -170,7 +172,7 @@ func lasting(err error) bool {
 // leave takes a member out of the cluster: its copies go to other nodes, then it is removed.
 func (m *members) leave(ctx context.Context, p Parameters) (string, error) {
 	pod := p.pod(leavePod, leaveFQDN)
-	if pod == "" {
+	if len(pod) == 0 {
 		return "", fault(BadRequest, "%s is missing", leavePod)
 	}
 	accept := false
@@ -180,20 +182,20 @@ func (m *members) leave(ctx context.Context, p Parameters) (string, error) {
 			return "", fault(BadRequest, "%s is neither true nor false: %q", acceptDataLoss, v)
 		}
 	}
-	err := m.until(ctx, "remove "+pod, func(ctx context.Context) (string, error) { return m.leaveStep(ctx, pod, accept) })
+	err := m.until(ctx, "remove "+pod[0], func(ctx context.Context) (string, error) { return m.leaveStep(ctx, pod, accept) })
 	if err != nil {
 		return "", err
 	}
-	return pod + " is no member of the cluster\n", nil
+	return pod[0] + " is no member of the cluster\n", nil
 }
 
 // leaveStep does what is to be done next, and returns what is still missing.
-func (m *members) leaveStep(ctx context.Context, pod string, accept bool) (string, error) {
+func (m *members) leaveStep(ctx context.Context, pod []string, accept bool) (string, error) {
 	c, err := m.cluster(ctx)
 	if err != nil {
 		return "", err
 	}
-	id, err := c.PeerOfPod(pod)
+	id, err := c.PeerOfPod(pod...)
 	if errors.Is(err, client.ErrNoPeer) {
 		return "", nil // it has left
 	}
@@ -204,10 +206,10 @@ func (m *members) leaveStep(ctx context.Context, pod string, accept bool) (strin
 		return "", nil // the node that is asked has left, and was told
 	}
 	if len(c.Peers) == 1 {
-		return "", fault(PreconditionFailed, "%s is the only member of the cluster", pod)
+		return "", fault(PreconditionFailed, "%s is the only member of the cluster", pod[0])
 	}
 	if !c.Peers[id].Draining {
-		m.log.InfoContext(ctx, "draining a member that is to leave", "pod", pod, "peer", id)
+		m.log.InfoContext(ctx, "draining a member that is to leave", "pod", pod[0], "peer", id)
 		if err := m.node.Drain(ctx, id, agreement); err != nil {
 			return "", err
 		}
@@ -223,7 +225,7 @@ func (m *members) leaveStep(ctx context.Context, pod string, accept bool) (strin
 	case v.Empty(id):
 		return m.remove(ctx, v, id, false)
 	case peer.Fenced:
-		return m.forget(ctx, v, id, pod, accept)
+		return m.forget(ctx, v, id, pod[0], accept)
 	default:
 		left := 0
 		for _, s := range v.Shards() {
@@ -266,22 +268,22 @@ func (m *members) remove(ctx context.Context, v *client.View, id uint64, force b
 // join waits until a new member takes part.
 func (m *members) join(ctx context.Context, p Parameters) (string, error) {
 	pod := p.pod(joinPod, joinFQDN)
-	if pod == "" {
+	if len(pod) == 0 {
 		return "", fault(BadRequest, "%s is missing", joinPod)
 	}
-	err := m.until(ctx, "let "+pod+" join", func(ctx context.Context) (string, error) { return m.joinStep(ctx, pod) })
+	err := m.until(ctx, "let "+pod[0]+" join", func(ctx context.Context) (string, error) { return m.joinStep(ctx, pod) })
 	if err != nil {
 		return "", err
 	}
-	return pod + " is a member of the cluster\n", nil
+	return pod[0] + " is a member of the cluster\n", nil
 }
 
-func (m *members) joinStep(ctx context.Context, pod string) (string, error) {
+func (m *members) joinStep(ctx context.Context, pod []string) (string, error) {
 	c, err := m.cluster(ctx)
 	if err != nil {
 		return "", err
 	}
-	id, err := c.PeerOfPod(pod)
+	id, err := c.PeerOfPod(pod...)
 	if errors.Is(err, client.ErrNoPeer) {
 		return "it isn't a member yet", nil
 	}
@@ -377,11 +379,11 @@ func (m *members) switchStep(ctx context.Context, h *handing) (missing string, e
 }
 
 // named finds the member of a pod; 0 is for no name.
-func named(c *client.Cluster, pod string) (uint64, error) {
-	if pod == "" {
+func named(c *client.Cluster, pod []string) (uint64, error) {
+	if len(pod) == 0 {
 		return 0, nil
 	}
-	id, err := c.PeerOfPod(pod)
+	id, err := c.PeerOfPod(pod...)
 	if err != nil {
 		return 0, fault(PreconditionFailed, "%v", err)
 	}

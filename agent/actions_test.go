@@ -37,10 +37,10 @@ func TestLeaveMovesThenRemoves(t *testing.T) {
 	f.shard(0, []uint64{3, 1}, []uint64{3, 1})
 	f.shard(1, []uint64{3, 2}, []uint64{3, 2})
 	leave := acting(f, 100)["memberLeave"]
-	p := Parameters{leavePod: "c-2", leaveFQDN: "c-2.c-headless.demo.svc."}
+	p := Parameters{leavePod: "c-2", leaveFQDN: "c-2.c-headless.demo.svc.cluster.local."}
 	out, err := leave(t.Context(), p)
 	require.NoError(t, err)
-	require.Equal(t, "c-2.c-headless.demo.svc is no member of the cluster\n", out)
+	require.Equal(t, "c-2 is no member of the cluster\n", out)
 	require.Equal(t, []string{"PUT 3/drain timeout=10", "DELETE 3 force=false&timeout=10"}, f.done())
 	require.Len(t, f.inSync[0], 2)
 	_, err = leave(t.Context(), p)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -65,27 +66,40 @@ func (c *Client) Collection(ctx context.Context, name string) (Collection, error
 // ErrNoPeer says that no node of the cluster is the one looked for.
 var ErrNoPeer = errors.New("no such node in the cluster")
 
-// PeerOfPod finds the node that runs in a pod: the one whose address is the pod's name, or begins with
-// it. ErrNoPeer is none; two are an error, too.
-func (c *Cluster) PeerOfPod(pod string) (uint64, error) {
-	var found []uint64
+// PeerOfPod finds the node that runs in a pod, which has a name and maybe longer ones: the node whose
+// address has the name, or one that begins with it. Longer names may end in a domain that the address
+// leaves out, or calls something else. ErrNoPeer is none; two are an error, too.
+func (c *Cluster) PeerOfPod(names ...string) (uint64, error) {
+	names = slices.DeleteFunc(slices.Clone(names), func(n string) bool { return strings.Trim(n, ".") == "" })
+	for _, n := range names {
+		if first, _, long := strings.Cut(n, "."); long && net.ParseIP(n) == nil {
+			names = append(names, first)
+		}
+	}
+	for _, n := range names {
+		switch found := c.called(strings.ToLower(strings.Trim(n, "."))); len(found) {
+		case 0:
+		case 1:
+			return found[0], nil
+		default:
+			return 0, fmt.Errorf("pod %q has %d nodes of the cluster, not one: %v", n, len(found), found)
+		}
+	}
+	return 0, fmt.Errorf("pod %q: %w", names, ErrNoPeer)
+}
+
+// called lists the peers whose address has a name, or begins with it.
+func (c *Cluster) called(name string) (found []uint64) {
 	for _, id := range slices.Sorted(maps.Keys(c.Peers)) {
 		u, err := url.Parse(c.Peers[id].URI)
 		if err != nil {
 			continue // an address that isn't one is no pod's
 		}
-		if host := u.Hostname(); pod != "" && (strings.EqualFold(host, pod) || strings.HasPrefix(strings.ToLower(host), strings.ToLower(pod)+".")) {
+		if host := strings.ToLower(u.Hostname()); host == name || strings.HasPrefix(host, name+".") {
 			found = append(found, id)
 		}
 	}
-	switch len(found) {
-	case 0:
-		return 0, fmt.Errorf("pod %q: %w", pod, ErrNoPeer)
-	case 1:
-		return found[0], nil
-	default:
-		return 0, fmt.Errorf("pod %q has %d nodes of the cluster, not one: %v", pod, len(found), found)
-	}
+	return found
 }
 
 // alive tells whether a node doesn't count as gone.

@@ -47,20 +47,24 @@ func view(c *client.Cluster, factor, writeFactor int, shards ...[]client.Replica
 func TestPeerOfPod(t *testing.T) {
 	c := &client.Cluster{Peers: map[uint64]client.Peer{
 		1: {URI: "http://c-1.h.demo.svc.cluster.local:6335"}, 2: {URI: "http://c-10.h.demo.svc.cluster.local:6335/"},
-		3: {URI: "https://C-3:6335"}, 4: {URI: "http://twin.a:6335"}, 5: {URI: "http://twin.b:6335"}, 6: {URI: "::"},
+		3: {URI: "https://C-3:6335"}, 4: {URI: "http://twin.a:6335"}, 5: {URI: "http://twin.b:6335"}, 6: {URI: "::"}, 7: {URI: "http://10.0.0.7:6335"},
 	}}
 	for pod, want := range map[string]uint64{
-		"c-1": 1, "c-10": 2, "c-1.h": 1, "c-1.h.demo.svc.cluster.local": 1, "c-3": 3, "twin.b": 5,
+		"c-1": 1, "c-10": 2, "c-1.h": 1, "c-1.h.demo.svc.cluster.local": 1, "c-1.h.demo.svc.other.domain.": 1,
+		"c-3": 3, "c-3.h.demo": 3, "twin.b": 5, "10.0.0.7": 7,
 	} {
 		id, err := c.PeerOfPod(pod)
 		require.NoError(t, err, pod)
 		require.Equal(t, want, id, pod)
 	}
-	for _, pod := range []string{"", "c", "c-2", "h.demo"} {
+	for _, pod := range []string{"", ".", "c", "c-2", "h.demo", "10.0.0.8"} {
 		_, err := c.PeerOfPod(pod)
 		require.ErrorIs(t, err, client.ErrNoPeer, pod)
 	}
-	_, err := c.PeerOfPod("twin")
+	id, err := c.PeerOfPod("c-1", "c-1.h.elsewhere")
+	require.NoError(t, err)
+	require.EqualValues(t, 1, id)
+	_, err = c.PeerOfPod("twin")
 	require.ErrorContains(t, err, "has 2 nodes of the cluster, not one: [4 5]")
 }
 
