@@ -301,7 +301,7 @@ func (m *members) joinStep(ctx context.Context, pod []string) (string, error) {
 }
 
 // votes tells what a member lacks to be a full one: it answers, and has a vote unless as many have one
-// as there should be.
+// as there should be. A member that doesn't answer may have one.
 func votes(all client.Members, id uint64) (missing string) {
 	own := all[id].Details
 	if own == nil {
@@ -309,7 +309,7 @@ func votes(all client.Members, id uint64) (missing string) {
 	}
 	have := 0
 	for _, one := range all {
-		if one.Details != nil && one.Details.Voter {
+		if one.Details == nil || one.Details.Voter {
 			have++
 		}
 	}

@@ -243,9 +243,10 @@ func TestPods(t *testing.T) {
 		code, _ := c.role()
 		require.Equal(t, http.StatusInternalServerError, code)
 		leader(t, a, b)
-		v, err := a.ask.View(t.Context())
-		require.NoError(t, err)
-		require.NotEmpty(t, v.RisksOfStopping(v.Cluster.Peer))
+		eventually(t, "the rest is needed", func() bool {
+			v, err := a.ask.View(t.Context())
+			return err == nil && len(v.RisksOfStopping(v.Cluster.Peer)) > 0
+		})
 		require.NoError(t, c.node.Start(context.Background()))
 		require.NoError(t, c.ask.Ready(t.Context()))
 		leader(t, a, b, c)
