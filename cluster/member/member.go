@@ -107,6 +107,7 @@ type Member struct {
 	// extraReads has room for reads that ask another copy because one is slow.
 	extraReads chan struct{}
 	links      *links
+	slow       slowPeers
 
 	ctx    context.Context //nolint:containedctx // the member's life
 	stop   context.CancelFunc

@@ -273,7 +273,7 @@ func (t *retried) persist(ctx context.Context, wait func() error) error {
 }
 
 // copies returns the nodes that a read may go to, in the order in which to try them: all that are in
-// sync, those that count as gone last.
+// sync, those that were slow a moment ago behind the others, those that count as gone last.
 func (s *routed) copies(rec *topology.Shard) []topology.PeerID {
 	state := s.m.State()
 	var up, down []topology.PeerID
@@ -290,7 +290,7 @@ func (s *routed) copies(rec *topology.Shard) []topology.PeerID {
 		k := int(s.turn.Add(1)) % len(up)
 		up = slices.Concat(up[k:], up[:k])
 	}
-	return append(up, down...)
+	return append(s.m.slow.last(up, time.Now()), down...)
 }
 
 // ask has a read answered by a copy, by another one when that fails or is slow, and again while there
@@ -303,10 +303,17 @@ func ask[T any](ctx context.Context, s *routed, read func(context.Context, shard
 		if err != nil {
 			return isElsewhere(err), err
 		}
-		out, again, err = firstAnswer(ctx, candidates, s.m.extraReads, read)
+		out, again, err = firstAnswer(ctx, candidates, s.m.extraReads, s.late, read)
 		return again, err
 	})
 	return out, err
+}
+
+// late notes that a copy is slow to answer a read.
+func (s *routed) late(c shardcall.Shard) {
+	if c, ok := c.(awayCopy); ok {
+		s.m.slow.note(c.peer, time.Now())
+	}
 }
 
 // candidates returns the copies that may answer a read, in the order in which to try them. A
@@ -319,7 +326,7 @@ func (s *routed) candidates(ctx context.Context, rec *topology.Shard) (out []sha
 			out = append(out, r)
 		}
 		for _, id := range s.copies(rec) {
-			out = append(out, s.at(id, anyRead))
+			out = append(out, awayCopy{s.at(id, anyRead), id})
 		}
 		return out, nil
 	}

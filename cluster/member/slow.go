@@ -2,9 +2,12 @@ package member
 
 import (
 	"context"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/sextantdb/sextant/cluster/shardcall"
+	"github.com/sextantdb/sextant/cluster/topology"
 )
 
 const (
@@ -14,7 +17,52 @@ const (
 	// extraReads bounds the reads of a node that ask another copy because one is slow. When
 	// everything is slow, asking twice makes it slower.
 	extraReads = 64
+	// slowTime is how long reads go elsewhere first after a copy was slow.
+	slowTime = time.Second
 )
+
+// slowPeers are the nodes whose copies were slow a moment ago.
+type slowPeers struct {
+	mu    sync.Mutex
+	until map[topology.PeerID]time.Time
+}
+
+// note remembers that a node's copy is slow.
+func (s *slowPeers) note(p topology.PeerID, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.until == nil {
+		s.until = map[topology.PeerID]time.Time{}
+	}
+	s.until[p] = now.Add(slowTime)
+}
+
+// last returns peers in their order, but those that were slow a moment ago last.
+func (s *slowPeers) last(peers []topology.PeerID, now time.Time) []topology.PeerID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.until) == 0 {
+		return peers
+	}
+	var well, slow []topology.PeerID
+	for _, p := range peers {
+		switch until, ok := s.until[p]; {
+		case ok && now.Before(until):
+			slow = append(slow, p)
+			continue
+		case ok:
+			delete(s.until, p)
+		}
+		well = append(well, p)
+	}
+	return slices.Concat(well, slow)
+}
+
+// awayCopy is the copy on another node.
+type awayCopy struct {
+	*shardcall.Remote
+	peer topology.PeerID
+}
 
 // copyAnswer is what a copy said to a read.
 type copyAnswer[T any] struct {
@@ -23,10 +71,11 @@ type copyAnswer[T any] struct {
 }
 
 // firstAnswer has a read answered by the first of some copies that does: the next one is asked when one
-// can't answer, or is slow and extra has room. again says that no copy could. Answers that come later are for
-// nobody: each read makes its own.
+// can't answer, or is slow, which late is told, and extra has room. again says that no copy could. Answers that
+// come later are for nobody: each read makes its own.
 func firstAnswer[T any](
-	ctx context.Context, copies []shardcall.Shard, extra chan struct{}, read func(context.Context, shardcall.Shard) (T, error),
+	ctx context.Context, copies []shardcall.Shard, extra chan struct{}, late func(shardcall.Shard),
+	read func(context.Context, shardcall.Shard) (T, error),
 ) (out T, again bool, err error) {
 	final := func(err error) bool { return err == nil || !isElsewhere(err) || ctx.Err() != nil }
 	err = &shardcall.Moved{}
@@ -68,10 +117,11 @@ func firstAnswer[T any](
 				slow.Reset(slowRead)
 			}
 		case <-slow.C:
-			slow.Reset(slowRead)
+			late(copies[asked-1])
 			if asked == len(copies) {
 				continue
 			}
+			slow.Reset(slowRead)
 			select {
 			case extra <- struct{}{}:
 				ask(func() { <-extra })

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sextantdb/sextant/cluster/shardcall"
+	"github.com/sextantdb/sextant/cluster/topology"
 )
 
 // copyOf is a copy of a shard that says its name after a while, or fails.
@@ -35,13 +36,14 @@ func TestReadsThatAreSlowAskAnotherCopy(t *testing.T) {
 		again  bool
 		err    error
 		takes  time.Duration
+		late   []string // nil isn't looked at
 	}{
 		"no copy":                {again: true},
 		"the first answers":      {copies: []shardcall.Shard{&copyOf{name: "a", takes: 1}, &copyOf{name: "b", takes: 1}}, want: "a", takes: 1},
-		"the first is frozen":    {copies: []shardcall.Shard{&copyOf{name: "a"}, &copyOf{name: "b", takes: 1}}, want: "b", takes: slowRead + 1},
-		"two are frozen":         {copies: []shardcall.Shard{&copyOf{}, &copyOf{}, &copyOf{name: "c", takes: 1}}, want: "c", takes: 2*slowRead + 1},
+		"the first is frozen":    {copies: []shardcall.Shard{&copyOf{name: "a"}, &copyOf{name: "b", takes: 1}}, want: "b", takes: slowRead + 1, late: []string{"a"}},
+		"two are frozen":         {copies: []shardcall.Shard{&copyOf{name: "a"}, &copyOf{name: "b"}, &copyOf{name: "c", takes: 1}}, want: "c", takes: 2*slowRead + 1, late: []string{"a", "b"}},
 		"the first is only slow": {copies: []shardcall.Shard{&copyOf{name: "a", takes: slowRead + 5}, &copyOf{}}, want: "a", takes: slowRead + 5},
-		"the second is slower":   {copies: []shardcall.Shard{&copyOf{name: "a", takes: 2 * slowRead}, &copyOf{takes: time.Hour}}, want: "a", takes: 2 * slowRead},
+		"the second is slower":   {copies: []shardcall.Shard{&copyOf{name: "a", takes: 2*slowRead - 1}, &copyOf{takes: time.Hour}}, want: "a", takes: 2*slowRead - 1, late: []string{"a"}},
 		"too many are slow":      {copies: []shardcall.Shard{&copyOf{name: "a", takes: time.Hour}, &copyOf{name: "b", takes: 1}}, busy: true, want: "a", takes: time.Hour},
 		"a copy here isn't slow": {copies: []shardcall.Shard{&copyOf{name: "a", takes: time.Hour, local: true}, &copyOf{name: "b", takes: 1}}, want: "a", takes: time.Hour},
 		"a copy here is gone": {copies: []shardcall.Shard{
@@ -61,8 +63,10 @@ func TestReadsThatAreSlowAskAnotherCopy(t *testing.T) {
 				if c.busy {
 					extra = nil
 				}
+				var slow []string
+				late := func(s shardcall.Shard) { slow = append(slow, s.(*copyOf).name) }
 				begun := time.Now()
-				out, again, err := firstAnswer(ctx, c.copies, extra, func(ctx context.Context, s shardcall.Shard) (string, error) {
+				out, again, err := firstAnswer(ctx, c.copies, extra, late, func(ctx context.Context, s shardcall.Shard) (string, error) {
 					one := s.(*copyOf)
 					var done <-chan time.Time
 					if one.takes > 0 {
@@ -79,9 +83,25 @@ func TestReadsThatAreSlowAskAnotherCopy(t *testing.T) {
 				require.Equal(t, c.again, again)
 				require.True(t, again && isElsewhere(err) || errors.Is(err, c.err), err)
 				require.Equal(t, c.takes, time.Since(begun))
+				if c.late != nil {
+					require.Equal(t, c.late, slow)
+				}
 				synctest.Wait()
 				require.Empty(t, extra, "room for others")
 			})
 		})
 	}
+}
+
+func TestReadsAvoidNodesThatWereSlow(t *testing.T) {
+	var s slowPeers
+	now := time.Now()
+	peers := []topology.PeerID{1, 2, 3}
+	require.Equal(t, peers, s.last(peers, now))
+	s.note(1, now)
+	require.Equal(t, []topology.PeerID{2, 3, 1}, s.last(peers, now.Add(slowTime-1)))
+	s.note(2, now.Add(slowTime-1))
+	require.Equal(t, []topology.PeerID{1, 3, 2}, s.last(peers, now.Add(slowTime)))
+	require.Equal(t, peers, s.last(peers, now.Add(2*slowTime)))
+	require.Empty(t, s.until, "nothing stays")
 }
