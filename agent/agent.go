@@ -180,8 +180,9 @@ type result struct {
 // act carries out an action.
 func (a *Agent) act(w http.ResponseWriter, r *http.Request, runs *runner) {
 	var req Request
-	output, err := "", error(nil)
-	if err = json.NewDecoder(http.MaxBytesReader(w, r.Body, bodyLimit)).Decode(&req); err != nil {
+	var output string
+	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, bodyLimit)).Decode(&req)
+	if err != nil {
 		err = fault(BadRequest, "the request isn't one: %v", err)
 	} else {
 		output, err = runs.do(r.Context(), &req)

@@ -90,25 +90,28 @@ func TestRisksOfStopping(t *testing.T) {
 		lasting int
 	}{
 		"the other copy is behind": {
-			view(cluster(3), 2, 1, shard(0, 1, two, []uint64{1})), 1,
-			[]string{"shard 0 of c has no other copy in sync: it could not be read or written"}, 0,
+			view(cluster(3), 2, 1, shard(0, 1, two, []uint64{1})), 1, []string{"shard 0 of c has no other copy in sync: it could not be read or written"}, 0,
 		},
 		"it is the copy that is behind": {view(cluster(3), 2, 1, shard(0, 1, two, []uint64{1})), 2, nil, 0},
 		"the other copy's node is gone": {
 			view(cluster(3, 2), 2, 1, shard(0, 1, two, two)), 1,
-			[]string{"1 of 3 nodes would be left: no majority, so nothing could be agreed on", "shard 0 of c has no other copy in sync: it could not be read or written"}, 0,
+			[]string{"1 of 3 nodes would be left: no majority, so nothing could be agreed on", "shard 0 of c has no other copy in sync: it could not be read or written"},
+			0,
 		},
 		"there is one copy": {
 			view(cluster(3), 1, 1, shard(0, 1, []uint64{1}, []uint64{1})), 1,
-			[]string{"shard 0 of c has no other copy in sync: it could not be read or written"}, 1,
+			[]string{"shard 0 of c has no other copy in sync: it could not be read or written"},
+			1,
 		},
 		"writes need two": {
 			view(cluster(3), 3, 2, shard(0, 1, []uint64{1, 2, 3}, two)), 1,
-			[]string{"shard 0 of c would have 1 copies in sync, writes need 2"}, 0,
+			[]string{"shard 0 of c would have 1 copies in sync, writes need 2"},
+			0,
 		},
 		"writes need all there are": {
 			view(cluster(3), 2, 2, shard(0, 1, two, two)), 1,
-			[]string{"shard 0 of c would have 1 copies in sync, writes need 2"}, 1,
+			[]string{"shard 0 of c would have 1 copies in sync, writes need 2"},
+			1,
 		},
 		"another node is gone":  {view(cluster(3, 3), 1, 1), 1, []string{"1 of 3 nodes would be left: no majority, so nothing could be agreed on"}, 0},
 		"it is gone already":    {view(cluster(3, 3), 1, 1), 3, nil, 0},

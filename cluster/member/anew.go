@@ -42,11 +42,11 @@ func (m *Member) leave(ctx context.Context) error {
 	}); err != nil {
 		return fmt.Errorf("ask the node at %s for its cluster: %w", m.o.Bootstrap, err)
 	}
-	if there.Identity.Cluster == m.self.Cluster {
+	if there.Cluster == m.self.Cluster {
 		m.log.InfoContext(ctx, "this node is a member of the cluster already, nothing begins anew", "cluster", m.self.Cluster)
 		return nil
 	}
-	m.log.WarnContext(ctx, "leaving a cluster to join another one", "old", m.self.Cluster, "new", there.Identity.Cluster)
+	m.log.WarnContext(ctx, "leaving a cluster to join another one", "old", m.self.Cluster, "new", there.Cluster)
 	dir := layout.Consensus(m.o.StoragePath)
 	if err := m.o.FS.Rename(dir, dir+leftSuffix); err != nil {
 		return fmt.Errorf("put the consensus's state aside: %w", err)
@@ -100,7 +100,7 @@ func (m *Member) findLeader(ctx context.Context) (there peer.Status, found bool)
 			}
 			s, err := m.statusOf(ctx, addr)
 			switch {
-			case err != nil || s.Identity.Peer != p.ID:
+			case err != nil || s.Peer != p.ID:
 			case s.Leader == 0 || s.Leader == m.self.Peer: // or it hasn't noticed
 				waits = true
 			default:
@@ -147,11 +147,11 @@ func (m *Member) settleName(ctx context.Context, file identityFile) error {
 	switch {
 	case !found:
 		m.self.Cluster = uuid.NewString()
-	case there.Identity.Cluster == m.self.Cluster:
-		m.log.WarnContext(ctx, "other nodes of the cluster have a leader: nothing begins anew", "peer", there.Identity.Peer, "leader", there.Leader)
+	case there.Cluster == m.self.Cluster:
+		m.log.WarnContext(ctx, "other nodes of the cluster have a leader: nothing begins anew", "peer", there.Peer, "leader", there.Leader)
 		m.o.Reinit = false
 	default:
-		return apierror.New(apierror.Precondition, "peer %d is in another cluster by now, which works: join it with --reinit and --bootstrap", there.Identity.Peer)
+		return apierror.New(apierror.Precondition, "peer %d is in another cluster by now, which works: join it with --reinit and --bootstrap", there.Peer)
 	}
 	return nil
 }

@@ -74,7 +74,7 @@ func TestEntriesAreTheNodesOfALevel(t *testing.T) {
 	}
 	require.Nil(t, g.NewEntries(100, m.sketchOf))
 	g.opts.Kernels = nil
-	require.True(t, g.NewEntries(6000, m.sketchOf) == nil, "nothing compares the sketches")
+	require.Nil(t, g.NewEntries(6000, m.sketchOf), "nothing compares the sketches")
 	empty, err := New(Options{Kernels: m.k})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, empty.Free()) }()

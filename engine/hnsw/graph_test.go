@@ -91,9 +91,10 @@ func build(tb testing.TB, m *matrix, workers int, o Options) *Graph {
 
 func (m *matrix) scorer() BuildScorer { return m.with(nil) }
 
-// recall is the share of the k nearest distances that a search found, over
+// recall is the share of the ten nearest distances that a search found, over
 // queries drawn near the data; zero counts queries that found none.
-func recall(m *matrix, g *Graph, queries *matrix, k int, p Params) (share float64, zero int) {
+func recall(m *matrix, g *Graph, queries *matrix, p Params) (share float64, zero int) {
+	const k = 10
 	hits := 0
 	var res []Candidate
 	for i := range queries.len() {
@@ -126,7 +127,7 @@ func TestRecall(t *testing.T) {
 		t.Run(strconv.Itoa(workers), func(t *testing.T) {
 			g := build(t, m, workers, Options{Seed: 3})
 			require.Equal(t, m.len(), g.Nodes())
-			r, zero := recall(m, g, queries, 10, Params{Ef: 100})
+			r, zero := recall(m, g, queries, Params{Ef: 100})
 			require.Greater(t, r, 0.98)
 			require.Zero(t, zero)
 		})
@@ -140,7 +141,7 @@ func TestFilteredRecall(t *testing.T) {
 	g := build(t, m, 2, Options{})
 	for _, modulo := range []uint64{2, 5, 10, 20} {
 		accept := func(row uint32) bool { return mix(uint64(row))%modulo == 0 }
-		r, zero := recall(m, g, queries, 10, Params{Ef: 20, Accept: accept})
+		r, zero := recall(m, g, queries, Params{Ef: 20, Accept: accept})
 		require.Greater(t, r, 0.99, "one in %d", modulo)
 		require.Zero(t, zero)
 	}

@@ -100,7 +100,7 @@ func TestNoDeadEndsWithUnequalLengths(t *testing.T) {
 			lost++
 		}
 	}
-	share, zero := recall(m, g, queries, 10, Params{Ef: 40})
+	share, zero := recall(m, g, queries, Params{Ef: 40})
 	t.Logf("recall %.4f, zero %d, lost %d", share, zero, lost)
 	require.Zero(t, zero)
 	require.Greater(t, share, 0.998)

@@ -22,7 +22,7 @@ func TestWalkGivesUp(t *testing.T) {
 			hops += stats.Hops
 			limit += ef
 		}
-		share, _ := recall(base, g, asked, 10, Params{Ef: ef})
+		share, _ := recall(base, g, asked, Params{Ef: ef})
 		t.Logf("ef %d: recall %.4f, %d of %d lists", ef, share, hops, limit)
 		if ef > 10 { // a narrow walk follows more on its way than it keeps
 			require.Less(t, hops, limit)

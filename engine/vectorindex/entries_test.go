@@ -49,7 +49,7 @@ func TestEntriesFitGraphAndCodes(t *testing.T) {
 	require.NoError(t, f.ix.SetConfig(cfg))
 	f.settle()
 	fits("four bits")
-	for doc := uint32(0); doc < 3000; doc++ {
+	for doc := range uint32(3000) {
 		f.delete(doc)
 	}
 	f.settle()

@@ -35,8 +35,10 @@ import (
 func TestAdmission(t *testing.T) {
 	server := load(t)
 	datadriven.Walk(t, "testdata/admission", func(t *testing.T, path string) {
+		t.Helper()
 		stored := map[string]*unstructured.Unstructured{}
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			t.Helper()
 			var of string
 			d.MaybeScanArgs(t, "of", &of)
 			var object *unstructured.Unstructured

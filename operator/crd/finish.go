@@ -17,8 +17,9 @@ import (
 )
 
 const (
-	// OwnerLabel and OwnerValue mark the definitions that belong to this project.
+	// OwnerLabel marks the definitions that belong to this project, whose name is its value.
 	OwnerLabel = "app.kubernetes.io/part-of"
+	// OwnerValue is the project's name.
 	OwnerValue = "sextant"
 
 	// maxQuantity is far more than any quantity that means something.

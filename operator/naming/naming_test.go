@@ -22,6 +22,7 @@ func TestGolden(t *testing.T) {
 	const cluster, component = "qdrant-cluster", "qdrant"
 	pod := naming.Pod(cluster, component, "", 0)
 	datadriven.RunTest(t, "testdata/golden", func(t *testing.T, d *datadriven.TestData) string {
+		t.Helper()
 		switch d.Cmd {
 		case "names":
 			return table(

@@ -139,9 +139,9 @@ func (p *pod) acts(action string, parameters map[string]string) {
 }
 
 // put sends a body to the node.
-func (p *pod) put(path, body string) string {
+func (p *pod) put(path, body string) {
 	p.t.Helper()
-	return p.send(http.MethodPut, path, body)
+	p.send(http.MethodPut, path, body)
 }
 
 func (p *pod) send(method, path, body string) string {
