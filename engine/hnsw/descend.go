@@ -49,12 +49,20 @@ func (g *Graph) descend(s *searcher, sc Scorer, level int, b beam) bool {
 	return true
 }
 
+// entriesBeam is the width of the beam from which on the level of the entries is walked,
+// too: sketches may be wrong about the nearest, and a wide search can afford to look again.
+const entriesBeam = 3
+
 // enter begins a search at the nearest of the entries, instead of at the top, and
 // descends from there to level 0.
 func (g *Graph) enter(s *searcher, sc Scorer, from *Entries, sketch distance.Sketch, b beam) {
 	from.nearest(g, s, sc, sketch)
 	s.seeds = s.seeds[:min(len(s.seeds), b.width)]
-	g.descendFrom(s, sc, from.level-1, 0, b)
+	top := from.level - 1
+	if b.width >= entriesBeam {
+		top = from.level
+	}
+	g.descendFrom(s, sc, top, 0, b)
 	g.seedRows(s)
 }
 
