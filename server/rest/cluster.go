@@ -134,19 +134,13 @@ func (s *server) clusterStatus(x *exchange) error {
 func (s *server) recoverPeer(x *exchange) error { return s.done(x, s.Cluster.Recover(x.r.Context())) }
 
 func (s *server) removePeer(x *exchange) error {
-	peer, err := pathNumber(x, "peer_id", 64)
-	if err != nil {
-		return err
-	}
-	force, err := flag(x, "force")
-	if err != nil {
-		return err
-	}
-	timeout, err := patience(x)
-	if err != nil {
-		return err
-	}
-	return s.done(x, s.Cluster.RemovePeer(x.r.Context(), peer, force, timeout))
+	return s.peerChange(func(ctx context.Context, peer uint64, timeout time.Duration) error {
+		force, err := flag(x, "force")
+		if err != nil {
+			return err
+		}
+		return s.Cluster.RemovePeer(ctx, peer, force, timeout)
+	})(x)
 }
 
 // drainPeer makes the routes that begin and end a drain.
