@@ -58,8 +58,9 @@ type members struct {
 	wait func(ctx context.Context) error
 }
 
-func pause(ctx context.Context) error {
-	t := time.NewTimer(step)
+// pause waits for a time, and fails when ctx ends.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
@@ -68,6 +69,9 @@ func pause(ctx context.Context) error {
 		return ctx.Err()
 	}
 }
+
+// nextLook waits between two looks at a cluster that is at work.
+func nextLook(ctx context.Context) error { return pause(ctx, step) }
 
 // actions lists what can be done.
 func (m *members) actions() map[string]action {

@@ -57,7 +57,7 @@ func New(o Options) *Agent {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Agent{o: o, members: &members{node: o.Node, log: o.Logger, wait: pause}}
+	return &Agent{o: o, members: &members{node: o.Node, log: o.Logger, wait: nextLook}}
 }
 
 // Serve answers on a port, and watches the node's role, until ctx ends.

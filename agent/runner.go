@@ -134,11 +134,7 @@ func attempt(ctx context.Context, req *Request, act action) (output string, err 
 		if err == nil || wordOf(err) != Failed || p == nil || tries >= min(p.MaxRetries, mostRetries) {
 			return output, err
 		}
-		t := time.NewTimer(max(p.RetryInterval, 0))
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
+		if pause(ctx, max(p.RetryInterval, 0)) != nil {
 			return "", fault(TimedOut, "%v", err)
 		}
 	}
