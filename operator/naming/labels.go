@@ -70,6 +70,20 @@ const (
 const (
 	// AnnotationRestart on a pod's template holds the time of the last restart.
 	AnnotationRestart = group.Domain + "/restart"
+	// AnnotationConfigHash on a pod's template is the hash of files that need new pods
+	// when they change.
+	AnnotationConfigHash = group.Apps + "/config-hash"
+	// AnnotationAcceptDataLoss on a Cluster lists pods (commas) that may leave although
+	// something would be lost with them. It is copied to Component and InstanceSet.
+	AnnotationAcceptDataLoss = group.Apps + "/accept-data-loss"
+	// AnnotationFounding on an InstanceSet is the name of the only pod that may be made
+	// before the cluster is founded.
+	AnnotationFounding = group.Workloads + "/founding"
+	// AnnotationRebuild on an InstanceSet maps pods to tokens, as JSON; on a claim it is
+	// the token. Claims of a pod without its token are replaced.
+	AnnotationRebuild = group.Workloads + "/rebuild"
+	// AnnotationApplied on an object is the hash of what was last applied to it.
+	AnnotationApplied = group.Domain + "/applied"
 	// AnnotationOpsQueue on a Cluster holds the operations that wait for each other.
 	AnnotationOpsQueue = group.Domain + "/ops-request"
 	// AnnotationRestoreFrom on a Cluster says from which backup it is filled.

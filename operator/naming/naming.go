@@ -96,6 +96,12 @@ func EnvConfigMap(cluster, component string) string {
 	return Component(cluster, component) + "-env"
 }
 
+// BootstrapConfigMap returns the name of the ConfigMap that tells each pod of a
+// component whom to join.
+func BootstrapConfigMap(cluster, component string) string {
+	return Component(cluster, component) + "-bootstrap"
+}
+
 // FilesConfigMap returns the name of the ConfigMap with the rendered files of a
 // template of configurations or scripts.
 func FilesConfigMap(cluster, component, template string) string {
@@ -111,6 +117,15 @@ func TLSSecret(cluster, component string) string {
 func AccountSecret(cluster, component, account string) string {
 	return Component(cluster, component) + "-account-" + account
 }
+
+// KeySecret returns the name of the Secret with the API key of a component whose key
+// was given as a variable.
+func KeySecret(cluster, component string) string {
+	return Component(cluster, component) + "-api-key"
+}
+
+// NetworkPolicy returns the name of the NetworkPolicy of a component.
+func NetworkPolicy(cluster, component string) string { return Component(cluster, component) }
 
 // ServiceAccount returns the name of the account of the pods of a component.
 func ServiceAccount(cluster, component string) string {
