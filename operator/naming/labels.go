@@ -92,6 +92,9 @@ const (
 	AnnotationClusterSnapshot = group.Domain + "/cluster-snapshot"
 	// AnnotationSkipImmutable on a ComponentDefinition lets its spec be changed.
 	AnnotationSkipImmutable = group.Apps + "/skip-immutable-check"
+	// AnnotationSpecSeen on a ComponentDefinition is what its spec was when it was first seen:
+	// "{generation}-{hash}".
+	AnnotationSpecSeen = group.Apps + "/spec-seen"
 	// AnnotationCompatibleDefinitions on a ComponentVersion lists the names of the
 	// ComponentDefinitions that it fits.
 	AnnotationCompatibleDefinitions = "componentversion." + group.Domain + "/compatible-definitions"
