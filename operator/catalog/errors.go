@@ -7,18 +7,15 @@ import (
 
 // Why something can't be resolved, in one word: the reasons of conditions.
 const (
-	ReasonClusterDefinitionNotFound    = "ClusterDefinitionNotFound"
-	ReasonTopologyNotFound             = "TopologyNotFound"
-	ReasonComponentNotInTopology       = "ComponentNotInTopology"
-	ReasonInvalidPattern               = "InvalidPattern"
-	ReasonDefinitionNotFound           = "ComponentDefinitionNotFound"
-	ReasonDefinitionUnavailable        = "ComponentDefinitionUnavailable"
-	ReasonServiceVersionNotFound       = "ServiceVersionNotFound"
-	ReasonImageNotFound                = "ImageNotFound"
-	reasonUnknown                      = "Unknown"
-	reasonDefinitionChanged            = "SpecChanged"
-	reasonDefinitionInvalid            = "Invalid"
-	reasonDefinitionOfVersionsNotFound = "NoCompatibleDefinition"
+	ReasonClusterDefinitionNotFound = "ClusterDefinitionNotFound"
+	ReasonTopologyNotFound          = "TopologyNotFound"
+	ReasonComponentNotInTopology    = "ComponentNotInTopology"
+	ReasonInvalidPattern            = "InvalidPattern"
+	ReasonDefinitionNotFound        = "ComponentDefinitionNotFound"
+	ReasonDefinitionUnavailable     = "ComponentDefinitionUnavailable"
+	ReasonServiceVersionNotFound    = "ServiceVersionNotFound"
+	ReasonImageNotFound             = "ImageNotFound"
+	ReasonUnknown                   = "Unknown"
 )
 
 // problem is an error for users: a sentence, and a word for it.
@@ -40,5 +37,5 @@ func ReasonOf(err error) string {
 	if p, ok := errors.AsType[*problem](err); ok {
 		return p.reason
 	}
-	return reasonUnknown
+	return ReasonUnknown
 }
