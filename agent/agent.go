@@ -26,18 +26,10 @@ const (
 	stopLimit = 3 * time.Second
 )
 
-// Reporter learns of changes of the node's role. Reporting what was reported before must be harmless.
-type Reporter interface {
-	// ReportRole is called when the role changed, and again as long as it fails.
-	ReportRole(ctx context.Context, r Role) error
-}
-
 // Options are what an agent needs. Zero values of the optional ones work.
 type Options struct {
 	// Node is the node in the same pod.
 	Node *client.Client
-	// Reporter is told of the node's role, nil is nobody: the log has it anyway.
-	Reporter Reporter
 	// Interval is how often the node is asked for its role; 0 is every second.
 	Interval time.Duration
 	Logger   *slog.Logger
@@ -93,12 +85,11 @@ func (a *Agent) Serve(ctx context.Context, l net.Listener) error {
 	return nil
 }
 
-// watch reports the node's role whenever it changes.
+// watch logs changes of the node's role. Who needs to know the role asks for it.
 func (a *Agent) watch(ctx context.Context) {
-	var reported Role
 	tick := time.NewTicker(a.o.Interval)
 	defer tick.Stop()
-	silent := false
+	before, silent := "", false
 	for {
 		r, err := a.probe(ctx)
 		switch {
@@ -107,16 +98,11 @@ func (a *Agent) watch(ctx context.Context) {
 		case err != nil && !silent:
 			a.o.Logger.WarnContext(ctx, "the node doesn't tell its role", "error", err)
 			silent = true
-		case err == nil && r != reported:
-			if r.Name != reported.Name {
-				a.o.Logger.InfoContext(ctx, "the node has another role", "role", r.Name, "before", reported.Name, "term", r.Term)
+		case err == nil:
+			if r.Name != before {
+				a.o.Logger.InfoContext(ctx, "the node has another role", "role", r.Name, "before", before, "term", r.Term)
 			}
-			if a.report(ctx, r) {
-				reported = r
-			}
-		}
-		if err == nil {
-			silent = false
+			before, silent = r.Name, false
 		}
 		select {
 		case <-tick.C:
@@ -124,20 +110,6 @@ func (a *Agent) watch(ctx context.Context) {
 			return
 		}
 	}
-}
-
-// report tells the reporter, and says whether that worked.
-func (a *Agent) report(ctx context.Context, r Role) bool {
-	if a.o.Reporter == nil {
-		return true
-	}
-	ctx, cancel := context.WithTimeout(ctx, probeLimit)
-	defer cancel()
-	if err := a.o.Reporter.ReportRole(ctx, r); err != nil {
-		a.o.Logger.WarnContext(ctx, "the role isn't reported", "role", r.Name, "error", err)
-		return false
-	}
-	return true
 }
 
 func (a *Agent) probe(ctx context.Context) (Role, error) {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"testing"
@@ -130,32 +131,37 @@ func TestActionsThatNobodyWaitsFor(t *testing.T) {
 	require.Equal(t, "c-2 is no member of the cluster\n", string(got.Output))
 }
 
-// reports notes what it is told, and fails at first.
-type reports struct {
-	fail chan error
-	got  chan Role
+// lines notes what is logged.
+type lines struct {
+	slog.Handler
+
+	got chan string
 }
 
-func (r reports) ReportRole(_ context.Context, role Role) error {
-	select {
-	case err := <-r.fail:
-		return err
-	default:
-		r.got <- role
-		return nil
-	}
+func (l lines) Enabled(context.Context, slog.Level) bool { return true }
+
+func (l lines) Handle(_ context.Context, r slog.Record) error {
+	text := r.Message
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Key == "role" {
+			text += ": " + a.Value.String()
+		}
+		return true
+	})
+	l.got <- text
+	return nil
 }
 
-func TestRolesAreReported(t *testing.T) {
+func TestChangesOfTheRoleAreLogged(t *testing.T) {
 	f := newFake(t, 3)
-	r := reports{make(chan error, 1), make(chan Role, 10)}
-	r.fail <- errors.New("not now")
-	serve(t, Options{Node: f.client(), Reporter: r, Interval: time.Millisecond})
-	require.Equal(t, Role{Follower, 3}, <-r.got, "again, as it failed")
+	l := lines{slog.DiscardHandler, make(chan string, 10)}
+	serve(t, Options{Node: f.client(), Logger: slog.New(l), Interval: time.Millisecond})
+	require.Equal(t, "the node has another role: follower", <-l.got)
 	f.change(func() { f.down = true })
+	require.Equal(t, "the node doesn't tell its role", <-l.got)
 	f.change(func() { f.down, f.role = false, "Leader" })
-	require.Equal(t, Role{Leader, 3}, <-r.got)
-	require.Empty(t, r.got, "what doesn't change isn't reported again")
+	require.Equal(t, "the node has another role: leader", <-l.got)
+	require.Empty(t, l.got, "what doesn't change isn't logged again")
 }
 
 func TestRunsAreBounded(t *testing.T) {

@@ -1,0 +1,126 @@
+package nodes
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	ctrlclient "sigs.k8s.io/controller-runtime/pkg/client"
+
+	appsv1 "github.com/sextantdb/sextant/operator/api/apps/v1"
+	"github.com/sextantdb/sextant/operator/naming"
+)
+
+const (
+	// keyVariable is the variable of the engine's container that holds the API key.
+	keyVariable = "QDRANT__SERVICE__API_KEY"
+	// keyEntry and authorityEntry are the entries of the Secrets of a component.
+	keyEntry, authorityEntry = "api-key", "ca.crt"
+)
+
+// Of says how the nodes of a component are reached: it reads their authority and the API key. The
+// pods that may be asked are those that have an address and haven't ended: the ready ones first, the
+// leader before them all, those that are on their way out last.
+func Of(ctx context.Context, reader ctrlclient.Reader, c *appsv1.Component, pods []corev1.Pod, clusterDomain string) (*Component, error) {
+	out := &Component{Key: ctrlclient.ObjectKeyFromObject(c), Pods: reachable(c, pods, clusterDomain)}
+	cluster := c.Labels[naming.LabelInstance]
+	component := strings.TrimPrefix(c.Name, cluster+"-")
+	if c.Spec.TLSConfig != nil && c.Spec.TLSConfig.Enable {
+		var err error
+		out.TLS = true
+		if out.CA, err = entry(ctx, reader, c.Namespace, naming.TLSSecret(cluster, component), authorityEntry); err != nil {
+			return nil, fmt.Errorf("component %s: its authority: %w", out.Key, err)
+		}
+	}
+	key, err := apiKey(ctx, reader, c, naming.KeySecret(cluster, component))
+	if err != nil {
+		return nil, fmt.Errorf("component %s: its API key: %w", out.Key, err)
+	}
+	out.APIKey = key
+	return out, nil
+}
+
+// reachable lists the pods that may be asked, best first.
+func reachable(c *appsv1.Component, pods []corev1.Pod, clusterDomain string) []Pod {
+	if clusterDomain == "" {
+		clusterDomain = naming.ClusterDomain
+	}
+	pods = slices.DeleteFunc(slices.Clone(pods), func(p corev1.Pod) bool {
+		return p.Status.PodIP == "" || p.Status.Phase == corev1.PodFailed || p.Status.Phase == corev1.PodSucceeded
+	})
+	slices.SortFunc(pods, func(a, b corev1.Pod) int {
+		return cmp.Or(cmp.Compare(rank(&a), rank(&b)), cmp.Compare(a.Name, b.Name))
+	})
+	out := make([]Pod, len(pods))
+	for i := range pods {
+		name := pods[i].Name
+		out[i] = Pod{
+			Name: name, FQDN: name + "." + c.Name + "-headless." + c.Namespace + ".svc." + clusterDomain,
+			IP: pods[i].Status.PodIP, Ready: ready(&pods[i]),
+		}
+	}
+	return out
+}
+
+func rank(p *corev1.Pod) int {
+	switch {
+	case p.DeletionTimestamp != nil:
+		return 3
+	case !ready(p):
+		return 2
+	case p.Labels[naming.LabelRole] != "leader":
+		return 1
+	default:
+		return 0
+	}
+}
+
+func ready(p *corev1.Pod) bool {
+	return slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+	})
+}
+
+// apiKey finds the key: that of the component's variable, else that of its Secret, else none.
+func apiKey(ctx context.Context, reader ctrlclient.Reader, c *appsv1.Component, secret string) (string, error) {
+	for i := range c.Spec.Env {
+		one := &c.Spec.Env[i]
+		switch {
+		case one.Name != keyVariable:
+		case one.ValueFrom == nil:
+			return one.Value, nil
+		case one.ValueFrom.SecretKeyRef == nil:
+			return "", fmt.Errorf("%s is neither a value nor from a Secret (secretKeyRef)", keyVariable)
+		default:
+			ref := one.ValueFrom.SecretKeyRef
+			raw, err := entry(ctx, reader, c.Namespace, ref.Name, ref.Key)
+			if apierrors.IsNotFound(err) && ref.Optional != nil && *ref.Optional {
+				return "", nil
+			}
+			return string(raw), err
+		}
+	}
+	raw, err := entry(ctx, reader, c.Namespace, secret, keyEntry)
+	if apierrors.IsNotFound(err) {
+		return "", nil
+	}
+	return string(raw), err
+}
+
+// entry reads an entry of a Secret.
+func entry(ctx context.Context, reader ctrlclient.Reader, namespace, name, key string) ([]byte, error) {
+	var s corev1.Secret
+	if err := reader.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, &s); err != nil {
+		return nil, fmt.Errorf("read Secret %s/%s: %w", namespace, name, err)
+	}
+	raw, ok := s.Data[key]
+	if !ok {
+		return nil, fmt.Errorf("the Secret %s/%s has no entry %q", namespace, name, key)
+	}
+	return raw, nil
+}
