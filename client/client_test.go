@@ -55,7 +55,7 @@ func ask(t *testing.T, n *node) *client.Client {
 }
 
 func TestCluster(t *testing.T) {
-	c := ask(t, &node{answers: map[string]string{"GET /cluster": `{"result":{"status":"enabled","peer_id":11,"peers":{
+	c := ask(t, &node{answers: map[string]string{"GET /cluster": `{"result":{"status":"enabled","cluster_id":"5f0c","peer_id":11,"peers":{
 		"11":{"uri":"http://c-0.h:6335","fenced":false,"draining":false,"zone":"a","replicas":3,"leads":2},
 		"22":{"uri":"http://c-1.h:6335/","fenced":true,"draining":true,"replicas":0,"leads":0},
 		"33":{"uri":"http://c-2.h:6335/"}},
@@ -65,6 +65,7 @@ func TestCluster(t *testing.T) {
 	s, err := c.Cluster(t.Context())
 	require.NoError(t, err)
 	require.True(t, s.Enabled())
+	require.Equal(t, "5f0c", s.ID)
 	require.Equal(t, client.Peer{URI: "http://c-0.h:6335", Zone: "a", Replicas: new(3), Leads: new(2)}, s.Peers[11])
 	require.Equal(t, client.Peer{URI: "http://c-1.h:6335/", Fenced: true, Draining: true, Replicas: new(0), Leads: new(0)}, s.Peers[22])
 	require.Nil(t, s.Peers[33].Replicas, "not told")

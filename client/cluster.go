@@ -13,6 +13,8 @@ import (
 type Cluster struct {
 	// Status is "enabled", or "disabled" on a node that is in none.
 	Status string `json:"status"`
+	// ID is the identity of the cluster, the same for its whole life; "" is not told.
+	ID string `json:"cluster_id"`
 	// Peer is the node that tells, Peers are all.
 	Peer  uint64          `json:"peer_id"`
 	Peers map[uint64]Peer `json:"peers"`

@@ -71,6 +71,8 @@ type LocalReads interface {
 type Status struct {
 	// Enabled says that there is a cluster; else the rest is empty.
 	Enabled bool
+	// ID is the identity of the cluster, the same for its whole life; "" until it has one.
+	ID string
 	// Peer is the node that tells.
 	Peer uint64
 	// Peers are all nodes.

@@ -41,6 +41,7 @@ func (a *Admin) Status(context.Context) (*admin.Status, error) {
 	}
 	known := map[string]string{}
 	state := m.State()
+	out.ID = state.ClusterID()
 	copies := copiesOf(state)
 	for _, p := range state.Peers() {
 		if p.IsBehind() {

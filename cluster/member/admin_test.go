@@ -39,10 +39,12 @@ func allActive(c *admin.Collection) bool {
 func TestOperatorsSeeTheCluster(t *testing.T) {
 	nodes := threeNodes(t)
 	leaders := 0
+	require.Eventually(t, func() bool { return nodes[2].member.State().ClusterID() != "" }, 10*time.Second, 10*time.Millisecond)
 	for _, n := range nodes {
 		s, err := n.front.Admin().Status(t.Context())
 		require.NoError(t, err)
 		require.True(t, s.Enabled)
+		require.Equal(t, nodes[0].member.Identity().Cluster, s.ID)
 		require.EqualValues(t, n.id, s.Peer)
 		for _, other := range nodes {
 			require.Equal(t, admin.Peer{URI: other.uri + "/"}, s.Peers[uint64(other.id)])

@@ -181,14 +181,19 @@ func (m *Member) stayRegistered(ctx context.Context) {
 	}
 }
 
-// nameCluster writes the cluster's name into the topology, if nobody has.
+// nameCluster writes the cluster's name into the topology, if nobody has. Whoever waits for
+// a name, as the operator in Kubernetes does, must get one: it is tried until it is there.
 func (m *Member) nameCluster(ctx context.Context) {
-	if m.State().ClusterID() != "" {
-		return
-	}
-	timed, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	if _, err := m.Change(timed, topology.SetClusterID{ID: m.self.Cluster}); err != nil {
+	err := m.persist(ctx, func() error {
+		if m.State().ClusterID() != "" || m.removed() != nil {
+			return nil
+		}
+		timed, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		_, err := m.Change(timed, topology.SetClusterID{ID: m.self.Cluster})
+		return err
+	})
+	if err != nil && ctx.Err() == nil {
 		m.log.WarnContext(ctx, "naming the cluster", "error", err)
 	}
 }

@@ -8,12 +8,16 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/sextantdb/sextant/server/node"
 )
 
 // Set when linking.
 var (
 	version = "dev"
 	commit  = ""
+	// serviceVersion is what nodes say their API's version is.
+	serviceVersion = node.APIVersion
 )
 
 func main() {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sextantdb/sextant/client"
 	"github.com/sextantdb/sextant/cmd/sextant/doors"
 )
 
@@ -183,6 +184,22 @@ func TestANodeWritesNowhereButWhereItIsTold(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, entries)
 	}
+}
+
+// TestAnEmptyBootstrapIsNone is for pods: the founder gets the variables of all others, with nobody to join.
+func TestAnEmptyBootstrapIsNone(t *testing.T) {
+	cmd := program(t, t.TempDir())
+	cmd.Env = append(cmd.Env, "QDRANT__CLUSTER__ENABLED=true", "QDRANT__CLUSTER__P2P__PORT=0", "QDRANT_URI=http://127.0.0.1:1", "QDRANT_BOOTSTRAP=")
+	node := run(t, cmd)
+	c, err := client.New(client.Options{URL: "http://" + value(t, node.until(t, `"msg":"ready"`), "rest")})
+	require.NoError(t, err)
+	defer c.Close()
+	require.Eventually(t, func() bool {
+		s, err := c.Cluster(t.Context())
+		return err == nil && s.ID != "" && len(s.Peers) == 1
+	}, 20*time.Second, 10*time.Millisecond)
+	require.NoError(t, node.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, node.Wait())
 }
 
 // TestBenchDoors runs the whole comparison on little data, twice on the same

@@ -111,7 +111,7 @@ func runNode(ctx context.Context, f nodeFlags) error {
 	var keeper sync.WaitGroup
 	keeper.Go(func() { node.ReturnMemory(quiet) })
 	err = node.Run(ctx, node.Options{
-		Config: cfg, Logger: logger, Commit: revision(), URI: f.uri, Bootstrap: f.bootstrap, Reinit: f.reinit,
+		Config: cfg, Logger: logger, Version: serviceVersion, Commit: revision(), URI: f.uri, Bootstrap: f.bootstrap, Reinit: f.reinit,
 	}, func(*node.Node) error {
 		return node.TouchInitFile()
 	})
@@ -166,5 +166,5 @@ func revision() string {
 }
 
 func versionText() string {
-	return fmt.Sprintf("sextant %s (API %s, revision %s)", version, node.APIVersion, revision())
+	return fmt.Sprintf("sextant %s (API %s, revision %s)", version, serviceVersion, revision())
 }

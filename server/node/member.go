@@ -38,7 +38,7 @@ func openMember(ctx context.Context, o Options, options coordinator.Options) (*D
 			ReplicaGrace: time.Duration(c.ReplicaGraceSec) * time.Second,
 			NoRebalance:  !c.Rebalance, ReplicaQuiet: time.Duration(c.RebalanceAfterSec) * time.Second,
 		},
-		Release: APIVersion,
+		Release: o.Version,
 		Pool:    peer.PoolOptions{Key: string(o.Config.Service.APIKey)},
 		Logger:  observe.Component(o.Logger, "member"),
 	}

@@ -63,8 +63,9 @@ type Options struct {
 	Config *config.Config
 	FS     fsx.FS // nil is the operating system's
 	Logger *slog.Logger
-	// Commit is the source's revision, shown by GET /.
-	Commit string
+	// Version is the version of the API that the node says it has, "" for APIVersion; Commit is
+	// the source's revision. GET / shows both.
+	Version, Commit string
 	// URI is where other nodes reach this one, Bootstrap where a node of the cluster is that a new
 	// one joins; Reinit begins the consensus anew. They matter in a cluster only.
 	URI, Bootstrap string
@@ -105,6 +106,9 @@ type Node struct {
 func Start(ctx context.Context, o Options) (_ *Node, err error) {
 	if o.FS == nil {
 		o.FS = fsx.OS{}
+	}
+	if o.Version == "" {
+		o.Version = APIVersion
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -164,7 +168,7 @@ func (n *Node) build(shown *certificates.Certificates) {
 		APIKey: string(s.APIKey), AltAPIKey: string(s.AltAPIKey), ReadOnlyAPIKey: string(s.ReadOnlyAPIKey),
 	})
 	o := telemetry.Options{
-		Version: APIVersion, Requests: n.requests, Source: telemetry.FromServer(n.desk.Collections),
+		Version: n.opts.Version, Requests: n.requests, Source: telemetry.FromServer(n.desk.Collections),
 		Prefix: s.MetricsPrefix, ID: uuid.NewString(),
 		InfoJSON: infoJSON, Logger: observe.Component(n.opts.Logger, "telemetry"),
 	}
@@ -178,7 +182,7 @@ func (n *Node) build(shown *certificates.Certificates) {
 	}
 	handler := rest.New(rest.Options{
 		Points: n.desk.Points, Collections: n.desk.Collections, Snapshots: n.desk.Snapshots, Cluster: n.desk.Cluster,
-		Version: APIVersion, Commit: n.opts.Commit,
+		Version: n.opts.Version, Commit: n.opts.Commit,
 		Ready:     func(context.Context) bool { return n.isReady() },
 		Telemetry: n.telemetry.Report, Metrics: n.telemetry.Metrics(),
 		Auth: restGuard{guard}, Observer: n.requests,
@@ -202,7 +206,7 @@ func (n *Node) build(shown *certificates.Certificates) {
 	if n.listeners.grpc != nil {
 		o := grpc.Options{
 			Points: n.desk.Points, Collections: n.desk.Collections, Snapshots: n.desk.Snapshots,
-			Version: APIVersion, Commit: n.opts.Commit, Guard: guard, Observer: n.requests,
+			Version: n.opts.Version, Commit: n.opts.Commit, Guard: guard, Observer: n.requests,
 			Logger: observe.Component(n.opts.Logger, "grpc"), Workers: s.MaxWorkers, ReadTimeout: readTimeout,
 		}
 		if s.MaxGRPCRequestSizeMB != nil {

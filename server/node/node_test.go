@@ -161,6 +161,19 @@ func TestStartAnswerStop(t *testing.T) {
 	require.Error(t, err)
 }
 
+// TestTheVersionSaid is about images whose version differs from that of the API they are built from.
+func TestTheVersionSaid(t *testing.T) {
+	n := start(t, node.Options{Config: configure(t, t.TempDir()), Version: "1.14.0", OpenDesk: newDesk().open})
+	url := "http://" + n.HTTPAddr()
+	_, body := get(t, url+"/")
+	require.Contains(t, body, `"version":"1.14.0"`)
+	_, body = get(t, url+"/metrics")
+	require.Contains(t, body, `app_info{name="qdrant",version="1.14.0"} 1`)
+	who, err := pb.NewQdrantClient(dial(t, n.GRPCAddr())).HealthCheck(t.Context(), &pb.HealthCheckRequest{})
+	require.NoError(t, err)
+	require.Equal(t, "1.14.0", who.GetVersion())
+}
+
 func TestRESTService(t *testing.T) {
 	n := start(t, node.Options{
 		Config: configure(t, t.TempDir(), "QDRANT__SERVICE__API_KEY=all", "QDRANT__SERVICE__READ_ONLY_API_KEY=look"),

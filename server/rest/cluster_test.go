@@ -29,7 +29,7 @@ var at = time.Date(2026, 3, 4, 5, 6, 7, 89e6, time.UTC)
 
 func (c operatedCluster) Status(context.Context) (*admin.Status, error) {
 	return &admin.Status{
-		Enabled: true, Peer: 11, Peers: map[uint64]admin.Peer{
+		Enabled: true, ID: "5f0c", Peer: 11, Peers: map[uint64]admin.Peer{
 			22: {URI: "http://b:6335/", Zone: "east", Replicas: 3, Leads: 2}, 11: {URI: "http://a:6335/", Draining: true}, 1 << 53: {URI: "http://c:6335/", Fenced: true},
 		},
 		Raft:         admin.Raft{Term: 3, Commit: 400, Pending: 1, Leader: 22, Role: "Follower", Voter: true},

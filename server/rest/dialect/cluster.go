@@ -249,6 +249,8 @@ func ClusterStatus(s *admin.Status) Answer {
 			return
 		}
 		w.String("enabled")
+		w.Name("cluster_id")
+		writeText(w, s.ID)
 		w.Name("peer_id")
 		w.Uint(s.Peer)
 		w.Name("peers")
