@@ -10,10 +10,10 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -142,10 +142,10 @@ var profilingAddress = regexp.MustCompile(`profiles of this node can be read wit
 func (w watcher) settle(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
-	before := ""
+	var before [][]clusterbed.Copy
 	for {
-		now, active, err := w.standing(ctx)
-		if err == nil && active && now == before {
+		now, err := w.standing(ctx)
+		if err == nil && atRest(before, now) {
 			return nil
 		}
 		before = now
@@ -157,24 +157,30 @@ func (w watcher) settle(ctx context.Context) error {
 	}
 }
 
-// standing describes who leads every shard and who is in sync, and tells whether all copies are.
-func (w watcher) standing(ctx context.Context) (all string, active bool, err error) {
-	active = true
-	var b strings.Builder
-	for i := range w.s.collections {
+// standing returns the copies of every collection, in order.
+func (w watcher) standing(ctx context.Context) ([][]clusterbed.Copy, error) {
+	all := make([][]clusterbed.Copy, w.s.collections)
+	for i := range all {
 		copies, err := w.c.Nodes[i%len(w.c.Nodes)].Copies(ctx, fmt.Sprintf("c%d", i))
 		if err != nil {
-			return "", false, err
+			return nil, err
 		}
 		slices.SortFunc(copies, func(a, b clusterbed.Copy) int {
 			return cmp.Or(cmp.Compare(a.Shard, b.Shard), cmp.Compare(a.Peer, b.Peer))
 		})
-		for _, one := range copies {
-			active = active && one.State == "Active"
-			fmt.Fprintln(&b, i, one)
+		all[i] = copies
+	}
+	return all, nil
+}
+
+// atRest tells whether all copies are active and nothing differs from a moment before.
+func atRest(before, now [][]clusterbed.Copy) bool {
+	for _, copies := range now {
+		if slices.ContainsFunc(copies, func(c clusterbed.Copy) bool { return c.State != "Active" }) {
+			return false
 		}
 	}
-	return b.String(), active, nil
+	return reflect.DeepEqual(before, now) // what pointers point to counts
 }
 
 // ticks are a second's in /proc.
