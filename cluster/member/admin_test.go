@@ -13,6 +13,7 @@ import (
 	"github.com/sextantdb/sextant/cluster/admin"
 	"github.com/sextantdb/sextant/cluster/topology"
 	"github.com/sextantdb/sextant/internal/apierror"
+	"github.com/sextantdb/sextant/internal/fsx"
 )
 
 // settled returns what a node tells of the collection c when it is as it should be.
@@ -191,6 +192,17 @@ func TestANodeThatWasStartedJustNowGetsACopy(t *testing.T) {
 	to.start()
 	require.NoError(t, <-asked)
 	other.settled("two copies", func(c *admin.Collection) bool { return len(slices.Concat(c.Local, c.Remote)) == 2 && allActive(c) })
+}
+
+// TestACollectionIsMadeRightAfterTheStart is about a node that clients find before it is registered.
+func TestACollectionIsMadeRightAfterTheStart(t *testing.T) {
+	for range 5 {
+		n := &node{t: t, disk: fsx.NewMem(), addr: "127.0.0.1:0", hasty: true}
+		n.start()
+		n.create("c", 1, 1)
+		require.NoError(t, n.put(t.Context(), "c", 1))
+		n.stop()
+	}
 }
 
 func TestACollectionIsMadeRightAfterANodeDied(t *testing.T) {

@@ -3,6 +3,7 @@ package member
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/sextantdb/sextant/cluster/admin"
 	"github.com/sextantdb/sextant/cluster/placement"
@@ -27,6 +28,7 @@ func (s *Shards) Place(ctx context.Context, t *topology.Collection) ([][]topolog
 // place says which nodes are to hold new shards of a collection: those of pool, or any that is there now.
 // A node that has just been lost may not count as gone yet, and what is placed on it waits for it.
 func (m *Member) place(ctx context.Context, collection string, shards, factor int, pool []topology.PeerID) ([][]topology.PeerID, error) {
+	m.awaitPart(ctx)
 	state := m.State()
 	var ids []topology.PeerID
 	if len(pool) == 0 {
@@ -46,6 +48,20 @@ func (m *Member) place(ctx context.Context, collection string, shards, factor in
 	return placement.Place(placement.Request{
 		Shards: shards, Copies: factor, Pool: pool, Seed: collection,
 	}, peers)
+}
+
+// partLimit is how long a request waits for this node's registration.
+const partLimit = 5 * time.Second
+
+// awaitPart waits until this node is registered, in a cluster that it has just founded, joined, or come
+// back to: it answers a moment before. What comes of a wait in vain is what the topology says then.
+func (m *Member) awaitPart(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, partLimit)
+	defer cancel()
+	_ = m.machine.wait(ctx, func(v *view) bool {
+		p := v.Peer(m.self.Peer)
+		return p != nil && !p.Fenced || m.removed() != nil
+	})
 }
 
 // copiesOf counts the copies that nodes have, or are to have.
