@@ -46,7 +46,7 @@ func parse(args []string, errs io.Writer) (options, error) {
 	f.IntVar(&o.threads, "threads", 2, "threads of construction")
 	f.IntVar(&o.k, "k", 10, "neighbours to find")
 	f.IntVar(&o.rounds, "rounds", 3, "rounds of searches; an odd number has a median")
-	efs := f.String("ef", "10,16,24,32,48,64,96,128,192,256,384,512,768", "`list` of ef to search with")
+	efs := f.String("ef", "5,6,8,10,12,16,24,32,48,64,96,128,192,256,384,512,768", "`list` of ef to search with")
 	targets := f.String("recall", "0.90,0.95,0.99", "`list` of recalls to compare at")
 	f.StringVar(&o.python, "python", "python3", "the Python that has the libraries")
 	f.StringVar(&o.script, "script", "bench/peers/peer.py", "the script that runs a library")

@@ -111,8 +111,12 @@ func (p *peer) cacheKey(o options) (string, error) {
 }
 
 // settings of a library that compares candidates again with the raw rows are a
-// sweep over how many; more than ef candidates there never are.
+// sweep over how many; more than ef candidates there never are. A search narrower than
+// its answer is ours alone: all others take k for a smaller ef.
 func (p *peer) settings(ef, k int) []setting {
+	if ef < k {
+		return nil
+	}
 	switch p.library {
 	case "faiss-hnswsq", "usearch-i8":
 		all := []setting{{Ef: ef, Refine: 1}}

@@ -206,7 +206,8 @@ func TestNormalized(t *testing.T) {
 func TestSettings(t *testing.T) {
 	require.Equal(t, []setting{{Ef: 64}}, (&peer{library: "hnswlib"}).settings(64, 10))
 	sweep := &peer{library: "faiss-hnswsq"}
-	require.Equal(t, []setting{{Ef: 8, Refine: 1}}, sweep.settings(8, 10))
+	require.Equal(t, []setting{{Ef: 16, Refine: 1}}, sweep.settings(16, 10))
+	require.Empty(t, sweep.settings(8, 10), "they would search with 10")
 	require.Equal(t, []setting{{Ef: 40, Refine: 1}, {Ef: 40, Refine: 2}, {Ef: 40, Refine: 4}}, sweep.settings(40, 10))
 	require.Len(t, sweep.settings(1000, 10), 4)
 }

@@ -169,7 +169,7 @@ func (w *worker) connect(row uint32, level int, holding bool) {
 			s.seeds[i].Row = atomic.LoadUint32(&g.upRow[s.seeds[i].Row])
 		}
 	}
-	g.walk(s, w.sc, Params{Ef: g.opts.EfConstruct})
+	g.walk(s, w.sc, Params{Ef: g.opts.EfConstruct, Keep: g.opts.EfConstruct})
 	for i := range s.nav.items {
 		s.nav.items[i].Row &^= expanded
 	}

@@ -10,12 +10,15 @@ import (
 
 // Params are the parameters of one search.
 type Params struct {
-	// Ef is the number of candidates that are kept, and the most that are
-	// returned.
+	// Ef is the number of candidates, nearest first, whose lists are followed.
 	Ef int
+	// Keep is the number of candidates that are kept, and the most that are returned; Ef
+	// when that is more. Of those behind the first Ef lists are followed only as long as
+	// there are fewer.
+	Keep int
 	// Accept tells which rows may be returned; nil accepts all. It is called at
 	// most once a row, from the calling goroutine. Refused rows are followed all the
-	// same: the walk ends when Ef accepted ones are nearer than what is left.
+	// same: the walk ends when Keep accepted ones are nearer than what is left.
 	Accept func(row uint32) bool
 	// Beam is the width of the beam in the upper levels; 0 chooses by Ef.
 	Beam int
@@ -51,6 +54,10 @@ const navFactor = 64
 // the node itself may be refused.
 func (g *Graph) Search(dst []Candidate, sc Scorer, p Params) ([]Candidate, Stats) {
 	p.Ef = min(max(p.Ef, 1), g.opts.Capacity)
+	p.Keep = min(max(p.Keep, p.Ef), g.opts.Capacity)
+	if p.Accept != nil {
+		p.Ef = p.Keep
+	}
 	s := g.acquire()
 	defer g.release(s)
 	s.scored, s.hops = 0, 0
@@ -103,7 +110,7 @@ func (s *searcher) seed(limit int) {
 }
 
 // walk searches level 0. Without a filter the pool of candidates is the result. With
-// one it follows every row that is nearer than the worst of the Ef accepted ones, and
+// one it follows every row that is nearer than the worst of the accepted ones, and
 // collects accepted rows in s.found.
 //
 // Rows lie anywhere in memory, and waiting for them would be most of a search. So
@@ -112,7 +119,7 @@ func (s *searcher) seed(limit int) {
 func (g *Graph) walk(s *searcher, sc Scorer, p Params) {
 	bound := float32(math.Inf(1))
 	if p.Accept == nil {
-		s.seed(p.Ef)
+		s.seed(p.Keep)
 	} else {
 		g.seedFiltered(s, p)
 	}
@@ -126,7 +133,7 @@ func (g *Graph) walk(s *searcher, sc Scorer, p Params) {
 			bound = s.found.bound()
 		}
 		rows, next, followed := []uint32(nil), cur, false
-		if p.patience == 0 || idle < p.patience {
+		if !p.enough(idle, cur, len(s.nav.items)) {
 			rows, next, followed = g.follow(s, cur, bound)
 		}
 		if !followed && len(asked) == 0 {
@@ -137,7 +144,7 @@ func (g *Graph) walk(s *searcher, sc Scorer, p Params) {
 		distances := s.scoreAsked(sc, asked)
 		if p.Accept == nil {
 			low := g.insertAll(&s.nav, next, asked, distances)
-			if idle++; low < len(s.nav.items) || len(s.nav.items) < p.Ef {
+			if idle++; low < min(len(s.nav.items), p.Ef) || len(s.nav.items) < p.Keep {
 				idle = 0
 			}
 			cur = min(next, low)
@@ -146,6 +153,12 @@ func (g *Graph) walk(s *searcher, sc Scorer, p Params) {
 		}
 		asked = rows
 	}
+}
+
+// enough tells whether a walk without filter may end: nothing came of the last lists, or
+// all that remain to be followed lie behind the first Ef candidates.
+func (p *Params) enough(idle, cur, found int) bool {
+	return p.Accept == nil && (p.patience > 0 && idle >= p.patience || cur >= p.Ef && found >= p.Keep)
 }
 
 // follow reads the list of the next candidate, from position cur on, unless that is

@@ -229,17 +229,19 @@ func scoreList(sc hnsw.Scorer, rows []uint32, out []float32) {
 func (s *search) searchGraph(indexed uint32, live, passing int) (tail uint32, err error) {
 	v := s.v
 	coded := s.codeRows() >= indexed
-	p := hnsw.Params{Ef: s.ef(), Stop: func() bool { return s.ctx.Err() != nil }}
+	p := hnsw.Params{Ef: s.ef(), Keep: s.kept(coded), Stop: func() bool { return s.ctx.Err() != nil }}
 	alive := func(row uint32) bool { return row < indexed && !v.isDead(row) }
 	accept := alive
 	s.profile.Plan = PlanGraph
 	if s.match != nil {
 		accept = s.accepting(indexed)
-		p.Accept, p.Ef = accept, s.filteredWidth(live, passing)
+		p.Accept, p.Ef, p.Keep = accept, s.filteredWidth(live, passing), 0
 		s.profile.Plan = PlanGraphFiltered
 	} else if dead := v.gen.deadRows.Load(); dead > 0 {
 		// Dead rows are dropped from the result, so it is asked for more of them.
-		p.Ef += int(float64(p.Ef) * float64(dead) / float64(live))
+		share := float64(dead) / float64(live)
+		p.Ef += int(float64(p.Ef) * share)
+		p.Keep += int(float64(p.Keep) * share)
 	}
 	if err := s.walkGraph(p, coded, accept); err != nil {
 		return 0, err
@@ -293,15 +295,33 @@ func (s *search) accepting(indexed uint32) func(row uint32) bool {
 	}
 }
 
-// ef returns the width of the search in the graph: the one that is named, or else at
-// least the usual number of candidates.
+// ef returns the width of the search in the graph: the one that is named, but at least
+// half of the hits, or else at least the usual number of candidates.
 func (s *search) ef() int {
+	least := (s.k + s.margin + 1) / 2
 	ef := s.q.Ef
 	if ef <= 0 {
+		least = s.k + s.margin
 		ef = max(s.v.graph.g.EfConstruct(), s.approx.k)
 	}
-	return max(ef, s.k+s.margin, s.demanded())
+	return max(ef, least, s.demanded())
 }
+
+// kept returns how many candidates of a narrow walk are kept: enough for all hits, and
+// a few more where codes, which may take the last of them for the next ones, are
+// corrected by raw vectors. They cost the walk nothing.
+func (s *search) kept(coded bool) int {
+	n := s.k + s.margin
+	if coded && s.rescoring() {
+		n += max(s.k/spareShare, minSpare)
+	}
+	return n
+}
+
+const (
+	spareShare = 8
+	minSpare   = 2
+)
 
 // filteredWidth returns how many passing candidates a walk looks for: as many as there
 // are among the `ef` nearest of all, so that it goes as far as a search without a
