@@ -295,18 +295,30 @@ func (s *search) finish() ([]vector.Hit, error) {
 	if s.raw.err != nil {
 		return nil, s.raw.err
 	}
-	slices.SortFunc(hits, func(a, b vector.Hit) int {
-		if c := cmp.Compare(b.Score, a.Score); c != 0 {
-			return c
-		}
-		return cmp.Compare(a.Doc, b.Doc)
-	})
+	if !falling(hits) {
+		slices.SortFunc(hits, func(a, b vector.Hit) int {
+			if c := cmp.Compare(b.Score, a.Score); c != 0 {
+				return c
+			}
+			return cmp.Compare(a.Doc, b.Doc)
+		})
+	}
 	if s.moved {
 		n := len(hits)
 		hits = unique(hits)
 		s.lost += n - len(hits)
 	}
 	return hits, nil
+}
+
+// falling tells whether each hit has a lower score than the one before.
+func falling(hits []vector.Hit) bool {
+	for i := 1; i < len(hits); i++ {
+		if !(hits[i].Score < hits[i-1].Score) {
+			return false
+		}
+	}
+	return true
 }
 
 // hit makes a hit of a candidate. A document that got another vector meanwhile is
@@ -383,8 +395,7 @@ func (d *deviation) least() float32 {
 // where codes, whose error the first candidates have shown, leave no doubt that the
 // rest is too far.
 func (s *search) rescore() error {
-	items := s.approx.items
-	slices.SortFunc(items, func(a, b candidate) int { return cmp.Compare(a.distance, b.distance) })
+	items := s.approx.drain()
 	var errs deviation
 	for n := min(len(items), block, max(s.exact.k, minSample)); n > 0; n = s.doubtful(items, &errs) {
 		s.ids = s.ids[:0]
