@@ -397,7 +397,7 @@ func (d *deviation) least() float32 {
 func (s *search) rescore() error {
 	items := s.approx.drain()
 	var errs deviation
-	for n := min(len(items), block, max(s.exact.k, minSample)); n > 0; n = s.doubtful(items, &errs) {
+	for n := s.sample(len(items)); n > 0; n = s.doubtful(items, &errs) {
 		s.ids = s.ids[:0]
 		for _, c := range items[:n] {
 			s.ids = append(s.ids, c.row)
@@ -418,6 +418,15 @@ func (s *search) rescore() error {
 		}
 	}
 	return s.raw.err
+}
+
+// sample returns how many of the candidates are rescored first, untested: as many as
+// there are hits, or all when a test would spare hardly any.
+func (s *search) sample(n int) int {
+	if n <= s.exact.k+max(s.k/spareShare, minSpare) {
+		return min(n, block)
+	}
+	return min(n, block, max(s.exact.k, minSample))
 }
 
 // doubtful returns how many of the candidates, nearest first, are rescored next: at
