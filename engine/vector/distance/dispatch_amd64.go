@@ -123,11 +123,11 @@ func (k *Kernels) hadamardNative(x, signs []float32) bool {
 }
 
 //go:noescape
-func nearestSketchPOPCNT(q0, q1 uint64, all *Sketch, n int) (at int)
+func nearestSketchAVX2(q, all *Sketch, n int) (at int)
 
-func (k *Kernels) nearestSketchNative(q Sketch, all []Sketch) (at int, ok bool) {
-	if k.tier != AVX2 && k.tier != AVX512 {
+func (k *Kernels) nearestSketchNative(q *Sketch, all []Sketch) (at int, ok bool) {
+	if k.tier == Generic || len(all) < 4 || len(all) >= 1<<24 {
 		return 0, false
 	}
-	return nearestSketchPOPCNT(q[0], q[1], &all[0], len(all)), true
+	return nearestSketchAVX2(q, &all[0], len(all)), true
 }

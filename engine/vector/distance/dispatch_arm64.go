@@ -110,4 +110,4 @@ func (k *Kernels) hadamardNative(x, signs []float32) bool {
 	return true
 }
 
-func (k *Kernels) nearestSketchNative(Sketch, []Sketch) (at int, ok bool) { return 0, false }
+func (k *Kernels) nearestSketchNative(*Sketch, []Sketch) (at int, ok bool) { return 0, false }

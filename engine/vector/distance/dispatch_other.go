@@ -18,4 +18,4 @@ func (k *Kernels) prefetchRowsNative(unsafe.Pointer, int, []uint32, int) {}
 
 func (k *Kernels) hadamardNative(x, signs []float32) bool { return false }
 
-func (k *Kernels) nearestSketchNative(Sketch, []Sketch) (at int, ok bool) { return 0, false }
+func (k *Kernels) nearestSketchNative(*Sketch, []Sketch) (at int, ok bool) { return 0, false }

@@ -11,7 +11,7 @@ func (k *Kernels) NearestSketch(q Sketch, all []Sketch) int {
 	if len(all) == 0 {
 		return -1
 	}
-	if at, ok := k.nearestSketchNative(q, all); ok {
+	if at, ok := k.nearestSketchNative(&q, all); ok {
 		return at
 	}
 	best, least := 0, 129

@@ -1,67 +1,84 @@
 #include "textflag.h"
 
-// func nearestSketchPOPCNT(q0, q1 uint64, all *Sketch, n int) (at int)
+// Bits that are set in the numbers 0 to 15.
+DATA nibble<>+0x00(SB)/8, $0x0302020102010100
+DATA nibble<>+0x08(SB)/8, $0x0403030203020201
+GLOBL nibble<>(SB), RODATA, $16
+
+// Positions of the four sketches of a step, in the order of their sums.
+DATA order<>+0x00(SB)/8, $0
+DATA order<>+0x08(SB)/8, $2
+DATA order<>+0x10(SB)/8, $1
+DATA order<>+0x18(SB)/8, $3
+GLOBL order<>(SB), RODATA, $32
+
+// COUNT turns the bytes of X into the numbers of their set bits.
+#define COUNT(X, T) \
+	VPAND   Y1, X, T;  \
+	VPSRLW  $4, X, X;  \
+	VPAND   Y1, X, X;  \
+	VPSHUFB T, Y2, T;  \
+	VPSHUFB X, Y2, X;  \
+	VPADDB  T, X, X
+
+// func nearestSketchAVX2(q, all *Sketch, n int) (at int)
 //
-// A key is the number of bits that differ, and below it the position, so the least key
-// is the first of the nearest. Two sketches at a time, each with a least key of its
-// own; n is at least 1.
-TEXT ·nearestSketchPOPCNT(SB), NOSPLIT, $0-40
-	MOVQ q0+0(FP), R8
-	MOVQ q1+8(FP), R9
-	MOVQ all+16(FP), SI
-	MOVQ n+24(FP), CX
-	MOVQ $-1, DX
-	MOVQ $-1, R12
-	XORQ BX, BX
-	SUBQ $1, CX
-	JLE  last
+// A key is the number of bits that differ, and in its lower 24 bits the position, so
+// the least key is the first of the nearest. Four sketches at a time; at last the four
+// that end the list, some of them for the second time. n is at least 4 and below 1<<24.
+TEXT ·nearestSketchAVX2(SB), NOSPLIT, $0-32
+	MOVQ           q+0(FP), AX
+	MOVQ           all+8(FP), SI
+	MOVQ           n+16(FP), CX
+	VBROADCASTI128 (AX), Y0
+	MOVL           $0x0f0f0f0f, AX
+	VMOVD          AX, X1
+	VPBROADCASTD   X1, Y1
+	VBROADCASTI128 nibble<>(SB), Y2
+	VPXOR          Y3, Y3, Y3
+	VMOVDQU        order<>(SB), Y4
+	VPCMPEQD       Y5, Y5, Y5 // least keys
+	MOVL           $4, AX
+	VMOVD          AX, X6
+	VPBROADCASTQ   X6, Y6
+	SUBQ           $4, CX
+	MOVQ           CX, DX
+	SHLQ           $4, DX // offset of the last four
+	XORQ           AX, AX
 
-pair:
-	MOVQ    0(SI), AX
-	MOVQ    8(SI), DI
-	MOVQ    16(SI), R10
-	MOVQ    24(SI), R11
-	XORQ    R8, AX
-	XORQ    R9, DI
-	XORQ    R8, R10
-	XORQ    R9, R11
-	POPCNTQ AX, AX
-	POPCNTQ DI, DI
-	POPCNTQ R10, R10
-	POPCNTQ R11, R11
-	ADDQ    DI, AX
-	ADDQ    R11, R10
-	SHLQ    $32, AX
-	SHLQ    $32, R10
-	ORQ     BX, AX
-	LEAQ    1(R10)(BX*1), R10
-	CMPQ    AX, DX
-	CMOVQCS AX, DX
-	CMPQ    R10, R12
-	CMOVQCS R10, R12
-	ADDQ    $32, SI
-	ADDQ    $2, BX
-	CMPQ    BX, CX
-	JLT     pair
+four:
+	VPXOR       (SI)(AX*1), Y0, Y8
+	VPXOR       32(SI)(AX*1), Y0, Y9
+	COUNT(Y8, Y10)
+	COUNT(Y9, Y11)
+	VPUNPCKLQDQ Y9, Y8, Y10
+	VPUNPCKHQDQ Y9, Y8, Y11
+	VPADDB      Y11, Y10, Y10
+	VPSADBW     Y3, Y10, Y10
+	VPSLLD      $24, Y10, Y10
+	VPADDD      Y4, Y10, Y10
+	VPMINUD     Y10, Y5, Y5
+	VPADDD      Y6, Y4, Y4
+	ADDQ        $64, AX
+	CMPQ        AX, DX
+	JLE         four
 
-last:
-	CMPQ    BX, CX
-	JGT     done
-	MOVQ    0(SI), AX
-	MOVQ    8(SI), DI
-	XORQ    R8, AX
-	XORQ    R9, DI
-	POPCNTQ AX, AX
-	POPCNTQ DI, DI
-	ADDQ    DI, AX
-	SHLQ    $32, AX
-	ORQ     BX, AX
-	CMPQ    AX, DX
-	CMOVQCS AX, DX
+	SUBQ         $64, AX
+	CMPQ         AX, DX
+	JEQ          done
+	MOVQ         DX, AX
+	VMOVQ        CX, X4
+	VPBROADCASTQ X4, Y4
+	VPADDD       order<>(SB), Y4, Y4
+	JMP          four
 
 done:
-	CMPQ    R12, DX
-	CMOVQCS R12, DX
-	MOVL    DX, AX
-	MOVQ    AX, at+32(FP)
+	VEXTRACTI128 $1, Y5, X6
+	VPMINUD      X6, X5, X5
+	VPSHUFD      $0x4e, X5, X6
+	VPMINUD      X6, X5, X5
+	VMOVD        X5, AX
+	ANDL         $0xffffff, AX
+	MOVQ         AX, at+24(FP)
+	VZEROUPPER
 	RET
