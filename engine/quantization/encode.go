@@ -80,9 +80,7 @@ func (c *Codec) rotate(w, v []float32) float64 {
 	}
 	copy(w, v)
 	c.rotation.apply(w)
-	for j, m := range c.mean {
-		w[j] -= m
-	}
+	c.kernels.Subtract(w, c.mean)
 	return raw
 }
 
@@ -95,7 +93,7 @@ func (e *Encoder) encodeCentred(raw float64, row []byte, f *factors) {
 		e.Fit.Misfits++
 	}
 	if c.kind == Uniform7 {
-		e.Fit.Clipped += uint64(encodeSeven(row, w, 1/c.step))
+		e.Fit.Clipped += uint64(c.kernels.ToU7(row, w, 1/c.step))
 		return
 	}
 	length := norm(w)
@@ -109,7 +107,7 @@ func (e *Encoder) encodeCentred(raw float64, row []byte, f *factors) {
 	var product float64 // Σ w·code
 	switch c.kind {
 	case Scaled7:
-		product = encodeScaled7(row, w)
+		product = encodeScaled7(c.kernels, row, w)
 	case Scaled4:
 		product = encodeScaled4(row, w)
 	default:
@@ -140,27 +138,9 @@ func (c *Codec) misfit(raw float64) bool {
 	return math.IsNaN(raw) || c.unit > 0 && math.Abs(raw-c.unit) > 2*equalLengths*c.unit
 }
 
-// encodeSeven writes codes 0…127 around 64 and returns how many were clipped.
-func encodeSeven(row []byte, w []float32, inverse float32) int {
-	clipped := 0
-	row = row[:len(w)]
-	for j, x := range w {
-		u := x*inverse + 64.5
-		if !(u >= 0) {
-			u = 0
-			clipped++
-		} else if u >= 128 {
-			u = 127
-			clipped++
-		}
-		row[j] = byte(int32(u))
-	}
-	return clipped
-}
-
 // encodeScaled7 writes codes of which the outermost is the largest component, and
 // returns Σ w·(code−64).
-func encodeScaled7(row []byte, w []float32) float64 {
+func encodeScaled7(k *distance.Kernels, row []byte, w []float32) float64 {
 	top := largest(w)
 	if top == 0 {
 		for j := range w {
@@ -168,7 +148,7 @@ func encodeScaled7(row []byte, w []float32) float64 {
 		}
 		return 0
 	}
-	encodeSeven(row, w, 63/top)
+	k.ToU7(row, w, 63/top)
 	var product float64
 	for j, x := range w {
 		product += float64(x) * float64(int(row[j])-64)

@@ -63,7 +63,7 @@ func (q *Query) Prepare(v []float32) {
 	q.code = unsafe.Pointer(unsafe.SliceData(q.own))
 	switch {
 	case c.kind == Uniform7:
-		encodeSeven(q.own, q.w, 1/c.step)
+		c.kernels.ToU7(q.own, q.w, 1/c.step)
 		q.mul = c.step * c.step
 	case len(c.segments) > 0:
 		unit := q.quantizeBits()

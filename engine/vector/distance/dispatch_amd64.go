@@ -123,6 +123,29 @@ func (k *Kernels) hadamardNative(x, signs []float32) bool {
 }
 
 //go:noescape
+func sevenAVX2(dst *byte, src *float32, n int, scale float32) (fitting int)
+
+//go:noescape
+func subtractAVX2(xs, ys *float32, n int)
+
+func (k *Kernels) sevenNative(dst []byte, src []float32, scale float32) (n, clipped int) {
+	n = len(src) &^ 31
+	if k.tier == Generic || n == 0 {
+		return 0, 0
+	}
+	return n, n - sevenAVX2(&dst[0], &src[0], n, scale)
+}
+
+func (k *Kernels) subtractNative(xs, ys []float32) int {
+	n := len(xs) &^ 7
+	if k.tier == Generic || n == 0 {
+		return 0
+	}
+	subtractAVX2(&xs[0], &ys[0], n)
+	return n
+}
+
+//go:noescape
 func nearestSketchAVX2(q, all *Sketch, n int) (at int)
 
 func (k *Kernels) nearestSketchNative(q *Sketch, all []Sketch) (at int, ok bool) {

@@ -19,3 +19,7 @@ func (k *Kernels) prefetchRowsNative(unsafe.Pointer, int, []uint32, int) {}
 func (k *Kernels) hadamardNative(x, signs []float32) bool { return false }
 
 func (k *Kernels) nearestSketchNative(*Sketch, []Sketch) (at int, ok bool) { return 0, false }
+
+func (k *Kernels) sevenNative([]byte, []float32, float32) (n, clipped int) { return 0, 0 }
+
+func (k *Kernels) subtractNative(xs, ys []float32) int { return 0 }
