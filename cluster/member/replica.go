@@ -200,11 +200,12 @@ func (r *replica) storeAll(work []diskWork) error {
 	for _, d := range work {
 		switch {
 		case d.Epoch != 0:
-			if err := r.marks.store(r.ctx, mark{alloc: r.alloc, epoch: d.Epoch, history: d.History}); err != nil {
+			next := mark{alloc: r.alloc, epoch: d.Epoch, history: d.History}
+			if err := r.withRoom(func() error { return r.marks.store(r.ctx, next) }); err != nil {
 				return err
 			}
 		case d.Truncate:
-			if err := r.stream.TruncateAfter(r.ctx, d.TruncateAfter); err != nil {
+			if err := r.withRoom(func() error { return r.stream.TruncateAfter(r.ctx, d.TruncateAfter) }); err != nil {
 				return err
 			}
 		default:
@@ -236,29 +237,33 @@ func (r *replica) positionOf(seq uint64) oplog.Position {
 // another log than this one (a chain value of the leader's is another than here) is refused, so
 // nobody hears that it is there.
 func (r *replica) append(records []oplog.Known) (last *oplog.Ticket, err error) {
-	full := false
-	for len(records) > 0 {
+	err = r.withRoom(func() error {
 		taken, t, err := r.stream.AppendAll(records)
 		if records = records[taken:]; t != nil {
 			last = t
 		}
+		return err
+	})
+	return last, err
+}
+
+// withRoom does something that needs the disk, again and again while that is full or fails.
+func (r *replica) withRoom(do func() error) error {
+	for full := false; ; full = true {
+		err := do()
 		switch {
-		case err == nil:
-			continue
-		case !passes(err):
-			return nil, err
+		case err == nil && full:
+			r.step(replication.LogFull{Full: false})
+			return nil
+		case err == nil || !passes(err):
+			return err
 		case !full:
-			full = true
 			r.step(replication.LogFull{Full: true})
 		}
 		if err := pause(r.ctx, diskRetry, nil); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	if full {
-		r.step(replication.LogFull{Full: false})
-	}
-	return last, nil
 }
 
 // passes tells failures of the disk that may be over soon from those that stay.
@@ -270,18 +275,13 @@ func (r *replica) durable(t *oplog.Ticket) error {
 	if t == nil {
 		return nil
 	}
-	err := t.Wait(r.ctx)
-	if err == nil || !passes(err) {
-		return err
-	}
-	r.step(replication.LogFull{Full: true})
-	for r.stream.Durable() != r.stream.Last() {
-		if err := pause(r.ctx, diskRetry, nil); err != nil {
-			return err
+	return r.withRoom(func() error {
+		err := t.Wait(r.ctx)
+		if err != nil && r.stream.Durable() == r.stream.Last() {
+			return nil
 		}
-	}
-	r.step(replication.LogFull{Full: false})
-	return nil
+		return err
+	})
 }
 
 // diskRetry is how long to wait before a disk that failed is tried again.

@@ -18,6 +18,21 @@ import (
 type around struct {
 	sent chan replication.Envelope
 	lost chan error
+	// space is the room on its disk; refused hears when there is too little.
+	space   *fsx.Quota
+	refused chan struct{}
+}
+
+// inject lets the disk refuse what there is no room for.
+func (a *around) inject(op fsx.Op) error {
+	err := a.space.Inject(op)
+	if err != nil {
+		select {
+		case a.refused <- struct{}{}:
+		default:
+		}
+	}
+	return err
 }
 
 func (*around) peer() topology.PeerID                { return 1 }
@@ -35,9 +50,12 @@ func (*around) takeFiles(context.Context, *replica, replication.FileSource) erro
 // gets committed.
 func newFollower(t *testing.T) (*replica, *around) {
 	t.Helper()
-	log, err := oplog.Open(oplog.Options{FS: fsx.NewMem(), Dir: "log"})
+	node := &around{
+		sent: make(chan replication.Envelope, 100), lost: make(chan error, 1),
+		space: fsx.NewQuota(1 << 30), refused: make(chan struct{}, 1),
+	}
+	log, err := oplog.Open(oplog.Options{FS: fsx.NewFault(fsx.NewMem(), node.inject), Dir: "log", RetryAfter: time.Millisecond})
 	require.NoError(t, err)
-	node := &around{sent: make(chan replication.Envelope, 100), lost: make(chan error, 1)}
 	r := &replica{
 		node: node, name: topology.ShardName{Collection: "c"}, alloc: 1, stream: log.Stream("c/0"),
 		marks: &marks{stream: log.Stream("c/0#mark")}, reading: map[topology.PeerID]bool{}, asked: map[uint64]*request{},
@@ -145,4 +163,45 @@ func TestMemoryHasThePositionsOfTheLog(t *testing.T) {
 	defer r.mu.Unlock()
 	require.Equal(t, r.stream.Last(), r.recent.end)
 	require.NotZero(t, r.recent.end.Chain)
+}
+
+// TestAFullDiskIsWaitedFor: whatever a copy has to store, on a full disk it waits for room and loses nothing.
+func TestAFullDiskIsWaitedFor(t *testing.T) {
+	entries := entriesOf("a", "b", "c")
+	for _, tc := range []struct {
+		name        string
+		work        replication.DiskEffect
+		epoch, last uint64
+	}{
+		{"an epoch", replication.DiskEffect{Epoch: 7}, 7, 2},
+		{"a cut", replication.DiskEffect{Truncate: true, TruncateAfter: 1}, 1, 1},
+		{"entries", replication.DiskEffect{Append: entries[2:]}, 1, 3},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r, node := newFollower(t)
+			r.say(replication.Append{Entries: slices.Clone(entries[:2])})
+			node.durableOn(t, 2)
+			r.awaitQuiet()
+			node.space.SetRoom(0)
+			stored := make(chan error, 1)
+			w := diskWork{DiskEffect: tc.work}
+			r.mu.Lock()
+			w.records = r.remember(tc.work.Append)
+			r.mu.Unlock()
+			go func() { stored <- r.storeAll([]diskWork{w}) }()
+			select {
+			case <-node.refused:
+			case err := <-stored:
+				t.Fatalf("stored on a full disk: %v", err)
+			}
+			node.space.SetRoom(1 << 30)
+			require.NoError(t, <-stored)
+			require.Equal(t, r.stream.Last(), r.stream.Durable())
+			known, ok, err := loadMarks(t.Context(), r.marks.stream)
+			require.NoError(t, err)
+			require.True(t, ok)
+			require.Equal(t, tc.epoch, known.last.epoch)
+			require.Equal(t, tc.last, r.stream.Durable().Seq)
+		})
+	}
 }

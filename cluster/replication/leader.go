@@ -1,6 +1,8 @@
 package replication
 
 import (
+	"slices"
+
 	"github.com/sextantdb/sextant/cluster/topology"
 )
 
@@ -67,6 +69,8 @@ func (r *Replica) propose(p *Propose, fx *Effects) {
 	case l.handing.stopped():
 		fx.Rejected = append(fx.Rejected, Rejected{Token: p.Token, Reason: NotLeader, Leader: l.handing.to})
 	case r.again(p, fx):
+	case (r.full || l.barrier == 0) && r.ledElsewhereSoon():
+		fx.Rejected = append(fx.Rejected, Rejected{Token: p.Token, Reason: NotLeader})
 	case r.full || l.barrier == 0:
 		r.reject(fx, p.Token, DiskFull)
 	case len(r.cfg.InSync) < r.cfg.MinInSync:
@@ -81,6 +85,12 @@ func (r *Replica) propose(p *Propose, fx *Effects) {
 		fx.Took = append(fx.Took, Took{Token: p.Token, Position: at})
 		l.waiting = append(l.waiting, waiter{p.Token, at.Seq})
 	}
+}
+
+// ledElsewhereSoon tells whether a leader whose disk is full may find somebody to hand over to, or be relieved.
+func (r *Replica) ledElsewhereSoon() bool {
+	return r.now < r.fullSince+r.opt.FullFor &&
+		slices.ContainsFunc(r.lead.peers, func(p peer) bool { return p.inSync && !p.fenced && !p.full })
 }
 
 // again answers a write that is in the log already.

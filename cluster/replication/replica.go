@@ -61,8 +61,9 @@ type Limits struct {
 	// AlterAfter is when a proposal to the topology counts as lost.
 	AlterAfter Now
 	// TransferFor is for how long a leader that hands over takes no writes. TransferAgain is
-	// how often one whose disk is full tries to.
-	TransferFor, TransferAgain Now
+	// how often one whose disk is full tries to, and FullFor for how long it sends writes away
+	// instead of refusing them: another one may lead soon.
+	TransferFor, TransferAgain, FullFor Now
 }
 
 func (l *Limits) setDefaults() {
@@ -89,6 +90,7 @@ func (l *Limits) setDefaults() {
 	l.AlterAfter = cmp.Or(l.AlterAfter, time.Second)
 	l.TransferFor = cmp.Or(l.TransferFor, 100*time.Millisecond)
 	l.TransferAgain = cmp.Or(l.TransferAgain, time.Second)
+	l.FullFor = cmp.Or(l.FullFor, 5*time.Second)
 }
 
 // Role is a copy's part in the present epoch.
@@ -118,8 +120,9 @@ type Replica struct {
 	// commit is the last committed entry that is durable here, applied the last applied
 	// one: applied <= commit <= log.durable.
 	commit, applied, visible uint64
-	// full says that the disk takes nothing.
-	full bool
+	// full says that the disk takes nothing, fullSince since when.
+	full      bool
+	fullSince Now
 	// led is the highest epoch in which the copy, or it before a restart, may have led:
 	// nobody leads twice in one epoch.
 	led     uint64
@@ -178,7 +181,7 @@ func (r *Replica) take(ev Event, fx *Effects) error {
 	case Applied:
 		return r.onApplied(ev.Seq)
 	case LogFull:
-		r.full, r.follow.answer = ev.Full, true
+		r.full, r.fullSince, r.follow.answer = ev.Full, r.now, true
 	case Propose:
 		r.propose(&ev, fx)
 	case ReadIndex:

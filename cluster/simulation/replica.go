@@ -193,8 +193,7 @@ func (r *replica) stored(full bool) {
 		r.soon(min(late, diskRetry), func() { r.stored(full) })
 		return
 	}
-	appends := func(d replication.DiskEffect) bool { return len(d.Append) > 0 }
-	if r.p.n.full && slices.ContainsFunc(r.doing, appends) {
+	if r.p.n.full {
 		if !full {
 			r.step(replication.LogFull{Full: true})
 		}
@@ -224,10 +223,10 @@ func (r *replica) tear() {
 	done := w.rnd.IntN(len(r.doing) + 1)
 	for i := range r.doing[:done] {
 		d := &r.doing[i]
-		entries := len(d.Append)
-		if entries > 0 && r.p.n.full {
+		if r.p.n.full {
 			break
 		}
+		entries := len(d.Append)
 		if entries > 0 && i == done-1 {
 			entries = 1 + w.rnd.IntN(entries)
 		}
