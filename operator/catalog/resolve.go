@@ -109,6 +109,12 @@ func ServiceVersions(def *appsv1.ComponentDefinition, versions []appsv1.Componen
 	return newestFirst(slices.Collect(maps.Keys(known)))
 }
 
+// Fits tells whether a ComponentVersion has a release for a definition.
+func Fits(v *appsv1.ComponentVersion, definition string) bool {
+	releases, _ := releasesFor(definition, v)
+	return len(releases) > 0
+}
+
 // Images returns the images of a version by name of the container. Where several releases have
 // the version, the one that is listed last counts. What a definition says itself is used where
 // no release names an image.
