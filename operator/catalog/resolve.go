@@ -46,7 +46,9 @@ func Resolve(clusterDef *appsv1.ClusterDefinition, topology string, spec *appsv1
 
 // ResolveAgain is Resolve for a component that has been resolved before, to definition and version.
 // It stays with them as long as they are what is asked for: neither a newer definition nor a newer
-// release changes what runs.
+// release changes what runs. Nor does a definition that has become unusable, or has lost the release: that
+// is an error, not a reason to restart everything with another one. Only when the definition itself is
+// gone is another one chosen.
 func ResolveAgain(definition, serviceVersion string, clusterDef *appsv1.ClusterDefinition, topology string, spec *appsv1.ClusterComponentSpec,
 	defs []appsv1.ComponentDefinition, versions []appsv1.ComponentVersion,
 ) (Choice, error) {
@@ -64,8 +66,12 @@ func ResolveAgain(definition, serviceVersion string, clusterDef *appsv1.ClusterD
 		if def.Name != definition {
 			continue
 		}
-		if choice, err := withVersion(def, asked.ServiceVersion, versions); err == nil {
+		choice, err := withVersion(def, asked.ServiceVersion, versions)
+		if err == nil {
 			return choice, nil
+		}
+		if asked.ServiceVersion == serviceVersion || ReasonOf(err) == ReasonDefinitionUnavailable {
+			return Choice{}, fmt.Errorf("component %s: %w", spec.Name, err)
 		}
 	}
 	return Resolve(clusterDef, topology, &asked, defs, versions)
