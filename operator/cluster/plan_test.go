@@ -2,6 +2,8 @@ package cluster_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -11,13 +13,17 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
 	appsv1 "github.com/sextantdb/sextant/operator/api/apps/v1"
 	dataprotectionv1alpha1 "github.com/sextantdb/sextant/operator/api/dataprotection/v1alpha1"
 	workloadsv1 "github.com/sextantdb/sextant/operator/api/workloads/v1"
+	"github.com/sextantdb/sextant/operator/apply"
 	"github.com/sextantdb/sextant/operator/cluster"
+	"github.com/sextantdb/sextant/operator/crd/crdtest"
 )
 
 // put adds the documents of a script to a tree. An object of the same kind and name is replaced.
@@ -83,9 +89,11 @@ func object(t *testing.T, kind string, o client.Object, spec any) string {
 //	remove           what goes next
 //	gone             everything has gone of which that was said
 func TestPlans(t *testing.T) {
+	server, err := crdtest.Load(crds)
+	require.NoError(t, err)
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
 		t.Helper()
-		s := &script{tree: &cluster.Tree{Now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}}
+		s := &script{server: server, tree: &cluster.Tree{Now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}}
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			t.Helper()
 			s.tree.Now = s.tree.Now.Add(time.Second)
@@ -119,7 +127,76 @@ func TestPlans(t *testing.T) {
 	})
 }
 
-type script struct{ tree *cluster.Tree }
+const crds = "../../deploy/charts/sextant/crds"
+
+type script struct {
+	tree   *cluster.Tree
+	server *crdtest.Server
+}
+
+// accepted requires that the API server stores an object, with everything that it says.
+func accepted(t *testing.T, server *crdtest.Server, kind string, o client.Object) {
+	t.Helper()
+	want := content(t, kind, o)
+	stored, err := server.Create(want)
+	require.NoError(t, err)
+	require.True(t, apply.Contains(stored.Object, want.Object))
+}
+
+func content(t *testing.T, kind string, o client.Object) *unstructured.Unstructured {
+	t.Helper()
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
+	require.NoError(t, err)
+	u := &unstructured.Unstructured{Object: fields}
+	u.SetGroupVersionKind(appsv1.GroupVersion.WithKind(kind))
+	return u
+}
+
+// TestExamples: every cluster that we tell users to apply is planned, and the server takes its Component.
+func TestExamples(t *testing.T) {
+	server, err := crdtest.Load(crds)
+	require.NoError(t, err)
+	files, err := filepath.Glob("../../examples/kubernetes/cluster*.yaml")
+	require.NoError(t, err)
+	require.Greater(t, len(files), 5)
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			tree := &cluster.Tree{}
+			put(t, tree, definitions)
+			text, err := os.ReadFile(file)
+			require.NoError(t, err)
+			for doc := range strings.SplitSeq(string(text), "---\n") {
+				if strings.Contains(doc, "kind: Cluster\n") {
+					put(t, tree, doc)
+				}
+			}
+			p := cluster.Make(tree)
+			require.Nil(t, p.Refused)
+			require.Empty(t, p.Problems)
+			require.NotEmpty(t, p.Components)
+			for _, c := range p.Components {
+				accepted(t, server, "Component", c.Object)
+			}
+			require.Len(t, p.Services, len(tree.Cluster.Spec.Services))
+		})
+	}
+}
+
+const definitions = `
+kind: ClusterDefinition
+metadata: {name: qdrant}
+spec: {topologies: [{name: cluster, components: [{name: qdrant, compDef: ^qdrant-}]}]}
+---
+kind: ComponentDefinition
+metadata: {name: qdrant-1.0.2}
+spec: {runtime: {containers: [{name: qdrant, image: engine}]}}
+---
+kind: ComponentVersion
+metadata: {name: qdrant}
+spec:
+  compatibilityRules: [{compDefs: [qdrant], releases: [a]}]
+  releases: [{name: a, serviceVersion: 1.10.0, images: {qdrant: engine}}]
+`
 
 func (s *script) plan(t *testing.T) string {
 	t.Helper()
@@ -129,6 +206,7 @@ func (s *script) plan(t *testing.T) string {
 		fmt.Fprintf(&out, "refused: %s: %s\n", p.Refused.Reason, p.Refused.Message)
 	}
 	for _, c := range p.Components {
+		accepted(t, s.server, "Component", c.Object)
 		if len(c.Awaits)+len(c.Follows) > 0 {
 			fmt.Fprintf(&out, "awaits %v, follows %v: ", c.Awaits, c.Follows)
 		}
@@ -211,7 +289,10 @@ func (s *script) status(t *testing.T, d *datadriven.TestData) string {
 	for _, e := range cluster.Events(s.tree, &is) {
 		out += fmt.Sprintf("event: %s %s: %s\n", e.Type, e.Reason, e.Note)
 	}
+	before := content(t, "Cluster", s.tree.Cluster)
 	s.tree.Cluster.Status = is
+	_, err := s.server.UpdateStatus(content(t, "Cluster", s.tree.Cluster), before)
+	require.NoError(t, err)
 	again := cluster.Status(s.tree, cluster.Make(s.tree), o)
 	require.Equal(t, is, again, "nothing new is told when nothing has happened")
 	require.Empty(t, cluster.Events(s.tree, &again))
