@@ -138,10 +138,9 @@ func (r *reconciler) apply(ctx context.Context, t *Tree, p *Plan) *Outcome {
 			o.Errors[c.Name] = err
 			continue
 		}
-		if changed {
-			o.Changed[c.Name] = true
-		}
-		settled[c.Name] = !changed && live != nil && live.Status.ObservedGeneration == live.Generation && atRest(live)
+		// Annotations aren't followed, they are there.
+		o.Changed[c.Name] = changed && (live == nil || !equality.Semantic.DeepEqual(live.Spec, c.Object.Spec))
+		settled[c.Name] = !o.Changed[c.Name] && live != nil && live.Status.ObservedGeneration == live.Generation && atRest(live)
 	}
 	var wrong []error
 	for _, s := range p.Services {

@@ -293,6 +293,22 @@ func TestAClusterComesUpAndRests(t *testing.T) {
 	require.Empty(t, w.told())
 }
 
+// TestAnnotationsAreHandedDown: a Component whose annotations change isn't updating.
+func TestAnnotationsAreHandedDown(t *testing.T) {
+	w := newWorld(t, append(definitions(), example())...)
+	w.settle()
+	w.runs()
+	w.told()
+	w.change(func(c *appsv1.Cluster) {
+		c.Annotations = map[string]string{naming.AnnotationAcceptDataLoss: "c-qdrant-2"}
+	})
+	require.Equal(t, "c-qdrant-2", w.component().Annotations[naming.AnnotationAcceptDataLoss])
+	require.Empty(t, w.told())
+	w.change(func(c *appsv1.Cluster) { c.Annotations = nil })
+	require.NotContains(t, w.component().Annotations, naming.AnnotationAcceptDataLoss)
+	require.Empty(t, w.told())
+}
+
 func TestNewReleasesDontChangeWhatRuns(t *testing.T) {
 	w := newWorld(t, append(definitions(), example())...)
 	w.settle()

@@ -281,13 +281,14 @@ func (s *script) status(t *testing.T, d *datadriven.TestData) string {
 	is := cluster.Status(s.tree, cluster.Make(s.tree), o)
 	shown := is
 	shown.Conditions = nil // a line each is easier to read
-	out := show(t, shown)
+	var out strings.Builder
+	out.WriteString(show(t, shown))
 	for _, c := range is.Conditions {
-		out += fmt.Sprintf("%s=%s since %s, %s (generation %d): %s\n",
+		fmt.Fprintf(&out, "%s=%s since %s, %s (generation %d): %s\n",
 			c.Type, c.Status, c.LastTransitionTime.Format(time.TimeOnly), c.Reason, c.ObservedGeneration, c.Message)
 	}
 	for _, e := range cluster.Events(s.tree, &is) {
-		out += fmt.Sprintf("event: %s %s: %s\n", e.Type, e.Reason, e.Note)
+		fmt.Fprintf(&out, "event: %s %s: %s\n", e.Type, e.Reason, e.Note)
 	}
 	before := content(t, "Cluster", s.tree.Cluster)
 	s.tree.Cluster.Status = is
@@ -296,7 +297,7 @@ func (s *script) status(t *testing.T, d *datadriven.TestData) string {
 	again := cluster.Status(s.tree, cluster.Make(s.tree), o)
 	require.Equal(t, is, again, "nothing new is told when nothing has happened")
 	require.Empty(t, cluster.Events(s.tree, &again))
-	return out
+	return out.String()
 }
 
 func (s *script) remove() string {

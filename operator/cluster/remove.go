@@ -95,12 +95,13 @@ func removing(t *Tree, r *Removal) appsv1.ClusterStatus {
 	s := *t.Cluster.Status.DeepCopy()
 	s.ObservedGeneration = t.Cluster.Generation
 	s.Phase = appsv1.ClusterDeleting
-	s.Message = ""
+	var texts []string
 	if len(r.Awaits) > 0 {
-		s.Message = "waiting until these are gone: " + strings.Join(r.Awaits, ", ")
+		texts = append(texts, "waiting until these are gone: "+strings.Join(r.Awaits, ", "))
 	}
 	for i := range t.Components {
 		c := &t.Components[i]
+		texts = append(texts, said(c.Status.Message)...)
 		name := c.Labels[naming.LabelComponentName]
 		if of, ok := s.Components[name]; ok {
 			of.Phase = appsv1.ComponentDeleting
@@ -108,5 +109,6 @@ func removing(t *Tree, r *Removal) appsv1.ClusterStatus {
 			s.Components[name] = of
 		}
 	}
+	s.Message = strings.Join(texts, "; ")
 	return s
 }

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -160,7 +161,7 @@ func servicePorts(t *Tree, entry *appsv1.ClusterService, choices map[string]choi
 		}
 	}
 	if len(ports) == 0 {
-		return nil, fmt.Errorf("it names no ports, and its component has none for clients")
+		return nil, errors.New("it names no ports, and its component has none for clients")
 	}
 	for i := range ports {
 		if ports[i].Protocol == "" {

@@ -33,7 +33,7 @@ const heldMessage = "the cluster was deleted, but its terminationPolicy is DoNot
 
 // Outcome is what came of applying a plan.
 type Outcome struct {
-	// Changed are the components whose Component was written in this round.
+	// Changed are the components whose Component has got another spec in this round.
 	Changed map[string]bool
 	// Waiting says of components for which others they wait.
 	Waiting map[string]string
@@ -181,13 +181,19 @@ func message(t *Tree, s *appsv1.ClusterStatus, p *Plan, o *Outcome) string {
 		if c.Phase == appsv1.ComponentRunning || c.Phase == appsv1.ComponentStopped {
 			continue
 		}
-		text := fmt.Sprintf("%s is %s", name, c.Phase)
-		for _, object := range slices.Sorted(maps.Keys(c.Message)) {
-			text += fmt.Sprintf("; %s: %s", object, c.Message[object])
-		}
-		texts = append(texts, text)
+		texts = append(texts, fmt.Sprintf("%s is %s", name, c.Phase))
+		texts = append(texts, said(c.Message)...)
 	}
 	return strings.Join(texts, "; ")
+}
+
+// said returns the messages about objects, a text each.
+func said(messages map[string]string) []string {
+	var texts []string
+	for _, object := range slices.Sorted(maps.Keys(messages)) {
+		texts = append(texts, object+": "+messages[object])
+	}
+	return texts
 }
 
 func conditions(t *Tree, s *appsv1.ClusterStatus, p *Plan, o *Outcome) {
