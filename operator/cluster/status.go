@@ -41,6 +41,11 @@ type Outcome struct {
 	Errors map[string]error
 }
 
+// applied tells whether the Component of a component was as it should be before this round.
+func (o *Outcome) applied(component string) bool {
+	return !o.Changed[component] && o.Errors[component] == nil && o.Waiting[component] == ""
+}
+
 // failures are the errors of an outcome and the problems of a plan, a text each.
 func failures(p *Plan, o *Outcome) []string {
 	var texts []string
@@ -81,7 +86,7 @@ func componentStatus(t *Tree, spec *appsv1.ClusterComponentSpec, p *Plan, o *Out
 		live = &appsv1.Component{}
 	} else {
 		s.ObservedGeneration = live.Status.ObservedGeneration
-		s.UpToDate = p.Refused == nil && !o.Changed[spec.Name] && o.Errors[spec.Name] == nil && o.Waiting[spec.Name] == "" &&
+		s.UpToDate = p.Refused == nil && o.applied(spec.Name) &&
 			live.DeletionTimestamp == nil && live.Status.ObservedGeneration == live.Generation
 		s.Phase = phaseOf(spec, live, s.UpToDate || p.Refused != nil)
 	}
@@ -100,16 +105,20 @@ func componentStatus(t *Tree, spec *appsv1.ClusterComponentSpec, p *Plan, o *Out
 	case live.DeletionTimestamp != nil:
 		tell("somebody has deleted it; it is made anew once it is gone")
 	}
-	if b := live.Status.Bootstrap; b != nil {
-		if s.Bootstrap != nil && (s.Bootstrap.Founder != b.Founder || s.Bootstrap.ClusterID != "" && s.Bootstrap.ClusterID != b.ClusterID) {
-			// What is recorded never changes, and the server would refuse the whole status.
-			tell(fmt.Sprintf("it says that %s founded cluster %q; recorded before is that %s founded cluster %q",
-				b.Founder, b.ClusterID, s.Bootstrap.Founder, s.Bootstrap.ClusterID))
-		} else {
-			s.Bootstrap = b.DeepCopy()
-		}
+	if b := live.Status.Bootstrap; contradicts(s.Bootstrap, b) {
+		// What is recorded never changes, and the server would refuse the whole status.
+		tell(fmt.Sprintf("it says that %s founded cluster %q; recorded before is that %s founded cluster %q",
+			b.Founder, b.ClusterID, s.Bootstrap.Founder, s.Bootstrap.ClusterID))
+	} else if b != nil {
+		s.Bootstrap = b.DeepCopy()
 	}
 	return s, true
+}
+
+// contradicts tells whether what a Component says of its founding isn't what is recorded of it.
+func contradicts(recorded, said *appsv1.Bootstrap) bool {
+	return recorded != nil && said != nil &&
+		(recorded.Founder != said.Founder || recorded.ClusterID != "" && recorded.ClusterID != said.ClusterID)
 }
 
 // phaseOf returns the phase of a Component. While its controller hasn't seen the newest spec, the
@@ -295,18 +304,14 @@ func Events(t *Tree, is *appsv1.ClusterStatus) []Event {
 	if is.Message == heldMessage && was.Message != heldMessage {
 		told = append(told, Event{corev1.EventTypeWarning, reasonHeld, heldMessage})
 	}
-	failed := func(s *appsv1.ClusterStatus, kind string) *metav1.Condition {
-		if c := meta.FindStatusCondition(s.Conditions, kind); c != nil && c.Status == metav1.ConditionFalse {
-			return c
-		}
-		return &metav1.Condition{}
-	}
-	if c, before := failed(is, appsv1.ConditionProvisioningStarted), failed(was, appsv1.ConditionProvisioningStarted); c.Message != "" && c.Message != before.Message {
-		told = append(told, Event{corev1.EventTypeWarning, c.Reason, c.Message})
+	spec, specBefore := whyFalse(is, appsv1.ConditionProvisioningStarted), whyFalse(was, appsv1.ConditionProvisioningStarted)
+	if spec.Message != "" && spec.Message != specBefore.Message {
+		told = append(told, Event{corev1.EventTypeWarning, spec.Reason, spec.Message})
 	}
 	// The texts of errors may differ each time: only the first one is told.
-	if c, before := failed(is, appsv1.ConditionApplyResources), failed(was, appsv1.ConditionApplyResources); c.Reason == ReasonApplyResourcesFailed && c.Reason != before.Reason {
-		told = append(told, Event{corev1.EventTypeWarning, c.Reason, c.Message})
+	objects, objectsBefore := whyFalse(is, appsv1.ConditionApplyResources), whyFalse(was, appsv1.ConditionApplyResources)
+	if objects.Reason == ReasonApplyResourcesFailed && objects.Reason != objectsBefore.Reason {
+		told = append(told, Event{corev1.EventTypeWarning, objects.Reason, objects.Message})
 	}
 	if is.Phase != was.Phase {
 		e := Event{corev1.EventTypeNormal, string(is.Phase), fmt.Sprintf("the cluster is %s", is.Phase)}
@@ -322,4 +327,12 @@ func Events(t *Tree, is *appsv1.ClusterStatus) []Event {
 		told = append(told, e)
 	}
 	return told
+}
+
+// whyFalse returns a condition that is False, and an empty one for any other.
+func whyFalse(s *appsv1.ClusterStatus, kind string) metav1.Condition {
+	if c := meta.FindStatusCondition(s.Conditions, kind); c != nil && c.Status == metav1.ConditionFalse {
+		return *c
+	}
+	return metav1.Condition{}
 }
