@@ -16,6 +16,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -50,7 +51,7 @@ func Object(ctx context.Context, c client.Client, desired client.Object) (change
 		return false, err
 	}
 	name := want.GetKind() + " " + client.ObjectKeyFromObject(desired).String()
-	hash, err := hashOf(want.Object)
+	hash, err := hashOf(hashable(want))
 	if err != nil {
 		return false, fmt.Errorf("apply %s: %w", name, err)
 	}
@@ -120,6 +121,25 @@ func fields(c client.Client, object client.Object) (*unstructured.Unstructured, 
 		unstructured.RemoveNestedField(content, "metadata", field)
 	}
 	return u, nil
+}
+
+// hashable is what the hash of an object is made from: all of it, but of a Secret only which entries it has. From a hash
+// in an annotation nobody is to guess a short key; that a value changed is seen by looking at it.
+func hashable(object *unstructured.Unstructured) map[string]any {
+	if object.GroupVersionKind() != corev1.SchemeGroupVersion.WithKind("Secret") {
+		return object.Object
+	}
+	content := object.DeepCopy().Object
+	for _, field := range []string{"data", "stringData"} {
+		entries, ok := content[field].(map[string]any)
+		if !ok {
+			continue
+		}
+		for key := range entries {
+			entries[key] = ""
+		}
+	}
+	return content
 }
 
 func hashOf(content map[string]any) (string, error) {

@@ -16,6 +16,7 @@ import (
 	"github.com/sextantdb/sextant/operator/api"
 	appsv1 "github.com/sextantdb/sextant/operator/api/apps/v1"
 	"github.com/sextantdb/sextant/operator/apply"
+	"github.com/sextantdb/sextant/operator/naming"
 )
 
 // server is an API server in memory that counts what is applied.
@@ -89,6 +90,30 @@ func TestObjectsOfOthersAreLeftAlone(t *testing.T) {
 	_, err := apply.Owned(t.Context(), c, owner, service(2))
 	require.ErrorContains(t, err, "there is one that Component c doesn't own")
 	require.Zero(t, writes)
+}
+
+// TestSecretsAreNotHashed: the annotation with the hash tells nothing of a Secret's values, and they are followed all the
+// same.
+func TestSecretsAreNotHashed(t *testing.T) {
+	ctx, writes := t.Context(), 0
+	owner := &appsv1.Component{ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: "c", UID: "1"}}
+	c := server(t, &writes, owner)
+	hash := map[string]bool{}
+	put := func(changed bool, data map[string][]byte) {
+		t.Helper()
+		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: "s"}, Data: data}
+		got, err := apply.Owned(ctx, c, owner, secret)
+		require.NoError(t, err)
+		require.Equal(t, changed, got)
+		require.NoError(t, c.Get(ctx, client.ObjectKeyFromObject(secret), secret))
+		require.Equal(t, data, secret.Data)
+		hash[secret.Annotations[naming.AnnotationApplied]] = true
+	}
+	put(true, map[string][]byte{"a": []byte("x"), "b": []byte("y")})
+	put(true, map[string][]byte{"a": []byte("z"), "b": []byte("y")})
+	put(false, map[string][]byte{"a": []byte("z"), "b": []byte("y")})
+	require.Len(t, hash, 1)
+	put(true, map[string][]byte{"a": []byte("z")})
 }
 
 func TestContains(t *testing.T) {

@@ -84,6 +84,15 @@ const (
 	AnnotationRebuild = group.Workloads + "/rebuild"
 	// AnnotationApplied on an object is the hash of what was last applied to it.
 	AnnotationApplied = group.Domain + "/applied"
+	// AnnotationFactor on a ConfigMap with files is the replication factor that was chosen when
+	// the component was created.
+	AnnotationFactor = group.Apps + "/default-replication-factor"
+	// AnnotationKeyRevision on the Secret of the API key changes with its contents: a name for
+	// them that tells nothing of them.
+	AnnotationKeyRevision = group.Apps + "/key-revision"
+	// AnnotationAllowNamespaces on a Secret with certificates lists namespaces (commas) whose
+	// clusters may use it, beside its own.
+	AnnotationAllowNamespaces = group.Apps + "/allow-namespaces"
 	// AnnotationOpsQueue on a Cluster holds the operations that wait for each other.
 	AnnotationOpsQueue = group.Domain + "/ops-request"
 	// AnnotationRestoreFrom on a Cluster says from which backup it is filled.

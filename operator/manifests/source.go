@@ -1,0 +1,129 @@
+package manifests
+
+import (
+	"fmt"
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	appsv1 "github.com/sextantdb/sextant/operator/api/apps/v1"
+	"github.com/sextantdb/sextant/operator/naming"
+)
+
+// p2pPort is where nodes reach each other.
+const p2pPort = 6335
+
+// PodName stands for the name of the pod in keys of ConfigMaps, labels and annotations of the template.
+const PodName = "$(POD_NAME)"
+
+// Source is what the objects of a component are made from.
+type Source struct {
+	// Component and Definition: what the user wants of which engine.
+	Component  *appsv1.Component
+	Definition *appsv1.ComponentDefinition
+	// Images by container. Containers that aren't named keep the image of the definition.
+	Images map[string]string
+	// Templates are the files of the definition's templates (configs and scripts), by name of the template.
+	Templates map[string]map[string]string
+	// ReplicationFactor is the default of new collections unless the user names one. It was
+	// fixed when the component was created.
+	ReplicationFactor int
+	// KeyRevision changes whenever pods must take up other contents of the Secret of the API
+	// key. It is empty when there is no such Secret.
+	KeyRevision string
+	// TLS says that nodes speak TLS. It follows the spec only while no pods run.
+	TLS bool
+	// Founding is the only pod that may be made as long as the cluster isn't founded; empty after.
+	Founding string
+	// ClusterDomain ends the domain names of Kubernetes, OperatorNamespace is where the operator runs.
+	ClusterDomain, OperatorNamespace string
+}
+
+// OwnerOf returns whom the objects of a component belong to.
+func OwnerOf(c *appsv1.Component) (naming.Owner, error) {
+	cluster, component := c.Labels[naming.LabelInstance], c.Labels[naming.LabelComponentName]
+	if cluster == "" || component == "" || naming.Component(cluster, component) != c.Name {
+		return naming.Owner{}, fmt.Errorf("component %s: it must be called {cluster}-{component}, with these names in the labels %s and %s: components are made by the operator, from a Cluster",
+			c.Name, naming.LabelInstance, naming.LabelComponentName)
+	}
+	return naming.Owner{Cluster: cluster, Component: component, Definition: c.Spec.CompDef, ServiceVersion: c.Spec.ServiceVersion}, nil
+}
+
+// owner is OwnerOf of a component that was checked.
+func (s *Source) owner() naming.Owner {
+	c := s.Component
+	o := naming.Owner{
+		Cluster: c.Labels[naming.LabelInstance], Component: c.Labels[naming.LabelComponentName],
+		Definition: s.Definition.Name, ServiceVersion: c.Spec.ServiceVersion,
+	}
+	if o.ServiceVersion == "" {
+		o.ServiceVersion = s.Definition.Spec.ServiceVersion
+	}
+	return o
+}
+
+// meta is the metadata of an object of the component.
+func (s *Source) meta(name string) metav1.ObjectMeta {
+	return metav1.ObjectMeta{Namespace: s.Component.Namespace, Name: name, Labels: naming.ComponentLabels(s.owner())}
+}
+
+// headless is the domain under which the pods have their names.
+func (s *Source) headless() string {
+	o := s.owner()
+	return naming.HeadlessService(o.Cluster, o.Component) + "." + s.Component.Namespace + ".svc." + s.domain()
+}
+
+func (s *Source) domain() string {
+	if s.ClusterDomain == "" {
+		return naming.ClusterDomain
+	}
+	return s.ClusterDomain
+}
+
+func (s *Source) scheme() string {
+	if s.TLS {
+		return "https"
+	}
+	return "http"
+}
+
+// NodeURL is where other nodes reach the one in a pod.
+func (s *Source) NodeURL(pod string) string {
+	return s.scheme() + "://" + pod + "." + s.headless() + ":" + strconv.Itoa(p2pPort)
+}
+
+// engine is the container of the engine: the first one.
+func (s *Source) engine() *corev1.Container { return &s.Definition.Spec.Runtime.Containers[0] }
+
+// exporter is the name of the container that serves metrics beside the engine, or "".
+func (s *Source) exporter() string {
+	if e := s.Definition.Spec.Exporter; e != nil {
+		return e.ContainerName
+	}
+	return ""
+}
+
+// Check refuses what no object can be made from.
+func (s *Source) Check() error {
+	if len(s.Definition.Spec.Runtime.Containers) == 0 {
+		return fmt.Errorf("definition %s: runtime has no containers", s.Definition.Name)
+	}
+	if l := s.Definition.Spec.ReplicasLimit; l != nil {
+		if n := s.Component.Spec.Replicas; n < l.MinReplicas || n > l.MaxReplicas {
+			return fmt.Errorf("replicas is %d: definition %s allows %d to %d", n, s.Definition.Name, l.MinReplicas, l.MaxReplicas)
+		}
+	}
+	for _, t := range s.Component.Spec.Instances {
+		if t.ServiceVersion != "" && t.ServiceVersion != s.owner().ServiceVersion {
+			return fmt.Errorf("instances[%s].serviceVersion is %s: all instances of a component have one version, here %s", t.Name, t.ServiceVersion, s.owner().ServiceVersion)
+		}
+		if t.CompDef != "" && t.CompDef != s.Definition.Name {
+			return fmt.Errorf("instances[%s].compDef is %s: all instances of a component have one definition, here %s", t.Name, t.CompDef, s.Definition.Name)
+		}
+	}
+	if s.TLS && s.Definition.Spec.TLS == nil {
+		return fmt.Errorf("tls is true, but definition %s says nothing of TLS", s.Definition.Name)
+	}
+	return s.checkEnv()
+}
