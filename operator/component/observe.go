@@ -1,0 +1,220 @@
+package component
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	appsv1 "github.com/sextantdb/sextant/operator/api/apps/v1"
+	workloadsv1 "github.com/sextantdb/sextant/operator/api/workloads/v1"
+	"github.com/sextantdb/sextant/operator/catalog"
+	"github.com/sextantdb/sextant/operator/manifests"
+	"github.com/sextantdb/sextant/operator/naming"
+	"github.com/sextantdb/sextant/operator/nodes"
+)
+
+// askAtOnce is how many nodes are asked at the same time.
+const askAtOnce = 8
+
+// observe loads the tree of a component, and asks its nodes.
+func (r *reconciler) observe(ctx context.Context, c *appsv1.Component) (*Observed, error) {
+	o := &Observed{
+		Now: r.now(), Component: c,
+		ClusterDomain: r.o.ClusterDomain, OperatorNamespace: r.o.Namespace, NetworkPolicies: r.o.NetworkPolicies,
+	}
+	if o.ClusterDomain == "" {
+		o.ClusterDomain = naming.ClusterDomain
+	}
+	owner, err := manifests.OwnerOf(c)
+	if err != nil {
+		return o, nil //nolint:nilerr // the plan says so to the user
+	}
+	var reader client.Reader = r.Client
+	if b := c.Status.Bootstrap; b == nil || b.ClusterID == "" {
+		// Who founds is decided once: not by what a cache remembers.
+		reader = r.live
+		if err := r.live.Get(ctx, client.ObjectKeyFromObject(c), c); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.observeDefinition(ctx, o); err != nil {
+		return nil, err
+	}
+	if err := r.observeOwn(ctx, reader, o, owner); err != nil {
+		return nil, err
+	}
+	pods := &corev1.PodList{}
+	if err := r.List(ctx, pods, client.InNamespace(c.Namespace), client.MatchingLabels(naming.PodSelector(owner))); err != nil {
+		return nil, fmt.Errorf("list its pods: %w", err)
+	}
+	o.Pods = pods.Items
+	o.Answers, err = r.ask(ctx, o)
+	return o, err
+}
+
+// observeOwn reads what there is of the component.
+func (r *reconciler) observeOwn(ctx context.Context, reader client.Reader, o *Observed, owner naming.Owner) error {
+	var failed error
+	get := func(name string, object client.Object) bool {
+		if failed != nil {
+			return false
+		}
+		err := reader.Get(ctx, types.NamespacedName{Namespace: o.Component.Namespace, Name: name}, object)
+		if err != nil && !apierrors.IsNotFound(err) {
+			failed = fmt.Errorf("get %T %s: %w", object, name, err)
+		}
+		return err == nil
+	}
+	if set := new(workloadsv1.InstanceSet); get(o.Component.Name, set) {
+		o.InstanceSet = set
+	}
+	if cm := new(corev1.ConfigMap); get(naming.BootstrapConfigMap(owner.Cluster, owner.Component), cm) {
+		o.Bootstrap = cm
+	}
+	if secret := new(corev1.Secret); get(naming.KeySecret(owner.Cluster, owner.Component), secret) {
+		o.Key = secret
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.Templates)) {
+		if cm := new(corev1.ConfigMap); get(naming.FilesConfigMap(owner.Cluster, owner.Component, name), cm) {
+			o.Files = append(o.Files, *cm)
+		}
+	}
+	return failed
+}
+
+// observeDefinition finds the definition, the images and the templates.
+func (r *reconciler) observeDefinition(ctx context.Context, o *Observed) error {
+	definition := &appsv1.ComponentDefinition{}
+	switch err := r.Get(ctx, types.NamespacedName{Name: o.Component.Spec.CompDef}, definition); {
+	case apierrors.IsNotFound(err):
+		return nil
+	case err != nil:
+		return fmt.Errorf("get its definition: %w", err)
+	}
+	o.Definition = definition
+	versions := &appsv1.ComponentVersionList{}
+	if err := r.List(ctx, versions); err != nil {
+		return fmt.Errorf("list versions: %w", err)
+	}
+	images, err := catalog.Images(definition, o.Component.Spec.ServiceVersion, versions.Items)
+	if err != nil {
+		o.Unusable = err.Error()
+		return nil
+	}
+	o.Images, o.Templates = images, map[string]map[string]string{}
+	for _, list := range [][]appsv1.FileTemplate{definition.Spec.Configs, definition.Spec.Scripts} {
+		for _, t := range list {
+			if t.ExternalManaged != nil && *t.ExternalManaged {
+				continue
+			}
+			key := types.NamespacedName{Namespace: r.o.Namespace, Name: t.Template}
+			if t.Namespace != "" {
+				key.Namespace = t.Namespace
+			}
+			cm := &corev1.ConfigMap{}
+			switch err := r.Get(ctx, key, cm); {
+			case apierrors.IsNotFound(err):
+				o.Unusable = fmt.Sprintf("definition %s: there is no ConfigMap %s for the template %s", definition.Name, key, t.Name)
+			case err != nil:
+				return fmt.Errorf("get the template %s: %w", key, err)
+			default:
+				o.Templates[t.Name] = cm.Data
+			}
+		}
+	}
+	return nil
+}
+
+// ask asks the nodes in pods that are ready, and the founder in any case until it has founded. Nodes that don't answer are left out.
+func (r *reconciler) ask(ctx context.Context, o *Observed) (map[string]Answer, error) {
+	if o.InstanceSet == nil || len(o.Pods) == 0 {
+		return nil, nil
+	}
+	target, err := nodes.Of(ctx, r.Client, o.Component, o.Pods, o.ClusterDomain)
+	if apierrors.IsNotFound(err) {
+		return nil, nil // what is missing is made in this round
+	}
+	if err != nil {
+		return nil, err
+	}
+	var (
+		mu      sync.Mutex
+		answers = map[string]Answer{}
+		group   errgroup.Group
+	)
+	group.SetLimit(askAtOnce)
+	for _, pod := range target.Pods {
+		if !pod.Ready && !isFounder(o, pod.Name) {
+			continue
+		}
+		group.Go(func() error {
+			cluster, err := r.o.Nodes.Cluster(ctx, target, pod)
+			if err != nil || !cluster.Enabled() {
+				return nil //nolint:nilerr // it is asked again
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			answers[pod.Name] = Answer{ID: cluster.ID, Peers: len(cluster.Peers)}
+			return nil
+		})
+	}
+	return answers, group.Wait()
+}
+
+func isFounder(o *Observed, pod string) bool {
+	b := o.Component.Status.Bootstrap
+	return b != nil && b.ClusterID == "" && b.Founder == pod
+}
+
+// labelsOf are the labels that all objects of a component have.
+func labelsOf(c *appsv1.Component) map[string]string {
+	return naming.ComponentLabels(naming.Owner{Cluster: c.Labels[naming.LabelInstance], Component: c.Labels[naming.LabelComponentName]})
+}
+
+// sweepable are lists of the kinds of which a component can have objects too many.
+func sweepable() []client.ObjectList {
+	return []client.ObjectList{
+		&corev1.ServiceList{}, &corev1.ConfigMapList{}, &corev1.SecretList{}, &corev1.ServiceAccountList{},
+		&rbacv1.RoleBindingList{}, &policyv1.PodDisruptionBudgetList{}, &networkingv1.NetworkPolicyList{},
+	}
+}
+
+// errStop ends a walk early.
+var errStop = errors.New("enough")
+
+// objects yields the objects of a list.
+func objects(list client.ObjectList) iter.Seq2[client.Object, error] {
+	return func(yield func(client.Object, error) bool) {
+		err := meta.EachListItem(list, func(item runtime.Object) error {
+			object, ok := item.(client.Object)
+			if !ok {
+				return fmt.Errorf("%T is no object", item)
+			}
+			if !yield(object, nil) {
+				return errStop
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, errStop) {
+			yield(nil, err)
+		}
+	}
+}
+
+func ownedBy(object client.Object, c *appsv1.Component) bool { return metav1.IsControlledBy(object, c) }
