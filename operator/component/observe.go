@@ -59,6 +59,11 @@ func (r *reconciler) observe(ctx context.Context, c *appsv1.Component) (*Observe
 	if err := r.observeOwn(ctx, reader, o, owner); err != nil {
 		return nil, err
 	}
+	services := &corev1.ServiceList{}
+	if err := r.List(ctx, services, client.InNamespace(c.Namespace), client.MatchingLabels(naming.ClusterLabels(owner.Cluster))); err != nil {
+		return nil, fmt.Errorf("list services of its cluster: %w", err)
+	}
+	o.Services = services.Items
 	pods := &corev1.PodList{}
 	if err := r.List(ctx, pods, client.InNamespace(c.Namespace), client.MatchingLabels(naming.PodSelector(owner))); err != nil {
 		return nil, fmt.Errorf("list its pods: %w", err)
@@ -87,15 +92,51 @@ func (r *reconciler) observeOwn(ctx context.Context, reader client.Reader, o *Ob
 	if cm := new(corev1.ConfigMap); get(naming.BootstrapConfigMap(owner.Cluster, owner.Component), cm) {
 		o.Bootstrap = cm
 	}
-	if secret := new(corev1.Secret); get(naming.KeySecret(owner.Cluster, owner.Component), secret) {
-		o.Key = secret
+	for name, place := range map[string]**corev1.Secret{
+		naming.KeySecret(owner.Cluster, owner.Component): &o.Key,
+		naming.TLSSecret(owner.Cluster, owner.Component): &o.TLS,
+		manifests.AuthoritySecretName(owner):             &o.Authority,
+	} {
+		if secret := new(corev1.Secret); get(name, secret) {
+			*place = secret
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(o.Templates)) {
 		if cm := new(corev1.ConfigMap); get(naming.FilesConfigMap(owner.Cluster, owner.Component, name), cm) {
 			o.Files = append(o.Files, *cm)
 		}
 	}
-	return failed
+	if failed != nil {
+		return failed
+	}
+	return r.observeProvided(ctx, o)
+}
+
+// observeProvided reads the user's certificates.
+func (r *reconciler) observeProvided(ctx context.Context, o *Observed) error {
+	key, ok := certificatesOf(o.Component)
+	if !ok {
+		return nil
+	}
+	secret := &corev1.Secret{}
+	err := r.Get(ctx, key, secret)
+	if err == nil {
+		o.Provided = secret
+	}
+	return client.IgnoreNotFound(err)
+}
+
+// certificatesOf is the Secret of the user that has the certificates of a component.
+func certificatesOf(c *appsv1.Component) (types.NamespacedName, bool) {
+	if !wantsTLS(c) || c.Spec.TLSConfig.Issuer == nil || c.Spec.TLSConfig.Issuer.SecretRef == nil {
+		return types.NamespacedName{}, false
+	}
+	ref := c.Spec.TLSConfig.Issuer.SecretRef
+	key := types.NamespacedName{Namespace: c.Namespace, Name: ref.Name}
+	if ref.Namespace != "" {
+		key.Namespace = ref.Namespace
+	}
+	return key, true
 }
 
 // observeDefinition finds the definition, the images and the templates.
@@ -146,7 +187,9 @@ func (r *reconciler) ask(ctx context.Context, o *Observed) (map[string]Answer, e
 	if o.InstanceSet == nil || len(o.Pods) == 0 {
 		return nil, nil
 	}
-	target, err := nodes.Of(ctx, r.Client, o.Component, o.Pods, o.ClusterDomain)
+	c := o.Component.DeepCopy()
+	c.Spec.TLSConfig = &appsv1.TLSConfig{Enable: speaksTLS(o.InstanceSet)} // what they do, not what they shall
+	target, err := nodes.Of(ctx, r.Client, c, o.Pods, o.ClusterDomain)
 	if apierrors.IsNotFound(err) {
 		return nil, nil // what is missing is made in this round
 	}

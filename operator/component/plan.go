@@ -31,8 +31,11 @@ type Observed struct {
 	InstanceSet *workloadsv1.InstanceSet
 	Bootstrap   *corev1.ConfigMap
 	Files       []corev1.ConfigMap
-	Key         *corev1.Secret
-	Pods        []corev1.Pod
+	// The Secrets: of the API key, the certificates, the authority, and the user's with certificates.
+	Key, TLS, Authority, Provided *corev1.Secret
+	// Services are all of the cluster.
+	Services []corev1.Service
+	Pods     []corev1.Pod
 	// Answers are what nodes in ready pods said, by pod. Nodes that didn't answer are missing.
 	Answers map[string]Answer
 
@@ -58,6 +61,8 @@ type Plan struct {
 	Problems []Problem
 	// Refused says that the spec can't be followed: Objects is empty, and all stays as it is.
 	Refused bool
+	// Pending says that the spec isn't followed yet, for a reason that stands in Problems.
+	Pending bool
 	// After is when to look again at the latest.
 	After time.Duration
 }
@@ -93,7 +98,11 @@ func Build(o *Observed) *Plan {
 	case o.Unusable != "":
 		return refuse("%s", o.Unusable)
 	}
-	s := source(o)
+	s, plan := source(o), &Plan{Problems: strangers(o)}
+	certified, err := plan.planTLS(o, s)
+	if err != nil {
+		return refuse("%s", err)
+	}
 	if err := s.Check(); err != nil {
 		return refuse("%s", err)
 	}
@@ -104,8 +113,8 @@ func Build(o *Observed) *Plan {
 	if founding.record != nil {
 		return &Plan{Record: founding.record}
 	}
-	plan := &Plan{After: founding.after, Problems: strangers(o)}
-	if err := plan.add(o, s, founding.entries); err != nil {
+	plan.After = sooner(plan.After, founding.after)
+	if err := plan.add(o, s, founding.entries, certified); err != nil {
 		return refuse("%s", err)
 	}
 	return plan
@@ -135,8 +144,8 @@ func factor(o *Observed) int {
 	return manifests.DefaultFactor(o.Component.Spec.Replicas)
 }
 
-// add adds all objects. The InstanceSet comes last: pods need the rest.
-func (p *Plan) add(o *Observed, s *manifests.Source, entries map[string]string) error {
+// add adds all objects. The InstanceSet comes last: pods need the rest. Without certificates it isn't made.
+func (p *Plan) add(o *Observed, s *manifests.Source, entries map[string]string, certified bool) error {
 	secret, err := planKey(o, s)
 	if err != nil {
 		return err
@@ -178,7 +187,9 @@ func (p *Plan) add(o *Observed, s *manifests.Source, entries map[string]string) 
 	if o.NetworkPolicies {
 		p.Objects = append(p.Objects, s.NetworkPolicy())
 	}
-	p.Objects = append(p.Objects, set)
+	if certified {
+		p.Objects = append(p.Objects, set)
+	}
 	return nil
 }
 

@@ -78,7 +78,7 @@ func (r *reconciler) follow(ctx context.Context, o *Observed) (ctrl.Result, erro
 			return ctrl.Result{}, fmt.Errorf("component %s: record how the cluster is founded: %w", key, err)
 		}
 	}
-	pending := false
+	pending := plan.Pending
 	for _, object := range plan.Objects {
 		changed, err := apply.Owned(ctx, r.Client, o.Component, object)
 		if err != nil {

@@ -44,6 +44,8 @@ func Register(mgr ctrl.Manager, o Options) error {
 		Owns(&policyv1.PodDisruptionBudget{}, builder.WithPredicates(specChanges())).
 		Owns(&networkingv1.NetworkPolicy{}).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(ofPod), builder.WithPredicates(podChanges())).
+		Watches(&corev1.Service{}, handler.EnqueueRequestsFromMapFunc(r.ofService)).
+		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.ofSecret)).
 		Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(r.ofTemplate)).
 		Watches(&appsv1.ComponentDefinition{}, handler.EnqueueRequestsFromMapFunc(r.ofDefinition), builder.WithPredicates(specChanges())).
 		Watches(&appsv1.ComponentVersion{}, handler.EnqueueRequestsFromMapFunc(r.all), builder.WithPredicates(specChanges())).
@@ -103,6 +105,25 @@ func (r *reconciler) ofTemplate(ctx context.Context, object client.Object) []rec
 		return nil
 	}
 	return r.where(ctx, func(c *appsv1.Component) bool { return slices.Contains(names, c.Spec.CompDef) })
+}
+
+// ofService are the components with TLS that a service of their cluster reaches: its names stand in their certificate.
+func (r *reconciler) ofService(ctx context.Context, object client.Object) []reconcile.Request {
+	service, ok := object.(*corev1.Service)
+	if !ok || service.Labels[naming.LabelInstance] == "" {
+		return nil
+	}
+	return r.where(ctx, func(c *appsv1.Component) bool {
+		return c.Namespace == service.Namespace && wantsTLS(c) && reaches(service, c)
+	})
+}
+
+// ofSecret are the components that have their certificates from a Secret.
+func (r *reconciler) ofSecret(ctx context.Context, object client.Object) []reconcile.Request {
+	return r.where(ctx, func(c *appsv1.Component) bool {
+		key, ok := certificatesOf(c)
+		return ok && key == client.ObjectKeyFromObject(object)
+	})
 }
 
 // ofDefinition are the components of a definition.

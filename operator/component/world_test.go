@@ -276,7 +276,8 @@ func (w *world) runNode(name string, want []string) bool {
 	w.t.Helper()
 	if w.disks[name] == "" {
 		entry, ok := w.bootstrap()[name]
-		host, _, _ := strings.Cut(strings.TrimPrefix(entry, "http://"), ".")
+		_, address, _ := strings.Cut(entry, "://")
+		host, _, _ := strings.Cut(address, ".")
 		switch {
 		case ok && entry == "":
 			w.founded++

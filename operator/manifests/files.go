@@ -173,8 +173,8 @@ func (s *Source) render(t *appsv1.FileTemplate) (map[string]string, error) {
 			return nil, fmt.Errorf("%s: %w", where, err)
 		}
 		if strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml") {
-			var any any
-			if err := yaml.Unmarshal([]byte(out.String()), &any); err != nil {
+			var content any
+			if err := yaml.Unmarshal([]byte(out.String()), &content); err != nil {
 				return nil, fmt.Errorf("%s: with these variables it is no YAML: %w", where, err)
 			}
 		}

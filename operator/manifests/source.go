@@ -90,8 +90,11 @@ func (s *Source) scheme() string {
 
 // NodeURL is where other nodes reach the one in a pod.
 func (s *Source) NodeURL(pod string) string {
-	return s.scheme() + "://" + pod + "." + s.headless() + ":" + strconv.Itoa(p2pPort)
+	return s.scheme() + "://" + s.Host(pod) + ":" + strconv.Itoa(p2pPort)
 }
+
+// Host is the domain name of a pod.
+func (s *Source) Host(pod string) string { return pod + "." + s.headless() }
 
 // engine is the container of the engine: the first one.
 func (s *Source) engine() *corev1.Container { return &s.Definition.Spec.Runtime.Containers[0] }
