@@ -130,6 +130,13 @@ func source(o *Observed) *manifests.Source {
 	if b := o.Component.Status.Bootstrap; b != nil && b.ClusterID == "" {
 		s.Founding = b.Founder
 	}
+	if o.InstanceSet != nil {
+		for _, i := range o.InstanceSet.Status.InstanceStatus {
+			if i.DesiredState == workloadsv1.InstanceActive {
+				s.Running = append(s.Running, i.PodName)
+			}
+		}
+	}
 	return s
 }
 

@@ -191,7 +191,7 @@ func (s *Source) varFrom(from *appsv1.VarSource) (value string, required bool) {
 }
 
 func (s *Source) componentVar(v *appsv1.ComponentVar) (value string, required bool) {
-	instances := Instances(s.Component.Name, &s.Component.Spec.Settings)
+	instances := s.instances()
 	switch {
 	case v.ComponentName != "":
 		return s.Component.Name, v.ComponentName == appsv1.VarRequired

@@ -69,7 +69,7 @@ func (s *Source) servicesOf(d *appsv1.ServiceDefinition) []*corev1.Service {
 		return []*corev1.Service{service}
 	}
 	var all []*corev1.Service
-	for _, pod := range Instances(s.Component.Name, &s.Component.Spec.Settings) {
+	for _, pod := range s.instances() {
 		one := service.DeepCopy()
 		one.Name += strings.TrimPrefix(pod, s.Component.Name)
 		one.Spec.Selector[naming.LabelPodName] = pod

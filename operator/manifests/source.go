@@ -2,6 +2,7 @@ package manifests
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
@@ -34,6 +35,9 @@ type Source struct {
 	KeyRevision string
 	// TLS says that nodes speak TLS. It follows the spec only while no pods run.
 	TLS bool
+	// Running are the instances that there are to be, where their controller has said so: it keeps those that are
+	// there. Else they are those of the rules (Instances).
+	Running []string
 	// Founding is the only pod that may be made as long as the cluster isn't founded; empty after.
 	Founding string
 	// ClusterDomain ends the domain names of Kubernetes, OperatorNamespace is where the operator runs.
@@ -91,6 +95,14 @@ func (s *Source) scheme() string {
 // NodeURL is where other nodes reach the one in a pod.
 func (s *Source) NodeURL(pod string) string {
 	return s.scheme() + "://" + s.Host(pod) + ":" + strconv.Itoa(p2pPort)
+}
+
+// instances are those that are to run.
+func (s *Source) instances() []string {
+	if len(s.Running) > 0 {
+		return slices.Clone(s.Running)
+	}
+	return Instances(s.Component.Name, &s.Component.Spec.Settings)
 }
 
 // Host is the domain name of a pod.

@@ -110,6 +110,7 @@ type ClusterSpec struct {
 // ClusterComponentSpec is one part of a cluster.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.issuer) || self.issuer.name != 'UserProvided' || (has(self.tls) && self.tls)",message="issuer UserProvided has no effect without tls: set tls to true"
+// +kubebuilder:validation:XValidation:rule="(has(self.tls) && self.tls) == (has(oldSelf.tls) && oldSelf.tls) || (has(oldSelf.stop) && oldSelf.stop)",message="tls can only be switched on or off while the component is stopped, nodes with and without it don't understand each other: set stop to true first"
 type ClusterComponentSpec struct {
 	// Name of the component, as the topology calls it, such as qdrant.
 	// +kubebuilder:validation:MinLength=1
