@@ -7,6 +7,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"strconv"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -211,9 +212,14 @@ func (r *reconciler) ask(ctx context.Context, o *Observed) (map[string]Answer, e
 			if err != nil || !cluster.Enabled() {
 				return nil //nolint:nilerr // it is asked again
 			}
+			a := Answer{ID: cluster.ID, Peers: len(cluster.Peers)}
+			if a.ID == "" && isFounder(o, pod.Name) {
+				// An engine whose clusters have no name: this one is called after its first node.
+				a.ID = "peer-" + strconv.FormatUint(cluster.Peer, 10)
+			}
 			mu.Lock()
 			defer mu.Unlock()
-			answers[pod.Name] = Answer{ID: cluster.ID, Peers: len(cluster.Peers)}
+			answers[pod.Name] = a
 			return nil
 		})
 	}

@@ -157,18 +157,6 @@ func (p *Plan) add(o *Observed, s *manifests.Source, entries map[string]string, 
 	if err != nil {
 		return err
 	}
-	environment, err := s.EnvConfigMap()
-	if err != nil {
-		return err
-	}
-	files, err := s.FilesConfigMaps()
-	if err != nil {
-		return err
-	}
-	services, err := s.Services()
-	if err != nil {
-		return err
-	}
 	set, err := s.InstanceSet()
 	if err != nil {
 		return err
@@ -182,15 +170,10 @@ func (p *Plan) add(o *Observed, s *manifests.Source, entries map[string]string, 
 	if secret != nil {
 		p.Objects = append(p.Objects, secret)
 	}
-	p.Objects = append(p.Objects, environment)
-	for _, f := range files {
-		p.Objects = append(p.Objects, f)
+	if err := p.addFiles(s); err != nil {
+		return err
 	}
-	p.Objects = append(p.Objects, s.BootstrapConfigMap(entries))
-	for _, service := range services {
-		p.Objects = append(p.Objects, service)
-	}
-	p.Objects = append(p.Objects, s.DisruptionBudget())
+	p.Objects = append(p.Objects, s.BootstrapConfigMap(entries), s.DisruptionBudget())
 	if o.NetworkPolicies {
 		p.Objects = append(p.Objects, s.NetworkPolicy())
 	}
@@ -198,6 +181,27 @@ func (p *Plan) add(o *Observed, s *manifests.Source, entries map[string]string, 
 		p.Objects = append(p.Objects, set)
 	}
 	return nil
+}
+
+// addFiles adds what pods read, and the services.
+func (p *Plan) addFiles(s *manifests.Source) error {
+	environment, err := s.EnvConfigMap()
+	if err != nil {
+		return err
+	}
+	p.Objects = append(p.Objects, environment)
+	files, err := s.FilesConfigMaps()
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		p.Objects = append(p.Objects, f)
+	}
+	services, err := s.Services()
+	for _, service := range services {
+		p.Objects = append(p.Objects, service)
+	}
+	return err
 }
 
 // strangers are pods whose node belongs to another cluster than the one that was founded.

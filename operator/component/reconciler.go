@@ -41,8 +41,19 @@ type reconciler struct {
 	o      Options
 }
 
+// stale is how soon a component is looked at again that turned out to be newer than what was read.
+const stale = 200 * time.Millisecond
+
 // Reconcile looks at a component and does what is next.
 func (r *reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	result, err := r.reconcile(ctx, req)
+	if apierrors.IsConflict(err) {
+		return ctrl.Result{RequeueAfter: stale}, nil
+	}
+	return result, err
+}
+
+func (r *reconciler) reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	c := &appsv1.Component{}
 	if err := r.Get(ctx, req.NamespacedName, c); err != nil {
 		if apierrors.IsNotFound(err) {
@@ -78,26 +89,32 @@ func (r *reconciler) follow(ctx context.Context, o *Observed) (ctrl.Result, erro
 			return ctrl.Result{}, fmt.Errorf("component %s: record how the cluster is founded: %w", key, err)
 		}
 	}
-	pending := plan.Pending
-	for _, object := range plan.Objects {
-		changed, err := apply.Owned(ctx, r.Client, o.Component, object)
-		if err != nil {
-			return ctrl.Result{}, fmt.Errorf("component %s: %w", key, err)
-		}
-		if _, ok := object.(*workloadsv1.InstanceSet); ok && changed {
-			pending = true
-		}
+	changed, err := r.apply(ctx, o.Component, plan)
+	if err != nil {
+		return ctrl.Result{}, fmt.Errorf("component %s: %w", key, err)
 	}
-	if !plan.Refused {
-		if err := r.sweep(ctx, o.Component, plan.Objects); err != nil {
-			return ctrl.Result{}, fmt.Errorf("component %s: %w", key, err)
-		}
-	}
-	status, after := Status(o, plan, pending)
+	status, after := Status(o, plan, plan.Pending || changed)
 	if err := r.patchStatus(ctx, o.Component, &status); err != nil {
 		return ctrl.Result{}, fmt.Errorf("component %s: status: %w", key, err)
 	}
 	return ctrl.Result{RequeueAfter: sooner(after, plan.After)}, nil
+}
+
+// apply applies the objects of a plan, and removes what is left over. It tells whether the InstanceSet changed.
+func (r *reconciler) apply(ctx context.Context, c *appsv1.Component, plan *Plan) (set bool, err error) {
+	if plan.Refused {
+		return false, nil
+	}
+	for _, object := range plan.Objects {
+		changed, err := apply.Owned(ctx, r.Client, c, object)
+		if err != nil {
+			return false, err
+		}
+		if _, ok := object.(*workloadsv1.InstanceSet); ok && changed {
+			set = true
+		}
+	}
+	return set, r.sweep(ctx, c, plan.Objects)
 }
 
 // patchStatus writes a status that differs, and tells of what changed.

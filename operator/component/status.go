@@ -223,7 +223,9 @@ func progressing(o *Observed, plan *Plan, phase appsv1.ComponentPhase) metav1.Co
 	switch {
 	case plan.Refused:
 		c.Status, c.Reason, c.Message = metav1.ConditionFalse, plan.Problems[0].Reason, "the spec can't be followed"
-	case phase == appsv1.ComponentRunning, phase == appsv1.ComponentStopped, phase == appsv1.ComponentFailed:
+	case phase == appsv1.ComponentFailed:
+		c.Status, c.Message = metav1.ConditionFalse, "it doesn't go on by itself"
+	case phase == appsv1.ComponentRunning, phase == appsv1.ComponentStopped:
 		c.Status = metav1.ConditionFalse
 	case !founded(o):
 		c.Message = "the cluster is being founded"
