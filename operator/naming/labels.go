@@ -82,6 +82,17 @@ const (
 	// AnnotationRebuild on an InstanceSet maps pods to tokens, as JSON; on a claim it is
 	// the token. Claims of a pod without its token are replaced.
 	AnnotationRebuild = group.Workloads + "/rebuild"
+	// AnnotationPodRevision on a pod is a hash of that part of its template that needs a new
+	// pod when it changes.
+	AnnotationPodRevision = group.Workloads + "/pod-revision"
+	// AnnotationManagedKeys on a pod lists the labels and annotations that it has from its
+	// template.
+	AnnotationManagedKeys = group.Workloads + "/managed-keys"
+	// AnnotationReplacing on a pod says which containers get new images: JSON.
+	AnnotationReplacing = group.Workloads + "/replacing"
+	// AnnotationLeft on a claim says that its node has left the cluster: what is in it is of
+	// no use to a new one.
+	AnnotationLeft = group.Workloads + "/left"
 	// AnnotationApplied on an object is the hash of what was last applied to it.
 	AnnotationApplied = group.Domain + "/applied"
 	// AnnotationFactor on a ConfigMap with files is the replication factor that was chosen when

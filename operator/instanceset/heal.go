@@ -1,0 +1,51 @@
+package instanceset
+
+import (
+	"fmt"
+	"time"
+)
+
+// again is how old a pod must be to be made again when it has ended: one that ends at once must not be made
+// without a pause.
+const again = 10 * time.Second
+
+// heal takes away pods that have ended, and those whose kubelet is gone: they are made again.
+func (p *planner) heal() {
+	for _, i := range p.sorted() {
+		switch pod := i.pod; {
+		case pod == nil:
+		case pod.Spec.NodeName != "" && p.nodeLost(pod.Spec.NodeName):
+			why := fmt.Sprintf("the Kubernetes node %s is gone", pod.Spec.NodeName)
+			i.say("%s", why)
+			p.progress("NodeLost", "%s starts elsewhere: %s", i.name, why)
+			p.deletePod(pod, "NodeLost", why)
+		case ended(pod) && pod.DeletionTimestamp == nil:
+			reason, message := trouble(pod)
+			reason = or(reason, string(pod.Status.Phase))
+			i.say("the pod has ended (%s: %s) and is made again", reason, or(message, "it was not to end"))
+			if !p.o.Now.Before(pod.CreationTimestamp.Add(again)) {
+				p.deletePod(pod, reason, or(message, "the pod has ended"))
+			}
+		}
+	}
+}
+
+// troubles says why pods don't get ready.
+func (p *planner) troubles() {
+	for _, i := range p.wanted {
+		if i.pod == nil || i.ready || i.gone || i.failed {
+			continue
+		}
+		reason, message := trouble(i.pod)
+		switch {
+		case reason == "":
+			if len(i.messages) == 0 {
+				i.say("not ready yet")
+			}
+		case p.o.Now.Before(since(i.pod).Add(failedAfter)):
+			i.say("%s: %s", reason, message)
+		default:
+			p.fail(i, reason, message)
+		}
+	}
+}

@@ -1,0 +1,214 @@
+package instanceset
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/sextantdb/sextant/client"
+	appsv1 "github.com/sextantdb/sextant/operator/api/apps/v1"
+	workloadsv1 "github.com/sextantdb/sextant/operator/api/workloads/v1"
+	"github.com/sextantdb/sextant/operator/naming"
+)
+
+// member tells whether the node of an instance may belong to the cluster, as far as is known.
+func (p *planner) member(i *instance) bool {
+	v, err := p.view()
+	if err != nil {
+		return true
+	}
+	_, err = p.peer(v, i)
+	return !errors.Is(err, client.ErrNoPeer)
+}
+
+// undrain lets the nodes of instances have copies again that were to leave and no longer are.
+func (p *planner) undrain() {
+	for _, i := range p.wanted {
+		if i.before == nil || i.before.DesiredState == workloadsv1.InstanceActive || i.before.DesiredState == "" {
+			continue
+		}
+		if err := p.undrainOne(i); err != nil {
+			i.undraining = true
+			i.say("it stays, but has no copies yet: %v", err)
+			p.progress("ScalingOut", "%s stays", i.name)
+		}
+	}
+}
+
+func (p *planner) undrainOne(i *instance) error {
+	v, err := p.view()
+	if err != nil {
+		return err
+	}
+	id, err := p.peer(v, i)
+	if errors.Is(err, client.ErrNoPeer) {
+		return nil
+	}
+	if err != nil || !v.Cluster.Peers[id].Draining {
+		return err
+	}
+	a, _ := p.ask(Question{Kind: AskUndrain, Pod: i.name, Peer: id})
+	return a.Err
+}
+
+// leave takes nodes out of the cluster, then pods and claims away: all are drained before the first one
+// goes, so that nothing moves onto one that goes next.
+func (p *planner) leave() {
+	if len(p.leaving) == 0 {
+		return
+	}
+	var names []string
+	for _, i := range p.leaving {
+		names = append(names, i.name)
+	}
+	p.progress("ScalingIn", "leaving: %s", strings.Join(names, ", "))
+	if p.founding() != "" {
+		p.progress("ScalingIn", "after the cluster is founded")
+		return
+	}
+	v, err := p.view()
+	if err == nil {
+		err = p.others(v)
+	}
+	if err != nil {
+		p.progress("ScalingIn", "they wait: %v", err)
+		return
+	}
+	var members []*instance
+	ready := true
+	for _, i := range p.leaving {
+		id, err := p.peer(v, i)
+		switch {
+		case errors.Is(err, client.ErrNoPeer):
+			p.farewell(i)
+			continue
+		case err == nil && !v.Cluster.Peers[id].Draining:
+			var a Answer
+			var ok bool
+			if a, ok = p.ask(Question{Kind: AskDrain, Pod: i.name, Peer: id}); !ok {
+				ready = false
+				continue
+			}
+			err = a.Err
+		}
+		if err != nil {
+			ready = false
+			i.say("it can't be drained: %v", err)
+			p.progress("ScalingIn", "%s can't be drained: %v", i.name, err)
+		}
+		members = append(members, i)
+	}
+	if ready && len(members) > 0 {
+		p.leaveNext(v, members)
+	}
+}
+
+// others makes sure that there are nodes that stay: else those that leave may only seem to be in no
+// cluster.
+func (p *planner) others(v *client.View) error {
+	if !v.Cluster.Enabled() {
+		return errors.New("the nodes are no cluster")
+	}
+	if !slices.ContainsFunc(p.wanted, func(i *instance) bool { _, err := p.peer(v, i); return err == nil }) {
+		return errors.New("no node that stays is a member of the cluster")
+	}
+	return nil
+}
+
+// leaveNext has one member leave, through the agent of one that stays.
+func (p *planner) leaveNext(v *client.View, members []*instance) {
+	through := p.through(v)
+	if through == "" {
+		p.progress("ScalingIn", "they wait for a pod that stays and is ready")
+		return
+	}
+	for _, i := range members {
+		id, err := p.peer(v, i)
+		if err != nil {
+			continue
+		}
+		if lost := shardNames(v.OnlyOn(id)); v.Cluster.Peers[id].Fenced && lost != "" && !p.accepted(i.name) {
+			p.lossAhead(i, lost)
+			continue
+		}
+		q := Question{Kind: AskLeave, Pod: i.name, Through: through, AcceptLoss: p.accepted(i.name)}
+		a, ok := p.ask(q)
+		switch {
+		case !ok:
+		case a.Err != nil:
+			i.say("it can't leave: %v", a.Err)
+			p.progress("ScalingIn", "%s can't leave: %v", i.name, a.Err)
+		case !a.Outcome.Done:
+			i.say("leaves: %s", remaining(v, id))
+			p.progress("ScalingIn", "%s: %s", i.name, remaining(v, id))
+		case a.Outcome.Word == "":
+			p.farewell(i)
+		default:
+			i.say("it can't leave: %s: %s", a.Outcome.Word, a.Outcome.Message)
+			p.progress("ScalingIn", "%s can't leave: %s: %s", i.name, a.Outcome.Word, a.Outcome.Message)
+		}
+		return
+	}
+}
+
+// lossAhead says what would be lost with a member that is gone. One that may come back is waited for.
+func (p *planner) lossAhead(i *instance, lost string) {
+	message := fmt.Sprintf("it is gone, and no other node has all data of %s; to give it up, name %s in the annotation %s of the Cluster",
+		lost, i.name, naming.AnnotationAcceptDataLoss)
+	if i.pod != nil && p.o.Now.Before(since(i.pod).Add(failedAfter)) {
+		i.say("waits for its node: no other has all data of %s", lost)
+		return
+	}
+	p.fail(i, "DataLoss", message)
+}
+
+// through is the pod whose agent is asked: one that stays and is a member, the same as long as it is ready.
+func (p *planner) through(v *client.View) string {
+	for _, i := range p.wanted {
+		if _, err := p.peer(v, i); err == nil && i.ready && !i.gone {
+			return i.name
+		}
+	}
+	return ""
+}
+
+// remaining says what is still on a node.
+func remaining(v *client.View, id uint64) string {
+	n := 0
+	for _, s := range v.Shards() {
+		if slices.ContainsFunc(s.Copies, func(r client.Replica) bool { return r.Peer == id }) {
+			n++
+		}
+	}
+	switch n {
+	case 0:
+		return "nothing is left on it"
+	case 1:
+		return "one copy of a shard is still on it"
+	default:
+		return fmt.Sprintf("%d copies of shards are still on it", n)
+	}
+}
+
+// farewell takes away the pod of an instance whose node has left, then its claims, or what they are kept
+// for is noted on them: a node with such data can't join.
+func (p *planner) farewell(i *instance) {
+	i.left = true
+	if i.pod != nil {
+		p.deletePod(i.pod, "Left", "its node has left the cluster")
+		return
+	}
+	policy := p.set.Spec.PersistentVolumeClaimRetentionPolicy
+	for _, name := range slices.Sorted(keys(i.claims)) {
+		c := i.claims[name]
+		switch {
+		case policy == nil || policy.WhenScaled != appsv1.RetainClaims:
+			p.deleteClaim(c, "Left", "its node has left the cluster")
+		case c.Annotations[naming.AnnotationLeft] == "":
+			p.d.PatchClaims = append(p.d.PatchClaims, ClaimPatch{
+				Claim: c, Annotations: map[string]string{naming.AnnotationLeft: "true"}, Reason: "Kept", Why: "its node has left the cluster",
+			})
+		}
+	}
+}
