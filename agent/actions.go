@@ -186,15 +186,27 @@ func (m *members) leave(ctx context.Context, p Parameters) (string, error) {
 			return "", fault(BadRequest, "%s is neither true nor false: %q", acceptDataLoss, v)
 		}
 	}
-	err := m.until(ctx, "remove "+pod[0], func(ctx context.Context) (string, error) { return m.leaveStep(ctx, pod, accept) })
+	l := leaving{pod: pod, accept: accept}
+	err := m.until(ctx, "remove "+pod[0], func(ctx context.Context) (string, error) { return m.leaveStep(ctx, &l) })
 	if err != nil {
 		return "", err
 	}
 	return pod[0] + " is no member of the cluster\n", nil
 }
 
-// leaveStep does what is to be done next, and returns what is still missing.
-func (m *members) leaveStep(ctx context.Context, pod []string, accept bool) (string, error) {
+// leaving is a member that is taken out of the cluster.
+type leaving struct {
+	// pod are its names, accept says that it may go with data that nobody else has.
+	pod    []string
+	accept bool
+	// draining says that it was seen to be drained.
+	draining bool
+}
+
+// leaveStep does what is to be done next, and returns what is still missing. Who ends the drain wants the
+// member to stay.
+func (m *members) leaveStep(ctx context.Context, l *leaving) (string, error) {
+	pod := l.pod
 	c, err := m.cluster(ctx)
 	if err != nil {
 		return "", err
@@ -212,7 +224,12 @@ func (m *members) leaveStep(ctx context.Context, pod []string, accept bool) (str
 	if len(c.Peers) == 1 {
 		return "", fault(PreconditionFailed, "%s is the only member of the cluster", pod[0])
 	}
-	if !c.Peers[id].Draining {
+	switch {
+	case c.Peers[id].Draining:
+		l.draining = true
+	case l.draining:
+		return "", fault(PreconditionFailed, "somebody ended the drain of %s, so it stays", pod[0])
+	default:
 		m.log.InfoContext(ctx, "draining a member that is to leave", "pod", pod[0], "peer", id)
 		if err := m.node.Drain(ctx, id, agreement); err != nil {
 			return "", err
@@ -229,7 +246,7 @@ func (m *members) leaveStep(ctx context.Context, pod []string, accept bool) (str
 	case v.Empty(id):
 		return m.remove(ctx, v, id, false)
 	case peer.Fenced:
-		return m.forget(ctx, v, id, pod[0], accept)
+		return m.forget(ctx, v, id, pod[0], l.accept)
 	default:
 		left := 0
 		for _, s := range v.Shards() {

@@ -71,6 +71,22 @@ func TestTheLeaderOfTheConsensusLeaves(t *testing.T) {
 	require.Equal(t, []string{"PUT 1/drain timeout=10", "POST 1/hand_over timeout=10", "DELETE 1 force=false&timeout=10"}, f.done())
 }
 
+func TestAMemberWhoseDrainIsEndedStays(t *testing.T) {
+	f := newFake(t, 3)
+	f.stuck = true
+	f.shard(0, []uint64{3, 1}, []uint64{3, 1})
+	m := &members{node: f.client(), log: slog.New(slog.DiscardHandler),}
+	looks := 0
+	m.wait = func(context.Context) error {
+		looks++
+		f.change(func() { f.peers[3].draining = looks < 3 })
+		return nil
+	}
+	_, err := m.actions()["memberLeave"](t.Context(), Parameters{leavePod: "c-2"})
+	refused(t, err, PreconditionFailed, "somebody ended the drain of c-2, so it stays")
+	require.Equal(t, []string{"PUT 3/drain timeout=10"}, f.done())
+}
+
 func TestADeadMemberLeaves(t *testing.T) {
 	f := newFake(t, 3)
 	f.peers[3].fenced = true

@@ -1,11 +1,13 @@
 package instanceset
 
 import (
+	"errors"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
+	"github.com/sextantdb/sextant/client"
 	"github.com/sextantdb/sextant/operator/naming"
 )
 
@@ -97,11 +99,23 @@ func (p *planner) useless(i *instance) (reason, why string) {
 			return "ClaimLost", fmt.Sprintf("the volume %s of the claim %s is gone", c.Spec.VolumeName, c.Name)
 		case i.wanted && p.token(i.name) != "" && c.Annotations[naming.AnnotationRebuild] != p.token(i.name):
 			return "Rebuild", "its rebuild was asked for"
+		case i.released() && c.Annotations[naming.AnnotationLeft] == "" && p.hasLeft(i):
+			return "Left", "its node has left the cluster, and can't come back with what it has"
 		case p.stranded(i, c):
 			return "VolumeStranded", fmt.Sprintf("the volume of %s is on a Kubernetes node that is gone", c.Name)
 		}
 	}
 	return "", ""
+}
+
+// hasLeft tells whether the node of an instance is known to be no member, while others are.
+func (p *planner) hasLeft(i *instance) bool {
+	v, err := p.view()
+	if err != nil || p.others(v) != nil {
+		return false
+	}
+	_, err = p.peer(v, i)
+	return errors.Is(err, client.ErrNoPeer)
 }
 
 // stranded tells whether the pod can't be scheduled because no node is left that has the volume.

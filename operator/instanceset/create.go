@@ -25,13 +25,14 @@ func (p *planner) create() {
 			}
 			continue
 		}
-		p.createClaims(i)
-		if p.due(i) {
+		if i.pod != nil {
+			p.createClaims(i)
+		} else if p.due(i) {
 			due = append(due, i)
 		}
 	}
 	for _, i := range p.leaving {
-		if i.pod == nil && len(i.claims) > 0 && !allLeft(i.claims) && p.member(i) && p.founding() == "" && p.due(i) {
+		if i.pod == nil && len(i.claims) > 0 && !allLeft(i.claims) && p.founding() == "" && p.due(i) && p.needed(i) {
 			due = append(due, i)
 		}
 	}
@@ -43,8 +44,20 @@ func (p *planner) create() {
 			continue
 		}
 		room--
+		p.createClaims(i)
 		p.d.CreatePods = append(p.d.CreatePods, newPod(p.set, &i.slot, i.tpl, i.rev))
 	}
+}
+
+// needed tells whether the pod of an instance that leaves is needed once more: its node has what no other
+// has, or nothing is known.
+func (p *planner) needed(i *instance) bool {
+	v, err := p.view()
+	if err != nil {
+		return true
+	}
+	id, err := p.peer(v, i)
+	return err == nil && len(v.OnlyOn(id)) > 0
 }
 
 // due tells whether the pod of an instance is missing and can be made.
@@ -77,7 +90,7 @@ func (p *planner) deleting(c *corev1.PersistentVolumeClaim) bool {
 func (p *planner) createClaims(i *instance) {
 	templates := claimTemplates(p.set, i.template)
 	for n := range templates {
-		if i.claims[templates[n].Name] == nil {
+		if i.wanted && i.claims[templates[n].Name] == nil {
 			p.d.CreateClaims = append(p.d.CreateClaims, newClaim(p.set, &i.slot, &templates[n], p.token(i.name)))
 		}
 	}

@@ -39,7 +39,11 @@ func (p *planner) troubles() {
 		reason, message := trouble(i.pod)
 		switch {
 		case reason == "":
-			if len(i.messages) == 0 {
+			switch {
+			case len(i.messages) > 0:
+			case i.pod.Spec.NodeName != "" && p.notReady(i.pod.Spec.NodeName):
+				i.say("its Kubernetes node %s doesn't answer", i.pod.Spec.NodeName)
+			default:
 				i.say("not ready yet")
 			}
 		case p.o.Now.Before(since(i.pod).Add(failedAfter)):

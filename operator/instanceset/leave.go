@@ -12,20 +12,15 @@ import (
 	"github.com/sextantdb/sextant/operator/naming"
 )
 
-// member tells whether the node of an instance may belong to the cluster, as far as is known.
-func (p *planner) member(i *instance) bool {
-	v, err := p.view()
-	if err != nil {
-		return true
-	}
-	_, err = p.peer(v, i)
-	return !errors.Is(err, client.ErrNoPeer)
+// released tells whether an instance was to leave when it was last looked at.
+func (i *instance) released() bool {
+	return i.before != nil && i.before.DesiredState != workloadsv1.InstanceActive && i.before.DesiredState != ""
 }
 
 // undrain lets the nodes of instances have copies again that were to leave and no longer are.
 func (p *planner) undrain() {
 	for _, i := range p.wanted {
-		if i.before == nil || i.before.DesiredState == workloadsv1.InstanceActive || i.before.DesiredState == "" {
+		if !i.released() {
 			continue
 		}
 		if err := p.undrainOne(i); err != nil {
@@ -43,7 +38,7 @@ func (p *planner) undrainOne(i *instance) error {
 	}
 	id, err := p.peer(v, i)
 	if errors.Is(err, client.ErrNoPeer) {
-		return nil
+		return nil // too late: its claims are replaced
 	}
 	if err != nil || !v.Cluster.Peers[id].Draining {
 		return err
@@ -116,7 +111,8 @@ func (p *planner) others(v *client.View) error {
 	return nil
 }
 
-// leaveNext has one member leave, through the agent of one that stays.
+// leaveNext has one member leave that has nothing any more, or is gone, through the agent of one that
+// stays. What takes its time is waited for here, not by the agent: so that a change of mind costs nothing.
 func (p *planner) leaveNext(v *client.View, members []*instance) {
 	through := p.through(v)
 	if through == "" {
@@ -128,7 +124,11 @@ func (p *planner) leaveNext(v *client.View, members []*instance) {
 		if err != nil {
 			continue
 		}
-		if lost := shardNames(v.OnlyOn(id)); v.Cluster.Peers[id].Fenced && lost != "" && !p.accepted(i.name) {
+		if fenced := v.Cluster.Peers[id].Fenced; !fenced && !v.Empty(id) {
+			i.say("leaves: %s", remaining(v, id))
+			p.progress("ScalingIn", "%s: %s", i.name, remaining(v, id))
+			continue
+		} else if lost := shardNames(v.OnlyOn(id)); fenced && lost != "" && !p.accepted(i.name) {
 			p.lossAhead(i, lost)
 			continue
 		}
@@ -140,8 +140,7 @@ func (p *planner) leaveNext(v *client.View, members []*instance) {
 			i.say("it can't leave: %v", a.Err)
 			p.progress("ScalingIn", "%s can't leave: %v", i.name, a.Err)
 		case !a.Outcome.Done:
-			i.say("leaves: %s", remaining(v, id))
-			p.progress("ScalingIn", "%s: %s", i.name, remaining(v, id))
+			i.say("is being removed from the cluster")
 		case a.Outcome.Word == "":
 			p.farewell(i)
 		default:
@@ -181,14 +180,10 @@ func remaining(v *client.View, id uint64) string {
 			n++
 		}
 	}
-	switch n {
-	case 0:
-		return "nothing is left on it"
-	case 1:
+	if n == 1 {
 		return "one copy of a shard is still on it"
-	default:
-		return fmt.Sprintf("%d copies of shards are still on it", n)
 	}
+	return fmt.Sprintf("%d copies of shards are still on it", n)
 }
 
 // farewell takes away the pod of an instance whose node has left, then its claims, or what they are kept

@@ -166,9 +166,24 @@ func (p *planner) deletePod(pod *corev1.Pod, reason, why string) {
 		i.gone = true
 	}
 	lost := pod.Spec.NodeName != "" && p.nodeLost(pod.Spec.NodeName)
-	if pod.DeletionTimestamp == nil || lost {
+	twice := slices.ContainsFunc(p.d.DeletePods, func(d PodDeletion) bool { return d.Pod.UID == pod.UID })
+	if !twice && (pod.DeletionTimestamp == nil || lost) {
 		p.d.DeletePods = append(p.d.DeletePods, PodDeletion{Pod: pod, Force: lost, Reason: reason, Why: why})
 	}
+}
+
+// patchPod adds to what is changed of a pod: there is one patch for each pod, else the second one would
+// be about a pod that is no longer as it was.
+func (p *planner) patchPod(one PodPatch) {
+	for n := range p.d.PatchPods {
+		have := &p.d.PatchPods[n]
+		if have.Pod.UID == one.Pod.UID {
+			have.Labels, have.Annotations = merged(have.Labels, one.Labels), merged(have.Annotations, one.Annotations)
+			have.Images, have.Reason, have.Why = one.Images, one.Reason, one.Why
+			return
+		}
+	}
+	p.d.PatchPods = append(p.d.PatchPods, one)
 }
 
 func (p *planner) deleteClaim(c *corev1.PersistentVolumeClaim, reason, why string) {

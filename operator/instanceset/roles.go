@@ -48,7 +48,7 @@ func (p *planner) roles() {
 			}
 		}
 		if i.role != before && i.pod.DeletionTimestamp == nil {
-			p.d.PatchPods = append(p.d.PatchPods, PodPatch{Pod: i.pod, Labels: map[string]string{naming.LabelRole: i.role}})
+			p.patchPod(PodPatch{Pod: i.pod, Labels: map[string]string{naming.LabelRole: i.role}})
 		}
 	}
 }

@@ -50,7 +50,10 @@ func podAvailable(p *corev1.Pod, minReady int32, now time.Time) bool {
 	if !podReady(p, now) {
 		return false
 	}
-	since := condition(p, corev1.PodReady).LastTransitionTime
+	since := condition(p, corev1.PodReady).LastTransitionTime.Time
+	if r, ok := replacementIn(p); ok && r.At.After(since) {
+		since = r.At // its containers may have been changed faster than anybody could see
+	}
 	return !now.Before(since.Add(time.Duration(minReady) * time.Second))
 }
 
@@ -71,6 +74,11 @@ func replacementOf(p *corev1.Pod, images map[string]string, now time.Time) (stri
 	return string(raw), err
 }
 
+func replacementIn(p *corev1.Pod) (r replacement, ok bool) {
+	text := p.Annotations[naming.AnnotationReplacing]
+	return r, text != "" && json.Unmarshal([]byte(text), &r) == nil
+}
+
 func containerID(p *corev1.Pod, name string) string {
 	for i := range p.Status.ContainerStatuses {
 		if p.Status.ContainerStatuses[i].Name == name {
@@ -82,9 +90,8 @@ func containerID(p *corev1.Pod, name string) string {
 
 // replacing tells whether a container with a new image isn't there yet.
 func replacing(p *corev1.Pod, now time.Time) bool {
-	var r replacement
-	text := p.Annotations[naming.AnnotationReplacing]
-	if text == "" || json.Unmarshal([]byte(text), &r) != nil {
+	r, ok := replacementIn(p)
+	if !ok {
 		return false
 	}
 	for name, before := range r.Containers {
@@ -152,6 +159,12 @@ func or(text, otherwise string) string {
 func (p *planner) nodeLost(name string) bool {
 	i := slices.IndexFunc(p.o.Nodes, func(n corev1.Node) bool { return n.Name == name })
 	return i < 0 || p.silent(&p.o.Nodes[i])
+}
+
+// notReady tells whether a Kubernetes node is silent, however short.
+func (p *planner) notReady(name string) bool {
+	i := slices.IndexFunc(p.o.Nodes, func(n corev1.Node) bool { return n.Name == name })
+	return i >= 0 && !nodeReady(&p.o.Nodes[i])
 }
 
 func (p *planner) silent(n *corev1.Node) bool {

@@ -92,10 +92,9 @@ func (p *planner) updateOne(i *instance, turn bool) bool {
 		return turn
 	}
 	if !c.anew && len(c.images) == 0 {
-		p.d.PatchPods = append(p.d.PatchPods, PodPatch{Pod: i.pod, Labels: c.labels, Annotations: c.annotations})
+		p.patchPod(PodPatch{Pod: i.pod, Labels: c.labels, Annotations: c.annotations})
 		return turn
 	}
-	p.progress("Updating", "%s is updated", i.name)
 	switch {
 	case i.broken(): // it serves nobody: at once
 	case i.ready && !turn:
@@ -154,6 +153,7 @@ func userVisible(c *change) bool {
 // updateNow takes the pod away, to be made anew, or changes it in place.
 func (p *planner) updateNow(i *instance, c *change) {
 	p.down = p.down || !i.broken()
+	p.progress("Updating", "%s is updated", i.name)
 	if c.anew {
 		p.deletePod(i.pod, "Updated", "its template has changed")
 		return
@@ -165,7 +165,7 @@ func (p *planner) updateNow(i *instance, c *change) {
 	}
 	c.annotations[naming.AnnotationReplacing] = note
 	i.gone = true // its containers, for a while
-	p.d.PatchPods = append(p.d.PatchPods, PodPatch{
+	p.patchPod(PodPatch{
 		Pod: i.pod, Labels: c.labels, Annotations: c.annotations, Images: c.images, Reason: "Updated", Why: "new images: " + imageNames(c.images),
 	})
 }

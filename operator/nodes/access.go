@@ -24,6 +24,8 @@ const (
 	agreement = 10 * time.Second
 	// actLimit bounds starting an action, or asking how it goes.
 	actLimit = 5 * time.Second
+	// runLimit is how long an action may go on that nobody asks for any more.
+	runLimit = 2 * time.Minute
 )
 
 // Options are how pods are reached. Zero values work.

@@ -196,7 +196,7 @@ func TestAct(t *testing.T) {
 	_, body, _ := strings.Cut(p.asked[0], "{")
 	require.NoError(t, json.Unmarshal([]byte("{"+body), &sent))
 	require.Equal(t, map[string]any{
-		"action": "memberLeave", "nonBlocking": true, "parameters": map[string]any{"KB_LEAVE_MEMBER_POD_NAME": "c-2"},
+		"action": "memberLeave", "nonBlocking": true, "timeoutSeconds": 120.0, "parameters": map[string]any{"KB_LEAVE_MEMBER_POD_NAME": "c-2"},
 	}, sent)
 	_, err = act(http.StatusNotFound, `{}`)
 	require.ErrorContains(t, err, "ask pod c-0 for memberLeave: the agent answers 404")

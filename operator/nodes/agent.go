@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"time"
 )
 
 // mostBytes bounds what an agent may answer, mostText what is shown of it.
@@ -54,7 +55,9 @@ func (a *access) Role(ctx context.Context, _ *Component, pod Pod) (Role, error) 
 func (a *access) Act(ctx context.Context, _ *Component, pod Pod, action string, parameters map[string]string) (Outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, actLimit)
 	defer cancel()
-	body, err := json.Marshal(map[string]any{"action": action, "parameters": parameters, "nonBlocking": true})
+	body, err := json.Marshal(map[string]any{
+		"action": action, "parameters": parameters, "nonBlocking": true, "timeoutSeconds": int(runLimit / time.Second),
+	})
 	if err != nil {
 		return Outcome{}, fmt.Errorf("ask pod %s for %s: %w", pod.Name, action, err)
 	}
