@@ -118,6 +118,38 @@ func (p *planner) hasLeft(i *instance) bool {
 	return errors.Is(err, client.ErrNoPeer)
 }
 
+// mayStartAnew says what has to be waited for before a node loses its disk, although others have its data:
+// the majority must keep theirs, too, else nobody can let it in again.
+func (p *planner) mayStartAnew(i *instance) string {
+	v, err := p.viewBut(i, true)
+	if err != nil {
+		return err.Error()
+	}
+	id, err := p.peer(v, i)
+	if errors.Is(err, client.ErrNoPeer) {
+		return ""
+	}
+	left := 0
+	for other, peer := range v.Cluster.Peers {
+		if other != id && !peer.Fenced {
+			left++
+		}
+	}
+	switch all := len(v.Cluster.Peers); {
+	case left == 0:
+		return "no other node would be left of the cluster"
+	case all > 2 && 2*left <= all:
+		return fmt.Sprintf("only %d of %d nodes would be left of the cluster", left, all)
+	case !i.ready:
+		return ""
+	}
+	wait := p.turn(i)
+	if wait == "" && !p.handOver(i, &wait) {
+		return wait
+	}
+	return wait
+}
+
 // stranded tells whether the pod can't be scheduled because no node is left that has the volume.
 func (p *planner) stranded(i *instance, c *corev1.PersistentVolumeClaim) bool {
 	if i.pod == nil || i.pod.DeletionTimestamp != nil || i.pod.Spec.NodeName != "" || i.pod.Status.Phase != corev1.PodPending {
@@ -156,8 +188,8 @@ func (p *planner) replace(i *instance) {
 		p.fail(i, reason, fmt.Sprintf("%s, and no other node has all data of %s; to give it up, name %s in the annotation %s of the Cluster",
 			why, lost, i.name, naming.AnnotationAcceptDataLoss))
 		return
-	case i.ready && lost == "":
-		if wait := p.turn(i); wait != "" {
+	case !p.accepted(i.name):
+		if wait := p.mayStartAnew(i); wait != "" {
 			i.say("%s; it is replaced later: %s", why, wait)
 			return
 		}

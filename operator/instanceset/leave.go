@@ -24,10 +24,11 @@ func (p *planner) undrain() {
 			continue
 		}
 		if err := p.undrainOne(i); err != nil {
-			i.undraining = true
 			i.say("it stays, but has no copies yet: %v", err)
 			p.progress("ScalingOut", "%s stays", i.name)
+			continue
 		}
+		i.undraining = false
 	}
 }
 
@@ -38,7 +39,12 @@ func (p *planner) undrainOne(i *instance) error {
 	}
 	id, err := p.peer(v, i)
 	if errors.Is(err, client.ErrNoPeer) {
-		return nil // too late: its claims are replaced
+		for _, c := range i.claims {
+			if !p.deleting(c) {
+				return errors.New("it has left already, so it has to start anew")
+			}
+		}
+		return nil
 	}
 	if err != nil || !v.Cluster.Peers[id].Draining {
 		return err
@@ -119,9 +125,16 @@ func (p *planner) leaveNext(v *client.View, members []*instance) {
 		p.progress("ScalingIn", "they wait for a pod that stays and is ready")
 		return
 	}
+	// Those that are gone go first: without them fewer make a majority.
+	slices.SortStableFunc(members, func(a, b *instance) int { return rank(v, p, a) - rank(v, p, b) })
 	for _, i := range members {
 		id, err := p.peer(v, i)
 		if err != nil {
+			continue
+		}
+		if wait := majorityWithout(v, id); wait != "" {
+			i.say("%s", wait)
+			p.progress("ScalingIn", "%s waits: %s", i.name, wait)
 			continue
 		}
 		if fenced := v.Cluster.Peers[id].Fenced; !fenced && !v.Empty(id) {
@@ -149,6 +162,28 @@ func (p *planner) leaveNext(v *client.View, members []*instance) {
 		}
 		return
 	}
+}
+
+func rank(v *client.View, p *planner, i *instance) int {
+	if id, err := p.peer(v, i); err == nil && v.Cluster.Peers[id].Fenced {
+		return 0
+	}
+	return 1
+}
+
+// majorityWithout says what is in the way of removing a member: most of those that stay must be there,
+// else nothing can be agreed on any more.
+func majorityWithout(v *client.View, id uint64) (wait string) {
+	all, alive := len(v.Cluster.Peers)-1, 0
+	for other, peer := range v.Cluster.Peers {
+		if other != id && !peer.Fenced {
+			alive++
+		}
+	}
+	if 2*alive > all {
+		return ""
+	}
+	return fmt.Sprintf("only %d of the %d nodes that would be left answer", alive, all)
 }
 
 // lossAhead says what would be lost with a member that is gone. One that may come back is waited for.

@@ -204,11 +204,29 @@ func (p *planner) instances() error {
 		p.all[s.name] = i
 		p.wanted = append(p.wanted, i)
 	}
-	for _, name := range slices.Sorted(maps.Keys(existing)) {
+	for name, k := range existing {
 		if p.all[name] == nil {
-			p.all[name] = &instance{slot: p.slotOf(name, existing[name].template)}
+			p.all[name] = &instance{slot: p.slotOf(name, k.template)}
 		}
 	}
+	p.attach()
+	if err := p.revisions(); err != nil {
+		return err
+	}
+	for _, i := range p.all {
+		i.undraining = i.wanted && i.released()
+		i.ready = podReady(i.pod, p.o.Now)
+		i.available = podAvailable(i.pod, p.set.Spec.MinReadySeconds, p.o.Now)
+		if !i.wanted && (i.pod != nil || i.before != nil || !allLeft(i.claims)) {
+			p.leaving = append(p.leaving, i)
+		}
+	}
+	slices.SortFunc(p.leaving, func(a, b *instance) int { return byOrdinal(b, a) })
+	return nil
+}
+
+// attach gives instances their pods, their claims, and what the status says of them.
+func (p *planner) attach() {
 	for n := range p.o.Pods {
 		p.all[p.o.Pods[n].Name].pod = &p.o.Pods[n]
 	}
@@ -227,19 +245,27 @@ func (p *planner) instances() error {
 			i.before = before
 		}
 	}
-	for _, i := range p.all {
-		i.tpl = templateOf(p.set, i.template)
-		var err error
-		if i.rev, err = revisionOf(p.set, i.template, i.tpl); err != nil {
-			return fmt.Errorf("instance %s: hash its template: %w", i.name, err)
-		}
-		i.ready = podReady(i.pod, p.o.Now)
-		i.available = podAvailable(i.pod, p.set.Spec.MinReadySeconds, p.o.Now)
-		if !i.wanted && (i.pod != nil || i.before != nil || !allLeft(i.claims)) {
-			p.leaving = append(p.leaving, i)
-		}
+}
+
+// revisions gives instances their templates, which are the same for all of one template.
+func (p *planner) revisions() error {
+	type made struct {
+		tpl *corev1.PodTemplateSpec
+		rev revision
 	}
-	slices.SortFunc(p.leaving, func(a, b *instance) int { return byOrdinal(b, a) })
+	known := map[*appsv1.InstanceTemplate]made{}
+	for _, i := range p.all {
+		m, ok := known[i.template]
+		if !ok {
+			var err error
+			m.tpl = templateOf(p.set, i.template)
+			if m.rev, err = revisionOf(p.set, i.template, m.tpl); err != nil {
+				return fmt.Errorf("instance %s: hash its template: %w", i.name, err)
+			}
+			known[i.template] = m
+		}
+		i.tpl, i.rev = m.tpl, m.rev
+	}
 	return nil
 }
 
@@ -349,8 +375,9 @@ func (p *planner) view() (*client.View, error) {
 }
 
 // viewBut is the view as it will be once the nodes have noticed which pods are down: all that aren't
-// ready count as gone, but one.
-func (p *planner) viewBut(but *instance) (*client.View, error) {
+// ready count as gone, but one. Where it is about more than a while (forGood), those count as gone, too,
+// whose disk is.
+func (p *planner) viewBut(but *instance, forGood bool) (*client.View, error) {
 	v, err := p.view()
 	if err != nil {
 		return nil, err
@@ -358,7 +385,7 @@ func (p *planner) viewBut(but *instance) (*client.View, error) {
 	c := *v.Cluster
 	c.Peers = maps.Clone(c.Peers)
 	for _, i := range p.all {
-		if i == but || i.ready && !i.gone {
+		if i == but || i.ready && !i.gone && !(forGood && losing(i)) {
 			continue
 		}
 		if id, err := p.peer(v, i); err == nil {
@@ -370,6 +397,16 @@ func (p *planner) viewBut(but *instance) (*client.View, error) {
 	return &client.View{Cluster: &c, Collections: v.Collections}, nil
 }
 
+// losing tells whether an instance loses its disk as soon as its pod ends.
+func losing(i *instance) bool {
+	for _, c := range i.claims {
+		if c.DeletionTimestamp != nil {
+			return true
+		}
+	}
+	return false
+}
+
 // peer finds the node of an instance.
 func (p *planner) peer(v *client.View, i *instance) (uint64, error) {
 	return v.Cluster.PeerOfPod(i.name, i.name+"."+p.set.Name+"-headless."+p.set.Namespace+".svc."+p.o.ClusterDomain)
@@ -377,7 +414,7 @@ func (p *planner) peer(v *client.View, i *instance) (uint64, error) {
 
 // only says which shards would be lost with an instance, "" is none.
 func (p *planner) only(i *instance) (lost string, err error) {
-	v, err := p.viewBut(i)
+	v, err := p.viewBut(i, true)
 	if err != nil {
 		return "", err
 	}

@@ -36,7 +36,7 @@ const mostRounds = 150
 //	settle                     the same until nothing changes any more
 //	status                     prints the status
 func TestPlays(t *testing.T) {
-	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+	datadriven.Walk(t, "testdata/plays", func(t *testing.T, path string) {
 		t.Helper()
 		w := newWorld()
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {

@@ -38,6 +38,12 @@ func (p *planner) update() {
 			outdated = append(outdated, i)
 		}
 	}
+	for _, i := range p.leaving {
+		// A majority may need those that leave: they must be able to run until they have left.
+		if i.pod != nil && !i.gone && !i.left && i.pod.DeletionTimestamp == nil && !i.upToDate() && i.broken() {
+			outdated = append(outdated, i)
+		}
+	}
 	if len(outdated) == 0 {
 		return
 	}
@@ -55,7 +61,7 @@ func (p *planner) update() {
 	}
 	turn := true // of the next pod that is ready
 	for _, i := range outdated {
-		if room <= 0 {
+		if i.wanted && room <= 0 {
 			i.say("keeps the template before, as rollingUpdate.replicas says")
 			continue
 		}
@@ -96,6 +102,9 @@ func (p *planner) updateOne(i *instance, turn bool) bool {
 		return turn
 	}
 	switch {
+	case losing(i):
+		i.say("its update waits until its claim is replaced")
+		return turn
 	case i.broken(): // it serves nobody: at once
 	case i.ready && !turn:
 		i.say("its update comes later")
@@ -207,7 +216,7 @@ func (p *planner) turn(i *instance) string {
 	if down := p.unavailable(i); len(down) >= p.mostDown() {
 		return strings.Join(down, ", ")
 	}
-	v, err := p.viewBut(i)
+	v, err := p.viewBut(i, false)
 	if err != nil {
 		return err.Error()
 	}

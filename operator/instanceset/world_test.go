@@ -50,6 +50,8 @@ type world struct {
 type member struct {
 	pod              string
 	fenced, draining bool
+	// voter says that it counts for majorities: an odd number of members do.
+	voter bool
 }
 
 // shard says which peers have a copy, and whether it is in sync.
@@ -193,17 +195,29 @@ func (w *world) answer(q Question) Answer {
 		w.peers[q.Peer].draining = q.Kind == AskDrain
 		return Answer{}
 	case AskSwitchover:
-		for _, id := range w.living() {
-			if w.peers[id].pod != q.Pod {
-				w.leader = id
-				w.term++
-				return Answer{Outcome: nodes.Outcome{Done: true}}
-			}
+		if w.leader == 0 || !w.handOver(q.Pod) {
+			return Answer{Outcome: nodes.Outcome{Done: true, Word: "failed", Message: "nobody else"}}
 		}
-		return Answer{Outcome: nodes.Outcome{Done: true, Word: "failed", Message: "nobody else"}}
+		return Answer{Outcome: nodes.Outcome{Done: true}}
 	default:
 		return w.leaveStep(q)
 	}
+}
+
+// handOver has another member lead, with a vote.
+func (w *world) handOver(from string) bool {
+	for _, id := range w.living() {
+		if w.peers[id].pod != from {
+			w.peers[id].voter = true
+			if len(w.peers) == 2 {
+				w.peers[w.leader].voter = false // there is one vote
+			}
+			w.leader = id
+			w.term++
+			return true
+		}
+	}
+	return false
 }
 
 // leaveStep is what an agent does with memberLeave.
@@ -222,6 +236,11 @@ func (w *world) leaveStep(q Question) Answer {
 		if w.holds(id) && !m.fenced {
 			return running
 		}
+		if w.leader == id {
+			w.handOver(q.Pod)
+		}
+		w.peers[id].voter = false
+		w.vote()
 		w.forget(id)
 		return running
 	}
@@ -276,7 +295,48 @@ func (w *world) living() (out []uint64) {
 	return out
 }
 
-func (w *world) majority() bool { return 2*len(w.living()) > len(w.peers) }
+// majority tells whether most of those who have a vote live.
+func (w *world) majority() bool {
+	votes, alive := 0, 0
+	for id, m := range w.peers {
+		if m.voter {
+			votes++
+			if slices.Contains(w.living(), id) {
+				alive++
+			}
+		}
+	}
+	return 2*alive > votes
+}
+
+// vote gives votes to living members, and takes some away, until an odd number has one.
+func (w *world) vote() {
+	living := w.living()
+	for _, id := range living { // a dead one's vote goes to a living one
+		for _, m := range w.peers {
+			if m.voter && m.fenced && !w.peers[id].voter {
+				m.voter, w.peers[id].voter = false, true
+			}
+		}
+	}
+	should, have := len(w.peers)-1+len(w.peers)%2, 0
+	for _, m := range w.peers {
+		if m.voter {
+			have++
+		}
+	}
+	for _, id := range living {
+		m := w.peers[id]
+		switch {
+		case have < should && !m.voter:
+			m.voter = true
+			have++
+		case have > should && m.voter && id != w.leader:
+			m.voter = false
+			have--
+		}
+	}
+}
 
 // apply does what was decided.
 func (w *world) apply(d *Decision) {
@@ -465,7 +525,7 @@ func (w *world) members() {
 				w.replaced(old, id)
 			}
 		}
-		w.disks[c.UID], w.peers[id] = id, &member{pod: name}
+		w.disks[c.UID], w.peers[id] = id, &member{pod: name, voter: len(w.peers) == 0}
 	}
 	living := w.living()
 	for id, m := range w.peers {
@@ -489,8 +549,16 @@ func (w *world) elect() {
 	case !w.majority() || len(living) == 0:
 		w.leader = 0
 	case !slices.Contains(living, w.leader):
-		w.leader = living[0]
-		w.term++
+		w.leader = 0
+		for _, id := range living {
+			if w.peers[id].voter && w.leader == 0 {
+				w.leader = id
+				w.term++
+			}
+		}
+	}
+	if w.leader != 0 {
+		w.vote()
 	}
 }
 
