@@ -215,8 +215,10 @@ func (p *planner) instances() error {
 	}
 	for _, i := range p.all {
 		i.undraining = i.wanted && i.released()
-		i.ready = podReady(i.pod, p.o.Now)
-		i.available = podAvailable(i.pod, p.set.Spec.MinReadySeconds, p.o.Now)
+		// A pod is said to be ready for a while after its Kubernetes node fell silent.
+		silent := i.pod != nil && i.pod.Spec.NodeName != "" && p.notReady(i.pod.Spec.NodeName)
+		i.ready = podReady(i.pod, p.o.Now) && !silent
+		i.available = i.ready && podAvailable(i.pod, p.set.Spec.MinReadySeconds, p.o.Now)
 		if !i.wanted && (i.pod != nil || i.before != nil || !allLeft(i.claims)) {
 			p.leaving = append(p.leaving, i)
 		}

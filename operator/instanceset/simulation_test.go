@@ -35,7 +35,7 @@ func TestSimulation(t *testing.T) {
 		for i := range rapid.IntRange(1, 4).Draw(t, "shards") {
 			s.makeShard(i)
 		}
-		for range rapid.IntRange(1, 40).Draw(t, "steps") {
+		for range rapid.IntRange(1, 25).Draw(t, "steps") {
 			s.fault()
 			s.step()
 		}
@@ -295,7 +295,7 @@ func (s *sim) calm(when string) {
 
 // right checks that everything is as it should be.
 func (s *sim) right(when string) {
-	require.EqualValues(s.t, *s.set.Spec.Replicas, len(s.pods), "%s: %v", when, sortedKeys(s.pods))
+	require.EqualValues(s.t, *s.set.Spec.Replicas, len(s.pods), "%s:\n%s\n%+v", when, s.statusText(), s.view().Cluster)
 	require.EqualValues(s.t, *s.set.Spec.Replicas, len(s.claims), "%s: %v", when, sortedKeys(s.claims))
 	var members []string
 	for _, m := range s.peers {

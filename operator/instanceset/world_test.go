@@ -118,6 +118,8 @@ func (w *world) uid() types.UID {
 	return types.UID(fmt.Sprintf("u%d", w.uids))
 }
 
+func ids[V any](m map[uint64]V) []uint64 { return slices.Sorted(maps.Keys(m)) }
+
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 // observe is what the operator sees.
@@ -223,7 +225,8 @@ func (w *world) handOver(from string) bool {
 // leaveStep is what an agent does with memberLeave.
 func (w *world) leaveStep(q Question) Answer {
 	running := Answer{Outcome: nodes.Outcome{Word: "inProgress"}}
-	for id, m := range w.peers {
+	for _, id := range ids(w.peers) {
+		m := w.peers[id]
 		if m.pod != q.Pod {
 			continue
 		}
@@ -239,9 +242,7 @@ func (w *world) leaveStep(q Question) Answer {
 		if w.leader == id {
 			w.handOver(q.Pod)
 		}
-		w.peers[id].voter = false
-		w.vote()
-		w.forget(id)
+		w.remove(id)
 		return running
 	}
 	return Answer{Outcome: nodes.Outcome{Done: true}}
@@ -249,6 +250,24 @@ func (w *world) leaveStep(q Question) Answer {
 
 func (w *world) holds(id uint64) bool {
 	return slices.ContainsFunc(w.shards, func(s *shard) bool { _, ok := s.copies[id]; return ok })
+}
+
+// remove takes a member out, unless those that stay could then agree on nothing.
+func (w *world) remove(id uint64) {
+	before := map[uint64]member{}
+	for other, m := range w.peers {
+		before[other] = *m
+	}
+	w.peers[id].voter = false
+	delete(w.peers, id)
+	w.vote()
+	if w.majority() {
+		w.forget(id)
+		return
+	}
+	for other, m := range before {
+		w.peers[other] = &m
+	}
 }
 
 // forget removes a member.
@@ -272,12 +291,12 @@ func (w *world) view() *client.View {
 	for n, s := range w.shards {
 		one := client.Collection{Name: s.name, Info: &client.Info{Factor: s.factor, WriteFactor: 1}, Layout: &client.Layout{Shards: 1}}
 		var inSync []uint64
-		for _, id := range slices.Sorted(maps.Keys(s.copies)) {
+		for _, id := range ids(s.copies) {
 			if s.copies[id] {
 				inSync = append(inSync, id)
 			}
 		}
-		for _, id := range slices.Sorted(maps.Keys(s.copies)) {
+		for _, id := range ids(s.copies) {
 			one.Layout.Replicas = append(one.Layout.Replicas, client.Replica{Shard: uint32(n), Peer: id, Epoch: new(uint64(1)), Leader: 1, InSync: inSync})
 		}
 		v.Collections = append(v.Collections, one)
@@ -313,7 +332,8 @@ func (w *world) majority() bool {
 func (w *world) vote() {
 	living := w.living()
 	for _, id := range living { // a dead one's vote goes to a living one
-		for _, m := range w.peers {
+		for _, dead := range ids(w.peers) {
+			m := w.peers[dead]
 			if m.voter && m.fenced && !w.peers[id].voter {
 				m.voter, w.peers[id].voter = false, true
 			}
@@ -520,8 +540,8 @@ func (w *world) members() {
 		}
 		w.next++
 		id := w.next
-		for old, m := range w.peers {
-			if m.pod == name {
+		for _, old := range ids(w.peers) {
+			if w.peers[old].pod == name {
 				w.replaced(old, id)
 			}
 		}
@@ -602,8 +622,8 @@ func (w *world) place(s *shard, living, takers []uint64) {
 		s.copies[takers[0]] = false // filled by the next tick
 		return
 	}
-	for id, in := range s.copies {
-		others := 0
+	for _, id := range ids(s.copies) {
+		in, others := s.copies[id], 0
 		for other, in := range s.copies {
 			if other != id && in && !w.peers[other].draining {
 				others++
