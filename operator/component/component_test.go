@@ -141,6 +141,24 @@ func TestTheFoundersDiskIsLost(t *testing.T) {
 	})
 }
 
+// TestTheFounderStaysUntilItHasFounded: nobody else may.
+func TestTheFounderStaysUntilItHasFounded(t *testing.T) {
+	w := newWorld(t, "")
+	_, err := w.round()
+	require.NoError(t, err)
+	w.change(func(c *appsv1.Component) { c.Spec.OfflineInstances = []string{set + "-0"} })
+	_, err = w.round()
+	require.NoError(t, err)
+	require.Contains(t, w.component().Status.Message["Component/"+set], set+"-0 founds the cluster")
+	w.change(func(c *appsv1.Component) { c.Spec.OfflineInstances = nil })
+	w.settle()
+	require.Equal(t, appsv1.ComponentRunning, w.phase())
+	w.change(func(c *appsv1.Component) { c.Spec.OfflineInstances, c.Spec.Replicas = []string{set + "-0"}, 2 })
+	w.settle()
+	require.Equal(t, appsv1.ComponentRunning, w.phase())
+	require.Contains(t, w.bootstrap(), set+"-0", "it may come back")
+}
+
 // TestJoiningFollowsReadyPods: an entry stays while its pod is ready.
 func TestJoiningFollowsReadyPods(t *testing.T) {
 	w := newWorld(t, "")

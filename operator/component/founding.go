@@ -31,15 +31,17 @@ type step struct {
 // start because of that the entry comes back: nothing is recorded, and nobody else belongs to it.
 func found(o *Observed, s *manifests.Source) (step, string) {
 	b := o.Component.Status.Bootstrap
-	if b == nil {
-		instances := manifests.Instances(o.Component.Name, &o.Component.Spec.Settings)
-		if len(instances) == 0 {
-			return step{}, "no instance may run: ordinals leaves none for the replicas"
-		}
-		return step{record: &appsv1.Bootstrap{Founder: instances[0]}}, ""
-	}
-	if b.ClusterID != "" {
+	if b != nil && b.ClusterID != "" {
 		return step{entries: joins(o, s), after: atRest}, ""
+	}
+	instances := manifests.Instances(o.Component.Name, &o.Component.Spec.Settings)
+	switch {
+	case len(instances) == 0:
+		return step{}, "no instance may run: ordinals leaves none for the replicas"
+	case b == nil:
+		return step{record: &appsv1.Bootstrap{Founder: instances[0]}}, ""
+	case !slices.Contains(instances, b.Founder):
+		return step{}, "the instance " + b.Founder + " founds the cluster: it must be one of those that run until it has"
 	}
 	open := o.Bootstrap != nil && hasEntry(o.Bootstrap, b.Founder)
 	id := o.Answers[b.Founder].ID

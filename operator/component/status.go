@@ -148,12 +148,9 @@ func messages(o *Observed, problems []Problem) map[string]string {
 	if set := o.InstanceSet; set != nil {
 		for _, kind := range []string{workloadsv1.ConditionInstanceUpdateRestricted, workloadsv1.ConditionInstanceReady, workloadsv1.ConditionInstanceAvailable} {
 			c := meta.FindStatusCondition(set.Status.Conditions, kind)
-			bad := metav1.ConditionFalse
-			if kind == workloadsv1.ConditionInstanceUpdateRestricted {
-				bad = metav1.ConditionTrue
-			}
-			if c != nil && c.Status == bad && c.Message != "" {
-				all["InstanceSet/"+set.Name] = append(all["InstanceSet/"+set.Name], sentence(c))
+			// A set that is ready may have work left: that stands there, too.
+			if c != nil && c.Message != "" && (kind != workloadsv1.ConditionInstanceUpdateRestricted || c.Status == metav1.ConditionTrue) {
+				all["InstanceSet/"+set.Name] = append(all["InstanceSet/"+set.Name], c.Message)
 			}
 		}
 		for _, i := range set.Status.InstanceStatus {
