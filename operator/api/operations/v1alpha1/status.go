@@ -144,6 +144,11 @@ type LastComponentConfiguration struct {
 	// +optional
 	Replicas *int32 `json:"replicas,omitempty"`
 
+	// Pods are the names of the instances that there were.
+	// +optional
+	// +listType=set
+	Pods []string `json:"pods,omitempty"`
+
 	appsv1.Resources `json:",inline"`
 
 	// VolumeClaimTemplates are the sizes of volumes.

@@ -201,6 +201,11 @@ func (in *LastComponentConfiguration) DeepCopyInto(out *LastComponentConfigurati
 		*out = new(int32)
 		**out = **in
 	}
+	if in.Pods != nil {
+		in, out := &in.Pods, &out.Pods
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	in.Resources.DeepCopyInto(&out.Resources)
 	if in.VolumeClaimTemplates != nil {
 		in, out := &in.VolumeClaimTemplates, &out.VolumeClaimTemplates

@@ -1,0 +1,141 @@
+package ops
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	appsv1 "github.com/sextantdb/sextant/operator/api/apps/v1"
+	opsv1 "github.com/sextantdb/sextant/operator/api/operations/v1alpha1"
+	workloadsv1 "github.com/sextantdb/sextant/operator/api/workloads/v1"
+	"github.com/sextantdb/sextant/operator/naming"
+)
+
+// rebuild gives instances new volumes. It marks the InstanceSet: pod → token, here the UID of the
+// operation. The claims of a pod must carry its token, else they are replaced, and the pod with them.
+type rebuild struct{ base }
+
+// Mark is what the annotation for rebuilds of an InstanceSet is to be.
+type Mark struct {
+	Set        *workloadsv1.InstanceSet
+	Annotation string
+}
+
+func (rebuild) phases() []appsv1.ClusterPhase {
+	return []appsv1.ClusterPhase{appsv1.ClusterAbnormal, appsv1.ClusterFailed, appsv1.ClusterUpdating}
+}
+
+func (k rebuild) components() []string {
+	return named(k.op.Spec.RebuildFrom, func(r *opsv1.RebuildInstanceOps) string { return r.ComponentName })
+}
+
+func (k rebuild) check(o *Observed) error {
+	for i := range k.op.Spec.RebuildFrom {
+		r := &k.op.Spec.RebuildFrom[i]
+		if r.BackupName != "" {
+			return errors.New("backupName isn't supported yet: an instance is filled from the other instances, leave it out")
+		}
+		if !r.InPlace {
+			return errors.New("an instance is only rebuilt in place: set inPlace to true; or scale out by one and take the old instance offline")
+		}
+		if o.set(r.ComponentName) == nil {
+			return notYet{fmt.Sprintf("component %s has no InstanceSet yet", r.ComponentName)}
+		}
+		for _, i := range r.Instances {
+			if i.TargetNodeName != "" {
+				return errors.New("targetNodeName isn't supported: the scheduler chooses the node, by the schedulingPolicy of the component")
+			}
+			if !slices.ContainsFunc(o.active(r.ComponentName), func(s workloadsv1.InstanceStatus) bool { return s.PodName == i.Name }) {
+				return knownInstance(o, r.ComponentName, i.Name)
+			}
+		}
+	}
+	return nil
+}
+
+func (k rebuild) record(o *Observed) opsv1.LastConfiguration {
+	return recordReplicas(o, k.components())
+}
+
+// marks are the annotations that must be written before the operation is under way.
+func (k rebuild) marks(o *Observed) ([]Mark, error) {
+	var out []Mark
+	for i := range k.op.Spec.RebuildFrom {
+		r := &k.op.Spec.RebuildFrom[i]
+		set := o.set(r.ComponentName)
+		if set == nil {
+			continue
+		}
+		have := tokens(set)
+		want := maps.Clone(have)
+		if want == nil {
+			want = map[string]string{}
+		}
+		for _, i := range r.Instances {
+			want[i.Name] = string(k.op.UID)
+		}
+		if maps.Equal(have, want) {
+			continue
+		}
+		text, err := json.Marshal(want) // keys are sorted
+		if err != nil {
+			return nil, fmt.Errorf("mark %s for a rebuild: %w", set.Name, err)
+		}
+		out = append(out, Mark{Set: set, Annotation: string(text)})
+	}
+	return out, nil
+}
+
+// tokens reads the annotation of a set. What can't be read asks for nothing, and is replaced.
+func tokens(set *workloadsv1.InstanceSet) map[string]string {
+	var out map[string]string
+	if json.Unmarshal([]byte(set.Annotations[naming.AnnotationRebuild]), &out) != nil {
+		return nil
+	}
+	return out
+}
+
+func (k rebuild) progress(o *Observed, component string) work {
+	i := slices.IndexFunc(k.op.Spec.RebuildFrom, func(r opsv1.RebuildInstanceOps) bool { return r.ComponentName == component })
+	out := work{settled: true, mends: true}
+	set := o.set(component)
+	for _, r := range k.op.Spec.RebuildFrom[i].Instances {
+		instance := o.instance(component, r.Name)
+		status, message := k.rebuilt(o, component, instance, r.Name)
+		if instance != nil && message == "" {
+			message = instance.Message
+		}
+		out.steps = append(out.steps, step("Pod", r.Name, status, message))
+		if set != nil && tokens(set)[r.Name] != string(k.op.UID) {
+			out.failed = fmt.Sprintf("instance %s is marked for another rebuild", r.Name)
+		}
+	}
+	out.total = len(out.steps)
+	return out
+}
+
+// rebuilt is how far the rebuild of an instance is: its claims must be new, and the instance serve
+// again. It may be that the claims are seen before it is seen that the old pod is gone: an instance can't
+// have been available on a claim that is younger than the time that takes.
+func (k rebuild) rebuilt(o *Observed, component string, i *workloadsv1.InstanceStatus, pod string) (opsv1.ProgressStatus, string) {
+	claims, set := o.claimsOf(pod), o.set(component)
+	if set == nil || i == nil {
+		return opsv1.ProgressPending, ""
+	}
+	renewed := len(claims) > 0
+	for _, c := range claims {
+		age := o.Now.Sub(c.CreationTimestamp.Time)
+		renewed = renewed && c.Annotations[naming.AnnotationRebuild] == string(k.op.UID) && age > time.Duration(set.Spec.MinReadySeconds)*time.Second
+	}
+	switch {
+	case renewed && o.serving(component, i):
+		return opsv1.ProgressSucceed, ""
+	case renewed || !there(i) || i.CurrentState == workloadsv1.InstanceTerminating || !i.Available:
+		return opsv1.ProgressProcessing, ""
+	default:
+		return opsv1.ProgressPending, ""
+	}
+}
