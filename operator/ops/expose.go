@@ -14,11 +14,10 @@ import (
 	"github.com/sextantdb/sextant/operator/naming"
 )
 
-// The ports of a node. Clients use the first two; over the third nodes trust each other, so that one never
-// gets into a service for clients.
+// The port on which nodes trust each other, by number and by name: it never gets into a service for clients.
 const (
-	portHTTP, portGRPC, portPeers             = 6333, 6334, 6335
-	portNameHTTP, portNameGRPC, portNamePeers = "tcp-qdrant", "grpc-qdrant", "p2p"
+	portPeers     = 6335
+	portNamePeers = "p2p"
 )
 
 // maxServiceName is the longest name of an entry of services in a Cluster.
@@ -120,20 +119,13 @@ func (k expose) edit(_ *Observed, c *appsv1.Cluster) {
 	}
 }
 
-// exposed is the entry of a service in a Cluster.
+// exposed is the entry of a service in a Cluster. One without ports has those for clients.
 func exposed(name, component string, s *opsv1.ExposedService) appsv1.ClusterService {
 	s = s.DeepCopy()
-	out := appsv1.ClusterService{
+	return appsv1.ClusterService{
 		Name: name, ServiceName: name, Annotations: s.Annotations, ComponentSelector: component, RoleSelector: s.RoleSelector,
 		Spec: corev1.ServiceSpec{Type: s.ServiceType, Ports: s.Ports, IPFamilies: s.IPFamilies, IPFamilyPolicy: s.IPFamilyPolicy},
 	}
-	if len(out.Spec.Ports) == 0 {
-		out.Spec.Ports = []corev1.ServicePort{
-			{Name: portNameHTTP, Protocol: corev1.ProtocolTCP, Port: portHTTP, TargetPort: intstr.FromString(portNameHTTP)},
-			{Name: portNameGRPC, Protocol: corev1.ProtocolTCP, Port: portGRPC, TargetPort: intstr.FromString(portNameGRPC)},
-		}
-	}
-	return out
 }
 
 func (k expose) progress(o *Observed, component string) work {
