@@ -48,7 +48,7 @@ func newRoot() *cobra.Command {
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.CompletionOptions.HiddenDefaultCmd = true
 	f.register(root)
-	root.AddCommand(newDemo(), newBench(), newAgent(), newExporter())
+	root.AddCommand(newDemo(), newBench(), newAgent(), newExporter(), newOperator())
 	return root
 }
 
