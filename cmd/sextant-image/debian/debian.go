@@ -1,0 +1,150 @@
+// Package debian fetches packages of the Debian or Ubuntu that this machine runs and reads what is in them. Nothing is
+// installed.
+//
+// Callers: cmd/sextant-image.
+package debian
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/sextantdb/sextant/cmd/sextant-image/rootfs"
+)
+
+// tools are the programs that this takes.
+var tools = []string{"apt-cache", "apt-get", "dpkg-deb"}
+
+// Check says what is missing on this machine.
+func Check() error {
+	for _, tool := range tools {
+		if _, err := exec.LookPath(tool); err != nil {
+			return fmt.Errorf("curl and its libraries come from Debian packages, but there is no %s here: "+
+				"build on Debian or Ubuntu, or with deploy/Dockerfile", tool)
+		}
+	}
+	return nil
+}
+
+// Closure returns the names of a package and of all that it depends on.
+func Closure(ctx context.Context, names ...string) ([]string, error) {
+	args := append([]string{
+		"depends", "--recurse", "--no-recommends", "--no-suggests", "--no-conflicts", "--no-breaks", "--no-replaces", "--no-enhances",
+	}, names...)
+	out, err := run(ctx, "", "apt-cache", args...)
+	if err != nil {
+		return nil, err
+	}
+	return parse(out), nil
+}
+
+// parse takes the packages out of what apt-cache prints: lines that aren't indented; names in <…> are no packages.
+func parse(out string) []string {
+	var all []string
+	for line := range strings.Lines(out) {
+		line = strings.TrimRight(line, "\n")
+		if line != "" && !strings.HasPrefix(line, " ") && !strings.HasPrefix(line, "<") {
+			all = append(all, line)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// Download puts the files of packages into a directory, unless they are there in the version of the package lists, and
+// returns their paths.
+func Download(ctx context.Context, dir string, names []string) ([]string, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // a cache
+		return nil, fmt.Errorf("make the cache of packages: %w", err)
+	}
+	out, err := run(ctx, dir, "apt-get", append([]string{"download", "--print-uris", "-q"}, names...)...)
+	if err != nil {
+		return nil, err
+	}
+	files := fileNames(out)
+	if len(files) != len(names) {
+		return nil, fmt.Errorf("apt-get knows files for %d of %d packages: run apt-get update", len(files), len(names))
+	}
+	var paths []string
+	missing := false
+	for _, file := range files {
+		at := filepath.Join(dir, file)
+		paths = append(paths, at)
+		if _, err := os.Stat(at); errors.Is(err, os.ErrNotExist) {
+			missing = true
+		}
+	}
+	if missing {
+		if _, err := run(ctx, dir, "apt-get", append([]string{"download", "-q"}, names...)...); err != nil {
+			return nil, err
+		}
+	}
+	for _, at := range paths {
+		if _, err := os.Stat(at); err != nil {
+			return nil, fmt.Errorf("apt-get downloaded something else: %w", err)
+		}
+	}
+	return paths, nil
+}
+
+// fileNames takes the names of the files out of lines like 'address' name size checksum.
+func fileNames(out string) []string {
+	var names []string
+	for line := range strings.Lines(out) {
+		fields := strings.Fields(line)
+		if len(fields) >= 3 && strings.HasPrefix(fields[0], "'") {
+			names = append(names, fields[1])
+		}
+	}
+	return names
+}
+
+// Read returns what is in packages. What older packages have in /lib is in /usr/lib, as on a machine.
+func Read(ctx context.Context, paths []string) (rootfs.Tree, error) {
+	all := rootfs.Tree{}
+	for _, at := range paths {
+		out, err := run(ctx, "", "dpkg-deb", "--fsys-tarfile", at)
+		if err != nil {
+			return nil, err
+		}
+		if err := all.Read(strings.NewReader(out), Place); err != nil {
+			return nil, fmt.Errorf("read %s: %w", at, err)
+		}
+	}
+	return all, nil
+}
+
+// Merged are the links of directories that moved below /usr.
+func Merged() map[string]string {
+	return map[string]string{"bin": "usr/bin", "lib": "usr/lib", "lib64": "usr/lib64", "sbin": "usr/sbin"}
+}
+
+// Place is where a file of a package goes, and whether it matters: documentation doesn't.
+func Place(name string) (string, bool) {
+	for from, to := range Merged() {
+		if rest, ok := strings.CutPrefix(name, from+"/"); ok {
+			name = to + "/" + rest
+			break
+		}
+	}
+	keep := !strings.HasPrefix(name, "usr/share/") || strings.HasPrefix(name, "usr/share/ca-certificates/")
+	return name, keep
+}
+
+func run(ctx context.Context, dir, name string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // names of packages
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "LC_ALL=C")
+	var out, fault bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &fault
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("%s %s: %w: %s", name, args[0], err, strings.TrimSpace(fault.String()))
+	}
+	return out.String(), nil
+}
