@@ -12,11 +12,16 @@ BUF_VERSION := v1.75.0
 PROTOC_GEN_GO_VERSION := v1.36.12
 PROTOC_GEN_GO_GRPC_VERSION := v1.6.2
 CONTROLLER_GEN_VERSION := v0.23.0
-CRDS     := deploy/charts/sextant/crds
+HELM_VERSION := v3.22.0
+CHART    := deploy/charts/sextant
+CRDS     := $(CHART)/crds
 PROTOC   := $(BIN)/buf $(BIN)/protoc-gen-go $(BIN)/protoc-gen-go-grpc
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT   ?= $(shell git rev-parse HEAD 2>/dev/null)
-LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+# The version that nodes say they have; without it that of their API.
+SERVICE_VERSION ?=
+LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) $(if $(SERVICE_VERSION),-X main.serviceVersion=$(SERVICE_VERSION))
+IMAGE    ?= ghcr.io/sextantdb/sextant
 FUZZTIME ?= 30s
 VENV     := $(CACHE)/venv
 NODE     := $(CACHE)/node
@@ -49,8 +54,8 @@ SEEDED    = $(if $(SEED),METAMORPHIC_SEED=$(SEED) METAMORPHIC_RUNS=25 ROBUSTNESS
 go-test   = $(SEEDED) go test $(1) $(call NOT_RAPID,$(2)) && $(SEEDED) go test $(1) $(call RAPID,$(2)) $(if $(SEED),-rapid.seed=$(SEED))
 
 .PHONY: test
-test: build clients ## all tests, with the official clients against the real binary
-	export SEXTANT_BINARY=$(BIN)/sextant SEXTANT_PYTHON=$(VENV)/bin/python SEXTANT_NODE_DIR=$(NODE); \
+test: build clients $(BIN)/helm ## all tests, with the official clients against the real binary
+	export SEXTANT_BINARY=$(BIN)/sextant SEXTANT_HELM=$(BIN)/helm SEXTANT_PYTHON=$(VENV)/bin/python SEXTANT_NODE_DIR=$(NODE); \
 	$(call go-test,-count=1 -timeout 12m,./...)
 
 .PHONY: test-race
@@ -178,6 +183,26 @@ generate: $(PROTOC) generate-operator ## regenerate what is generated
 		$(BIN)/buf generate --template buf.gen.yaml -o "$$dir" "$$dir"; \
 	done
 
+# The age of what is in the image is that of the commit, so the same commit gives the same image.
+.PHONY: image
+image: ## dist/sextant-VERSION.tar: an image without Docker, on Debian or Ubuntu: VERSION=1.19.0 SERVICE_VERSION=1.14.0 IMAGE=registry/name
+	CGO_ENABLED=0 GOOS=linux go build -trimpath -ldflags '$(LDFLAGS)' -o dist/$(VERSION)/sextant ./cmd/sextant
+	go run ./cmd/sextant-image -binary dist/$(VERSION)/sextant -o dist/sextant-$(VERSION).tar -packages $(CACHE)/debian \
+		-name $(IMAGE):$(VERSION) -version $(VERSION) -revision "$(COMMIT)" -created $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null),0) \
+		$(if $(UNPACK),-unpack $(UNPACK))
+
+.PHONY: image-check
+image-check: ## make the image and run what is in it, as root
+	rm -rf $(CACHE)/image
+	$(MAKE) --no-print-directory image UNPACK=$(CACHE)/image
+	chroot --userspec=1001:1001 $(CACHE)/image /usr/local/bin/sextant --version
+	chroot --userspec=1001:1001 $(CACHE)/image /usr/bin/curl --version
+
+.PHONY: chart
+chart: $(BIN)/helm ## check the Helm chart and pack it into dist/
+	$(BIN)/helm lint --strict $(CHART)
+	$(BIN)/helm package -d dist $(CHART)
+
 .PHONY: clients
 clients: $(CLIENTS) ## install the official clients that the tests use
 
@@ -196,6 +221,12 @@ $(BIN)/buf:
 $(BIN)/controller-gen:
 	mkdir -p $(BIN)
 	GOBIN=$(BIN) go install sigs.k8s.io/controller-tools/cmd/controller-gen@$(CONTROLLER_GEN_VERSION)
+
+# What a chart may ask of Kubernetes without asking one.
+$(BIN)/helm:
+	mkdir -p $(BIN)
+	GOBIN=$(BIN) go install -ldflags '-X helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor=1 -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=36' \
+		helm.sh/helm/v3/cmd/helm@$(HELM_VERSION)
 
 $(BIN)/protoc-gen-go:
 	mkdir -p $(BIN)
