@@ -297,10 +297,14 @@ func (s *Collections) Vectors(name string) map[string]uint64 {
 // here describes a shard of this process, and no other: nobody asks other nodes for
 // what this one has.
 func (r *replica) here() shard.Info {
-	if r.err != nil || !r.Local() {
+	if r.err != nil {
 		return shard.Info{}
 	}
-	info, err := r.Info(context.Background())
+	s := here(r.Shard)
+	if s == nil {
+		return shard.Info{}
+	}
+	info, err := s.Info(context.Background())
 	if err != nil {
 		return shard.Info{}
 	}

@@ -75,8 +75,12 @@ func TestOperatorsSeeShards(t *testing.T) {
 	for id := range uint64(20) {
 		require.NoError(t, nodes[0].put(t.Context(), "c", id+1))
 	}
-	copies, points := 0, uint64(0)
+	copies, points, vectors, applied := 0, uint64(0), uint64(0), uint64(0)
 	for _, n := range nodes {
+		vectors += n.front.Collections().Vectors("c")[""]
+		for _, seq := range n.front.Collections().Applied("c") {
+			applied += seq
+		}
 		c := n.settled("all copies are there", allActive)
 		require.EqualValues(t, n.id, c.Peer)
 		require.EqualValues(t, 3, c.Shards)
@@ -95,6 +99,8 @@ func TestOperatorsSeeShards(t *testing.T) {
 	}
 	require.Equal(t, 6, copies)
 	require.EqualValues(t, 40, points)
+	require.EqualValues(t, 40, vectors, "each node tells of its own copies")
+	require.GreaterOrEqual(t, applied, uint64(40))
 }
 
 // setup asks a node for an operation on shards.
