@@ -63,11 +63,10 @@ func Download(ctx context.Context, dir string, names []string) ([]string, error)
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // a cache
 		return nil, fmt.Errorf("make the cache of packages: %w", err)
 	}
-	out, err := run(ctx, dir, "apt-get", append([]string{"download", "--print-uris", "-q"}, names...)...)
+	files, err := filesOf(ctx, names)
 	if err != nil {
 		return nil, err
 	}
-	files := fileNames(out)
 	if len(files) != len(names) {
 		return nil, fmt.Errorf("apt-get knows files for %d of %d packages: run apt-get update", len(files), len(names))
 	}
@@ -91,6 +90,21 @@ func Download(ctx context.Context, dir string, names []string) ([]string, error)
 		}
 	}
 	return paths, nil
+}
+
+// filesOf returns what the files of packages are called. It asks in an empty directory: of files that are there already apt-get
+// says nothing.
+func filesOf(ctx context.Context, names []string) (_ []string, err error) {
+	empty, err := os.MkdirTemp("", "sextant-image")
+	if err != nil {
+		return nil, fmt.Errorf("make a directory: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.Remove(empty)) }()
+	out, err := run(ctx, empty, "apt-get", append([]string{"download", "--print-uris", "-q"}, names...)...)
+	if err != nil {
+		return nil, err
+	}
+	return fileNames(out), nil
 }
 
 // fileNames takes the names of the files out of lines like 'address' name size checksum.

@@ -13,10 +13,12 @@ func (t Tree) Program(from Tree, name string, libraries []string) error {
 	todo := []string{name}
 	for len(todo) > 0 {
 		name, todo = todo[0], todo[1:]
-		real, ok := from.Follow(name)
-		if !ok {
+		real, found := from.Follow(name)
+		place, ok := from.Place(name)
+		if !found || !ok {
 			return fmt.Errorf("%s is in none of the packages", name)
 		}
+		name = place // nothing may lie below a link
 		t.Add(name, File{Mode: 0o755, Content: from[real].Content})
 		needs, err := needed(from[real].Content)
 		if err != nil {
@@ -27,7 +29,7 @@ func (t Tree) Program(from Tree, name string, libraries []string) error {
 			if !ok {
 				return fmt.Errorf("%s needs %s, which is in none of the packages", name, need)
 			}
-			if _, have := t[at]; !have {
+			if place, ok := from.Place(at); !ok || t[place].Content == nil {
 				todo = append(todo, at)
 			}
 		}

@@ -49,22 +49,31 @@ func (t Tree) Add(name string, f File) {
 
 // Follow returns the path of the file that a path leads to, over symbolic links, and whether there is one.
 func (t Tree) Follow(name string) (string, bool) {
+	name, ok := t.follow(name, 0)
+	f, there := t[name]
+	return name, ok && there && f.Link == ""
+}
+
+// Place returns the path of a file without the links of the directories above it.
+func (t Tree) Place(name string) (string, bool) { return t.follow(name, 1) }
+
+// follow takes the symbolic links of a path, but for those in so many of its last parts.
+func (t Tree) follow(name string, last int) (string, bool) {
 	name = strings.Trim(path.Clean("/"+name), "/")
 	for range 40 {
-		next, moved := t.step(name)
+		next, moved := t.step(name, last)
 		if !moved {
-			f, ok := t[name]
-			return name, ok && f.Link == ""
+			return name, true
 		}
 		name = next
 	}
 	return "", false
 }
 
-// step takes the first symbolic link of a path.
-func (t Tree) step(name string) (string, bool) {
+// step takes the first of them.
+func (t Tree) step(name string, last int) (string, bool) {
 	parts := strings.Split(name, "/")
-	for i := range parts {
+	for i := range parts[:len(parts)-last] {
 		at := strings.Join(parts[:i+1], "/")
 		f, ok := t[at]
 		if !ok || f.Link == "" {
@@ -140,6 +149,9 @@ func (t Tree) Names() []string { return slices.Sorted(maps.Keys(t)) }
 
 // Unpack writes the files below a directory.
 func (t Tree) Unpack(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // as in the image
+		return fmt.Errorf("unpack into %s: %w", dir, err)
+	}
 	for _, name := range t.Names() {
 		f, at := t[name], filepath.Join(dir, filepath.FromSlash(name))
 		var err error

@@ -65,6 +65,9 @@ func TestLinksAreFollowed(t *testing.T) {
 	f("/lib64/lib.so.1", "usr/lib/x/lib.so.1.2", true)
 	f("usr/lib/x/lib.so.1.2", "usr/lib/x/lib.so.1.2", true)
 	f("usr/lib/x/lib.so.2", "", false)
+	place, ok := tree.Place("/lib64/lib.so.1")
+	require.True(t, ok)
+	require.Equal(t, "usr/lib/x/lib.so.1", place)
 	f("a", "", false)
 }
 
@@ -103,6 +106,7 @@ func TestReadAndUnpack(t *testing.T) {
 	tree := Tree{}
 	tree.Add("lib/a.so", File{Mode: 0o644, Content: []byte("a")})
 	tree.Add("lib/b.so", File{Mode: 0o777, Link: "a.so"})
+	tree.Add("a", File{Mode: 0o777, Link: "lib"})
 	tree.Add("doc/readme", File{Mode: 0o644, Content: []byte("?")})
 	var packed bytes.Buffer
 	require.NoError(t, tree.Write(&packed, time.Time{}))
@@ -110,7 +114,7 @@ func TestReadAndUnpack(t *testing.T) {
 	require.NoError(t, got.Read(&packed, func(name string) (string, bool) {
 		return "usr/" + name, !strings.HasPrefix(name, "doc/")
 	}))
-	require.Equal(t, []string{"usr", "usr/lib", "usr/lib/a.so", "usr/lib/b.so"}, got.Names())
+	require.Equal(t, []string{"usr", "usr/a", "usr/lib", "usr/lib/a.so", "usr/lib/b.so"}, got.Names())
 	dir := filepath.Join(t.TempDir(), "root")
 	require.NoError(t, got.Unpack(dir))
 	raw, err := os.ReadFile(filepath.Join(dir, "usr/lib/b.so"))
