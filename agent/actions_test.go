@@ -75,7 +75,7 @@ func TestAMemberWhoseDrainIsEndedStays(t *testing.T) {
 	f := newFake(t, 3)
 	f.stuck = true
 	f.shard(0, []uint64{3, 1}, []uint64{3, 1})
-	m := &members{node: f.client(), log: slog.New(slog.DiscardHandler),}
+	m := &members{node: f.client(), log: slog.New(slog.DiscardHandler)}
 	looks := 0
 	m.wait = func(context.Context) error {
 		looks++

@@ -3,6 +3,7 @@ package instanceset
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -111,11 +112,12 @@ func (p *planner) useless(i *instance) (reason, why string) {
 // hasLeft tells whether the node of an instance is known to be no member, while others are.
 func (p *planner) hasLeft(i *instance) bool {
 	v, err := p.view()
-	if err != nil || p.others(v) != nil {
+	if err != nil || !v.Cluster.Enabled() {
 		return false
 	}
 	_, err = p.peer(v, i)
-	return errors.Is(err, client.ErrNoPeer)
+	known := slices.ContainsFunc(p.sorted(), func(other *instance) bool { _, err := p.peer(v, other); return err == nil })
+	return errors.Is(err, client.ErrNoPeer) && known
 }
 
 // mayStartAnew says what has to be waited for before a node loses its disk, although others have its data:

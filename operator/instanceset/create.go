@@ -120,9 +120,10 @@ func (p *planner) room() int {
 	return max(p.scaled(limit, 1)-starting, 0)
 }
 
-// scaled is a number or percentage of the replicas, and at least so much.
+// scaled is a number or percentage of the replicas, and at least so much. What limits (least is 1) is
+// rounded down, what is to be reached up.
 func (p *planner) scaled(v *intstr.IntOrString, least int) int {
-	n, err := intstr.GetScaledValueFromIntOrPercent(v, int(replicas(p.set)), false)
+	n, err := intstr.GetScaledValueFromIntOrPercent(v, int(replicas(p.set)), least == 0)
 	if err != nil {
 		return least // the schema refuses what is no number
 	}
