@@ -32,7 +32,7 @@ func register(mgr ctrl.Manager, o Options) error {
 				Nodes: access, ClusterDomain: o.ClusterDomain, NodeLostAfter: o.NodeLostAfter,
 			})
 		}},
-		{"ops", func() error { return ops.Register(mgr, ops.Options{Nodes: access}) }},
+		{"ops", func() error { return ops.Register(mgr, ops.Options{Nodes: access, ClusterDomain: o.ClusterDomain}) }},
 	} {
 		if err := c.add(); err != nil {
 			return fmt.Errorf("add the controller %s: %w", c.name, err)
