@@ -93,7 +93,7 @@ func (f *operatorFlags) run(ctx context.Context) error {
 	}
 	f.Config.UserAgent = "sextant-operator/" + version
 	f.Logger.InfoContext(ctx, "starting", "version", version, "namespace", f.Namespace, "api_server", f.Config.Host)
-	if err := process.Run(ctx, f.Options); err != nil {
+	if err := process.Run(ctx, &f.Options); err != nil {
 		return err
 	}
 	f.Logger.InfoContext(ctx, "stopped")

@@ -3,6 +3,8 @@ package process
 import (
 	"context"
 	"fmt"
+	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -11,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/selection"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -37,14 +40,24 @@ func isLabelled(o client.Object) bool {
 	}
 }
 
-// cacheOptions bounds what the caches hold.
-func cacheOptions() cache.Options {
+// cacheOptions bounds what the caches hold. The operator's namespace has the templates of files, which are the chart's.
+func cacheOptions(namespace string) (cache.Options, error) {
+	ours, err := labels.NewRequirement(naming.LabelManagedBy, selection.In, []string{naming.ManagedBy, "Helm"})
+	if err != nil {
+		return cache.Options{}, fmt.Errorf("select objects: %w", err)
+	}
 	own := labels.SelectorFromSet(labels.Set{naming.LabelManagedBy: naming.ManagedBy})
 	o := cache.Options{DefaultTransform: lighten, ByObject: map[client.Object]cache.ByObject{}}
 	for _, kind := range labelled() {
 		o.ByObject[kind] = cache.ByObject{Label: own}
+		if _, ok := kind.(*corev1.ConfigMap); ok {
+			o.ByObject[kind] = cache.ByObject{Namespaces: map[string]cache.Config{
+				cache.AllNamespaces: {LabelSelector: own},
+				namespace:           {LabelSelector: labels.NewSelector().Add(*ours)},
+			}}
+		}
 	}
-	return o
+	return o, nil
 }
 
 // lighten takes out of an object what no controller reads before it is kept: who set which field, and of
@@ -61,23 +74,61 @@ func lighten(o any) (any, error) {
 
 // fallback is a client that asks the API server for what its cache doesn't have. The caches hold
 // our own objects only, but users have Secrets that a cluster names, and objects of others may bear the
-// name of one of ours: neither may seem not to exist.
+// name of one of ours: neither may seem not to exist. That a Secret isn't there is believed for a while, since most
+// clusters have no keys and are asked for them in every round.
 type fallback struct {
 	client.Client
 	live client.Reader
+	now  func() time.Time
+
+	mu     sync.Mutex
+	absent map[client.ObjectKey]time.Time // Secrets, and until when
 }
+
+// For how long, and of how many Secrets it is believed that they aren't there.
+const (
+	absentFor  = 10 * time.Second
+	absentMost = 1000
+)
 
 // Get implements client.Reader.
 func (f *fallback) Get(ctx context.Context, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
 	err := f.Client.Get(ctx, key, o, opts...)
-	if !apierrors.IsNotFound(err) || !isLabelled(o) {
+	if !apierrors.IsNotFound(err) || !isLabelled(o) || f.isAbsent(key, o) {
 		return err
 	}
 	if err := f.live.Get(ctx, key, o, opts...); err != nil {
+		if apierrors.IsNotFound(err) {
+			f.noteAbsent(key, o)
+		}
 		return err
 	}
 	if _, err := lighten(o); err != nil {
 		return fmt.Errorf("read %s: %w", key, err)
 	}
 	return nil
+}
+
+// isAbsent tells whether a Secret wasn't there a moment ago.
+func (f *fallback) isAbsent(key client.ObjectKey, o client.Object) bool {
+	if _, ok := o.(*corev1.Secret); !ok {
+		return false
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	until, ok := f.absent[key]
+	return ok && f.now().Before(until)
+}
+
+// noteAbsent remembers that a Secret isn't there.
+func (f *fallback) noteAbsent(key client.ObjectKey, o client.Object) {
+	if _, ok := o.(*corev1.Secret); !ok {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.absent == nil || len(f.absent) >= absentMost {
+		f.absent = map[client.ObjectKey]time.Time{}
+	}
+	f.absent[key] = f.now().Add(absentFor)
 }

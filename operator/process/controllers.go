@@ -14,28 +14,19 @@ import (
 )
 
 // register adds the controllers.
-func register(mgr ctrl.Manager, o Options) error {
+func register(mgr ctrl.Manager, o *Options) error {
 	access := nodes.New(nodes.Options{})
-	for _, c := range []struct {
-		name string
-		add  func() error
-	}{
-		{"definitions", func() error { return catalog.Register(mgr, catalog.Options{}) }},
-		{"cluster", func() error { return cluster.Register(mgr, cluster.Options{}) }},
-		{"component", func() error {
-			return component.Register(mgr, component.Options{
-				Nodes: access, Namespace: o.Namespace, ClusterDomain: o.ClusterDomain, NetworkPolicies: o.NetworkPolicies,
-			})
-		}},
-		{"instanceset", func() error {
-			return instanceset.Register(mgr, instanceset.Options{
-				Nodes: access, ClusterDomain: o.ClusterDomain, NodeLostAfter: o.NodeLostAfter,
-			})
-		}},
-		{"ops", func() error { return ops.Register(mgr, ops.Options{Nodes: access, ClusterDomain: o.ClusterDomain}) }},
+	for _, err := range []error{
+		catalog.Register(mgr, catalog.Options{}),
+		cluster.Register(mgr, cluster.Options{}),
+		component.Register(mgr, component.Options{
+			Nodes: access, Namespace: o.Namespace, ClusterDomain: o.ClusterDomain, NetworkPolicies: o.NetworkPolicies,
+		}),
+		instanceset.Register(mgr, instanceset.Options{Nodes: access, ClusterDomain: o.ClusterDomain, NodeLostAfter: o.NodeLostAfter}),
+		ops.Register(mgr, ops.Options{Nodes: access, ClusterDomain: o.ClusterDomain}),
 	} {
-		if err := c.add(); err != nil {
-			return fmt.Errorf("add the controller %s: %w", c.name, err)
+		if err != nil {
+			return fmt.Errorf("add a controller: %w", err)
 		}
 	}
 	return nil

@@ -26,7 +26,7 @@ import (
 var definitionKind = schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"}
 
 // readyDefinitions makes sure that the definitions of our kinds are there and ours.
-func readyDefinitions(ctx context.Context, config *rest.Config, o Options) error {
+func readyDefinitions(ctx context.Context, config *rest.Config, o *Options) error {
 	c, err := client.New(config, client.Options{Scheme: runtime.NewScheme()})
 	if err != nil {
 		return fmt.Errorf("make a client: %w", err)
@@ -107,7 +107,7 @@ func checkDefinitions(owners map[string]*string) error {
 }
 
 // takeOver puts our definitions in the place of those that are missing or somebody else's.
-func takeOver(ctx context.Context, c client.Client, owners map[string]*string, o Options) error {
+func takeOver(ctx context.Context, c client.Client, owners map[string]*string, o *Options) error {
 	ours, err := sextant.Definitions()
 	if err != nil {
 		return fmt.Errorf("read the definitions: %w", err)

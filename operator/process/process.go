@@ -85,7 +85,7 @@ func Namespace() string {
 }
 
 // Run runs the operator until ctx ends or it can't go on.
-func Run(ctx context.Context, o Options) error {
+func Run(ctx context.Context, o *Options) error {
 	if err := o.check(); err != nil {
 		return err
 	}
@@ -107,15 +107,19 @@ func Run(ctx context.Context, o Options) error {
 	return nil
 }
 
-func newManager(config *rest.Config, o Options) (ctrl.Manager, error) {
+func newManager(config *rest.Config, o *Options) (ctrl.Manager, error) {
 	scheme, err := api.NewScheme()
+	if err != nil {
+		return nil, err
+	}
+	caches, err := cacheOptions(o.Namespace)
 	if err != nil {
 		return nil, err
 	}
 	wait := stopTime
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme: scheme, Logger: logr.FromSlogHandler(o.Logger.Handler()),
-		Cache: cacheOptions(), NewClient: newClient,
+		Cache: caches, NewClient: newClient,
 		Metrics: metricsserver.Options{BindAddress: o.MetricsAddress}, HealthProbeBindAddress: o.HealthAddress,
 		LeaderElection: o.LeaderElection, LeaderElectionID: LeaseName, LeaderElectionNamespace: o.Namespace,
 		// The process ends when Run returns, so nothing goes on under a lease that was given back.
@@ -143,5 +147,5 @@ func newClient(config *rest.Config, o client.Options) (client.Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a client: %w", err)
 	}
-	return &fallback{Client: cached, live: live}, nil
+	return &fallback{Client: cached, live: live, now: time.Now}, nil
 }

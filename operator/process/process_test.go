@@ -3,6 +3,7 @@ package process
 import (
 	"context"
 	"log/slog"
+	"strconv"
 	"testing"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
@@ -75,25 +77,33 @@ func TestWhoseTheDefinitionsAre(t *testing.T) {
 
 	owners, err := ownersOfDefinitions(t.Context(), c)
 	require.NoError(t, err)
-	require.NoError(t, takeOver(t.Context(), c, owners, Options{Logger: slog.New(slog.DiscardHandler)}))
+	require.NoError(t, takeOver(t.Context(), c, owners, &Options{Logger: slog.New(slog.DiscardHandler)}))
 	require.NoError(t, check())
 	owners, err = ownersOfDefinitions(t.Context(), c)
 	require.NoError(t, err)
-	require.NoError(t, takeOver(t.Context(), nil, owners, Options{}), "there is nothing left to take over")
+	require.NoError(t, takeOver(t.Context(), nil, owners, &Options{}), "there is nothing left to take over")
 }
 
 func TestWhatIsRefused(t *testing.T) {
-	err := Run(t.Context(), Options{NodeLostAfter: time.Millisecond})
+	err := Run(t.Context(), &Options{NodeLostAfter: time.Millisecond})
 	require.EqualError(t, err, "the operator's namespace isn't known: say --namespace\n"+
 		"--node-lost-after 1ms is too short: a machine that restarts would lose its data\n--cluster-domain must not be empty")
 }
 
 func TestOnlyOwnObjectsAreCached(t *testing.T) {
-	o := cacheOptions()
+	o, err := cacheOptions("kb-system")
+	require.NoError(t, err)
 	require.Len(t, o.ByObject, len(labelled()))
 	for kind, by := range o.ByObject {
 		require.True(t, isLabelled(kind), "%T", kind)
-		require.Equal(t, "app.kubernetes.io/managed-by=kubeblocks", by.Label.String())
+		of := by.Label
+		if _, ok := kind.(*corev1.ConfigMap); ok {
+			require.Len(t, by.Namespaces, 2)
+			of = by.Namespaces[cache.AllNamespaces].LabelSelector
+			// Templates of files are the chart's.
+			require.Equal(t, "app.kubernetes.io/managed-by in (Helm,kubeblocks)", by.Namespaces["kb-system"].LabelSelector.String())
+		}
+		require.Equal(t, "app.kubernetes.io/managed-by=kubeblocks", of.String())
 	}
 	require.False(t, isLabelled(&corev1.Node{}))
 }
@@ -135,7 +145,8 @@ func TestWhatTheCacheDoesNotHave(t *testing.T) {
 	live := &noted{Client: fake.NewClientBuilder().WithScheme(scheme(t)).
 		WithObjects(&corev1.Secret{ObjectMeta: meta}, &storagev1.StorageClass{ObjectMeta: meta}).Build()}
 	cached := &noted{Client: fake.NewClientBuilder().WithScheme(scheme(t)).WithObjects(&corev1.ConfigMap{ObjectMeta: meta}).Build()}
-	c := &fallback{Client: cached, live: live}
+	now := time.Unix(1000, 0)
+	c := &fallback{Client: cached, live: live, now: func() time.Time { return now }}
 
 	var secret corev1.Secret
 	require.NoError(t, c.Get(t.Context(), key, &secret))
@@ -145,4 +156,16 @@ func TestWhatTheCacheDoesNotHave(t *testing.T) {
 	require.True(t, apierrors.IsNotFound(c.Get(t.Context(), key, &storagev1.StorageClass{})), "all of these are in the cache")
 	require.True(t, apierrors.IsNotFound(c.Get(t.Context(), client.ObjectKey{Name: "nobody"}, &corev1.Secret{})))
 	require.Equal(t, []int{4, 2}, []int{cached.gets, live.gets})
+
+	// A Secret that isn't there is asked for every few seconds by each cluster without a key.
+	nobody := client.ObjectKey{Name: "nobody"}
+	require.True(t, apierrors.IsNotFound(c.Get(t.Context(), nobody, &corev1.Secret{})))
+	require.Equal(t, 2, live.gets)
+	now = now.Add(absentFor)
+	require.True(t, apierrors.IsNotFound(c.Get(t.Context(), nobody, &corev1.Secret{})))
+	require.Equal(t, 3, live.gets)
+	for i := range 2 * absentMost {
+		require.Error(t, c.Get(t.Context(), client.ObjectKey{Name: strconv.Itoa(i)}, &corev1.Secret{}))
+	}
+	require.LessOrEqual(t, len(c.absent), absentMost)
 }
