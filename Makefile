@@ -21,7 +21,7 @@ COMMIT   ?= $(shell git rev-parse HEAD 2>/dev/null)
 # The version that nodes say they have; without it that of their API.
 SERVICE_VERSION ?=
 LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) $(if $(SERVICE_VERSION),-X main.serviceVersion=$(SERVICE_VERSION))
-IMAGE    ?= ghcr.io/sextantdb/sextant
+IMAGE    ?= sextantdb/sextant
 FUZZTIME ?= 30s
 VENV     := $(CACHE)/venv
 NODE     := $(CACHE)/node

@@ -162,7 +162,7 @@ func TestVersionsAndTheirImages(t *testing.T) {
 		}
 		require.Equal(t, want, got)
 	}
-	const usual = "ghcr.io/sextantdb/sextant:1.19.0"
+	const usual = "sextantdb/sextant:1.19.0"
 	f(map[string]string{"1.10.0": usual, "1.11.0": usual, "1.12.0": usual, "1.13.0": usual, "1.14.0": usual, "1.19.0": usual})
 	f(map[string]string{"1.10.0": "a/b:c", "1.14.0": "d:e", "1.20.0": "f:g"},
 		"image.repository=a/b", "image.tag=c", "versions[0].serviceVersion=1.10.0", `images.versions.1\.14\.0=d:e`, `images.versions.1\.20\.0=f:g`)
