@@ -12,13 +12,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"text/template"
 
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	"github.com/stretchr/testify/require"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -28,6 +28,8 @@ import (
 	"github.com/sextantdb/sextant/operator/api"
 	kubeblocksv1 "github.com/sextantdb/sextant/operator/api/apps/v1"
 	"github.com/sextantdb/sextant/operator/crd/crdtest"
+	"github.com/sextantdb/sextant/operator/manifests"
+	"github.com/sextantdb/sextant/operator/naming"
 	"github.com/sextantdb/sextant/server/config"
 )
 
@@ -212,49 +214,46 @@ func TestTheContainersOfAPod(t *testing.T) {
 	}
 }
 
-// TestTheConfigurationOfNodes has a node read what the template gives.
+// TestTheConfigurationOfNodes has a node read what the operator makes of the template.
 func TestTheConfigurationOfNodes(t *testing.T) {
-	cm := find[corev1.ConfigMap](t, rendered(t), "ConfigMap", "qdrant-config-template-1.0.2")
-	functions := template.FuncMap{
-		"default": func(otherwise, value string) string {
-			if value == "" {
-				return otherwise
-			}
-			return value
-		},
-		"quote": func(value string) string { return fmt.Sprintf("%q", value) },
-	}
-	parsed, err := template.New("config.yaml").Option("missingkey=error").Funcs(functions).Parse(cm.Data["config.yaml"])
-	require.NoError(t, err)
-	dir := t.TempDir()
-	for _, name := range []string{"crt", "key", "ca"} {
-		require.NoError(t, os.WriteFile(filepath.Join(dir, name), nil, 0o600))
-	}
-	f := func(tls map[string]string, variables map[string]string) *config.Config {
+	all := rendered(t)
+	d := find[kubeblocksv1.ComponentDefinition](t, all, "ComponentDefinition", "qdrant-1.0.2")
+	template := find[corev1.ConfigMap](t, all, "ConfigMap", d.Spec.Configs[0].Template)
+	require.Equal(t, d.Spec.Configs[0].Namespace, template.Namespace)
+	t.Chdir(t.TempDir()) // no other configuration is near
+	f := func(tls bool, variables map[string]string) *config.Config {
 		t.Helper()
-		var text strings.Builder
-		require.NoError(t, parsed.Execute(&text, map[string]any{"variables": variables, "defaultReplicationFactor": 2, "tls": tls}))
-		path := filepath.Join(dir, "config.yaml")
-		require.NoError(t, os.WriteFile(path, []byte(text.String()), 0o600))
-		t.Chdir(dir)
-		c, notes, err := config.Load(config.Options{Path: path})
-		require.NoError(t, err, text.String())
+		c := &kubeblocksv1.Component{ObjectMeta: metav1.ObjectMeta{
+			Namespace: "demo", Name: "c-qdrant", Labels: map[string]string{naming.LabelInstance: "c", naming.LabelComponentName: "qdrant"},
+		}}
+		c.Spec.Configs = []kubeblocksv1.ComponentConfig{{Name: "qdrant-config-template", Variables: variables}}
+		source := manifests.Source{
+			Component: c, Definition: d, ReplicationFactor: 2, TLS: tls, Templates: map[string]map[string]string{d.Spec.Configs[0].Name: template.Data},
+		}
+		files, err := source.FilesConfigMaps()
+		require.NoError(t, err)
+		path := filepath.Join(t.TempDir(), "config.yaml")
+		require.NoError(t, os.WriteFile(path, []byte(files[0].Data["config.yaml"]), 0o600))
+		loaded, notes, err := config.Load(config.Options{Path: path})
+		require.NoError(t, err)
 		for _, n := range notes {
 			require.NotContains(t, n.Text, "unknown key")
 		}
-		return c
+		return loaded
 	}
-	c := f(nil, nil)
+	c := f(false, nil)
 	require.True(t, c.Cluster.Enabled)
 	require.Equal(t, "/qdrant/storage", c.Storage.Path)
 	require.False(t, c.Service.EnableTLS)
 	require.False(t, c.Cluster.P2P.EnableTLS)
 	require.EqualValues(t, 2, c.Storage.Collection.ReplicationFactor)
-	c = f(map[string]string{"cert": filepath.Join(dir, "crt"), "key": filepath.Join(dir, "key"), "ca": filepath.Join(dir, "ca")},
-		map[string]string{"log_level": "info,shard=debug", "telemetry_disabled": "false"})
+	c = f(true, map[string]string{"log_level": "info,shard=debug", "telemetry_disabled": "false", "default_replication_factor": "3"})
 	require.True(t, c.Service.EnableTLS)
 	require.True(t, c.Cluster.P2P.EnableTLS)
+	require.Equal(t, "/qdrant/tls/tls.key", c.TLS.Key)
+	require.Equal(t, "/qdrant/tls/ca.crt", *c.TLS.CACert)
 	require.Equal(t, "info,shard=debug", c.LogLevel)
+	require.EqualValues(t, 3, c.Storage.Collection.ReplicationFactor)
 }
 
 // TestTheRightsOfTheOperator: all that it works with, and nothing by wildcard.
