@@ -142,6 +142,8 @@ func (p *planner) mayStartAnew(i *instance) string {
 		return "no other node would be left of the cluster"
 	case all > 2 && 2*left <= all:
 		return fmt.Sprintf("only %d of %d nodes would be left of the cluster", left, all)
+	case !i.ready && v.Cluster.Raft.Leader == id:
+		return "the nodes haven't noticed yet that it is down, and it leads the consensus"
 	case !i.ready:
 		return ""
 	}

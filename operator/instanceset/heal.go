@@ -14,6 +14,8 @@ func (p *planner) heal() {
 	for _, i := range p.sorted() {
 		switch pod := i.pod; {
 		case pod == nil:
+		case (ended(pod) || pod.Spec.NodeName != "" && p.nodeLost(pod.Spec.NodeName)) && losing(i) && !p.mayLose(i):
+			// Its claim was deleted, and goes as soon as the pod does.
 		case pod.Spec.NodeName != "" && p.nodeLost(pod.Spec.NodeName):
 			why := fmt.Sprintf("the Kubernetes node %s is gone", pod.Spec.NodeName)
 			i.say("%s", why)
@@ -28,6 +30,21 @@ func (p *planner) heal() {
 			}
 		}
 	}
+}
+
+// mayLose tells whether nothing is lost with the disk of an instance, or the user gave that up; else it says
+// so.
+func (p *planner) mayLose(i *instance) bool {
+	lost, err := p.only(i)
+	switch {
+	case err != nil:
+		i.say("its claim was deleted; the pod is made again when it is known that nothing is lost: %v", err)
+		return false
+	case lost != "" && !p.accepted(i.name):
+		p.fail(i, "ClaimDeleted", "its claim was deleted, and no other node has all data of "+lost)
+		return false
+	}
+	return true
 }
 
 // troubles says why pods don't get ready.

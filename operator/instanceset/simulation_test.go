@@ -86,12 +86,12 @@ func (s *sim) fault() {
 	case "offline":
 		s.set.Spec.OfflineInstances = rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"c-0", "c-1", "c-2", "c-3"}), 0, 2, rapid.ID).Draw(s.t, "offline")
 	case "kill":
-		if len(pods) > 0 {
-			delete(s.pods, rapid.SampledFrom(pods).Draw(s.t, "pod"))
+		if name := s.victim(pods); name != "" {
+			delete(s.pods, name)
 		}
 	case "evict":
-		if len(pods) > 0 {
-			s.pods[rapid.SampledFrom(pods).Draw(s.t, "pod")].Status.Phase = corev1.PodFailed
+		if name := s.victim(pods); name != "" {
+			s.pods[name].Status.Phase = corev1.PodFailed
 		}
 	case "silent":
 		s.setNode(rapid.SampledFrom(sortedKeys(s.knodes)).Draw(s.t, "node"), false)
@@ -104,7 +104,7 @@ func (s *sim) fault() {
 	case "deaf":
 		s.deaf = !s.deaf
 	case "stop":
-		s.set.Spec.Stop = new(rapid.Bool().Draw(s.t, "stop"))
+		s.set.Spec.Stop = new(rapid.Bool().Draw(s.t, "stop") && !s.claimsGo())
 	case "storage":
 		s.set.Spec.VolumeClaimTemplates[0].Spec.Resources.Requests[corev1.ResourceStorage] = resource.MustParse(
 			rapid.SampledFrom([]string{"20Gi", "30Gi", "40Gi"}).Draw(s.t, "size"))
@@ -116,12 +116,25 @@ func (s *sim) fault() {
 			s.dropClaim(rapid.SampledFrom(claims).Draw(s.t, "claim"))
 		}
 	case "shard":
-		going := slices.ContainsFunc(sortedKeys(s.claims), func(name string) bool { return s.claims[name].DeletionTimestamp != nil })
-		if len(s.living()) > 0 && len(s.shards) < 6 && !going {
+		if len(s.living()) > 0 && len(s.shards) < 6 && !s.claimsGo() {
 			s.makeShard(len(s.shards))
 		}
 	}
 	s.set.Generation++
+}
+
+// claimsGo tells whether a claim is deleted and still used.
+func (s *sim) claimsGo() bool {
+	return slices.ContainsFunc(sortedKeys(s.claims), func(name string) bool { return s.claims[name].DeletionTimestamp != nil })
+}
+
+// victim is a pod that something happens to. Not one whose claim was deleted: that would take its data, too.
+func (s *sim) victim(pods []string) string {
+	pods = slices.DeleteFunc(pods, func(name string) bool { c := s.claims["data-"+name]; return c == nil || c.DeletionTimestamp != nil })
+	if len(pods) == 0 {
+		return ""
+	}
+	return rapid.SampledFrom(pods).Draw(s.t, "pod")
 }
 
 // lose takes a Kubernetes node away for good, with its disks, when no data is lost with them: what the
@@ -210,6 +223,11 @@ func (s *sim) check(d *Decision) {
 		}
 	}
 	s.checkDown(down)
+	for name := range down {
+		if c := s.claims["data-"+name]; c != nil && c.DeletionTimestamp != nil {
+			require.True(s.t, s.spare(s.disks[c.UID]), "pod %s goes, and its claim and data with it", name)
+		}
+	}
 	for _, one := range d.DeleteClaims {
 		c := s.claims[one.Claim.Name]
 		require.True(s.t, s.spare(s.disks[c.UID]), "claim %s goes, and data with it (%s)", c.Name, one.Why)
