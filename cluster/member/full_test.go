@@ -38,7 +38,7 @@ func TestAFullDiskIsMadeDoWithout(t *testing.T) {
 		t.Fatal("the consensus has ended")
 	default:
 	}
-	require.False(t, full.member.State().Peer(full.id).Fenced)
+	nodes[1].await("the full node lives", func(s *topology.State) bool { return !s.Peer(full.id).Fenced })
 	full.space.SetRoom(plenty)
 	nodes[1].await("all copies in sync again", inSync(2))
 	has(t, nodes, "c", append(w.end(t), 1_000_000))
