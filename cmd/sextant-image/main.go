@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -54,7 +55,7 @@ type options struct {
 
 func run(ctx context.Context, o options) error {
 	if o.image.Name == "" {
-		return fmt.Errorf("say what the image is called: -name registry/repository:tag")
+		return errors.New("say what the image is called: -name registry/repository:tag")
 	}
 	if err := debian.Check(); err != nil {
 		return err

@@ -171,7 +171,7 @@ func Contains(have, want any) bool {
 		}
 		for key, w := range want {
 			h, ok := have[key]
-			if !ok && !empty(w) || !Contains(h, w) && !(empty(w) && h == nil) {
+			if !ok && !empty(w) || !Contains(h, w) && (!empty(w) || h != nil) {
 				return false
 			}
 		}

@@ -187,7 +187,7 @@ func (w *world) runs() {
 
 // told returns the events since it was called last.
 func (w *world) told() []string {
-	told := append(w.heard, w.drain()...)
+	told := slices.Concat(w.heard, w.drain())
 	w.heard = nil
 	return told
 }

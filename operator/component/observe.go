@@ -157,7 +157,7 @@ func (r *reconciler) observeDefinition(ctx context.Context, o *Observed) error {
 	images, err := catalog.Images(definition, o.Component.Spec.ServiceVersion, versions.Items)
 	if err != nil {
 		o.Unusable = err.Error()
-		return nil
+		return nil //nolint:nilerr // the user is told
 	}
 	o.Images, o.Templates = images, map[string]map[string]string{}
 	for _, list := range [][]appsv1.FileTemplate{definition.Spec.Configs, definition.Spec.Scripts} {
@@ -210,7 +210,7 @@ func (r *reconciler) ask(ctx context.Context, o *Observed) (map[string]Answer, e
 		group.Go(func() error {
 			cluster, err := r.o.Nodes.Cluster(ctx, target, pod)
 			if err != nil || !cluster.Enabled() {
-				return nil //nolint:nilerr // it is asked again
+				return nil
 			}
 			a := Answer{ID: cluster.ID, Peers: len(cluster.Peers)}
 			if a.ID == "" && isFounder(o, pod.Name) {

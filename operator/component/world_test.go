@@ -173,6 +173,7 @@ func get[T any, P interface {
 
 func (w *world) component() *appsv1.Component  { return get[appsv1.Component](w, "demo", set) }
 func (w *world) set() *workloadsv1.InstanceSet { return get[workloadsv1.InstanceSet](w, "demo", set) }
+
 func (w *world) bootstrap() map[string]string {
 	return get[corev1.ConfigMap](w, "demo", set+"-bootstrap").Data
 }

@@ -81,6 +81,7 @@ func howItGrows(c *corev1.PersistentVolumeClaim) string {
 			return ": the file system is grown next, while the pod runs"
 		case corev1.PersistentVolumeClaimControllerResizeError, corev1.PersistentVolumeClaimNodeResizeError:
 			return ": " + one.Message
+		default: // nothing to say
 		}
 	}
 	return ""

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -98,7 +99,7 @@ func newBench(t *testing.T, objects ...client.Object) *bench {
 				if err := b.refuse[fmt.Sprintf("%T", o)]; err != nil {
 					return err
 				}
-				o.SetUID(types.UID("uid-of-" + o.GetName() + fmt.Sprint(b.writes)))
+				o.SetUID(types.UID("uid-of-" + o.GetName() + strconv.Itoa(b.writes)))
 				return count(c.Create(ctx, o, opts...))
 			},
 			Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {

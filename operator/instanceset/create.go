@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	appsv1 "github.com/sextantdb/sextant/operator/api/apps/v1"

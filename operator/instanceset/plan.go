@@ -387,7 +387,7 @@ func (p *planner) viewBut(but *instance, forGood bool) (*client.View, error) {
 	c := *v.Cluster
 	c.Peers = maps.Clone(c.Peers)
 	for _, i := range p.all {
-		if i == but || i.ready && !i.gone && !(forGood && losing(i)) {
+		if i == but || i.ready && !i.gone && (!forGood || !losing(i)) {
 			continue
 		}
 		if id, err := p.peer(v, i); err == nil {

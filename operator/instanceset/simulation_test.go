@@ -325,8 +325,8 @@ func (s *sim) right(when string) {
 			return
 		}
 	}
-	require.EqualValues(s.t, *s.set.Spec.Replicas, len(s.pods), "%s:\n%s\n%+v", when, s.statusText(), s.view().Cluster)
-	require.EqualValues(s.t, *s.set.Spec.Replicas, len(s.claims), "%s: %v", when, sortedKeys(s.claims))
+	require.Len(s.t, s.pods, int(*s.set.Spec.Replicas), "%s:\n%s\n%+v", when, s.statusText(), s.view().Cluster)
+	require.Len(s.t, s.claims, int(*s.set.Spec.Replicas), "%s: %v", when, sortedKeys(s.claims))
 	var members []string
 	for _, m := range s.peers {
 		members = append(members, m.pod)
@@ -358,6 +358,6 @@ func (s *sim) right(when string) {
 		}
 		require.GreaterOrEqual(s.t, in, min(one.factor, len(s.peers)), "%s: copies of %s: %v", when, one.name, maps.Collect(maps.All(one.copies)))
 	}
-	require.EqualValues(s.t, *s.set.Spec.Replicas, s.set.Status.AvailableReplicas, when)
-	require.EqualValues(s.t, *s.set.Spec.Replicas, s.set.Status.UpdatedReplicas, when)
+	require.Equal(s.t, *s.set.Spec.Replicas, s.set.Status.AvailableReplicas, when)
+	require.Equal(s.t, *s.set.Spec.Replicas, s.set.Status.UpdatedReplicas, when)
 }

@@ -98,7 +98,7 @@ func replacing(p *corev1.Pod, now time.Time) bool {
 		if id := containerID(p, name); id == "" || id == before {
 			seen := p.Status.ObservedGeneration >= p.Generation && now.After(r.At.Add(replacedAfter))
 			c := condition(p, corev1.PodReady)
-			return !(seen && c != nil && c.Status == corev1.ConditionTrue)
+			return !seen || c == nil || c.Status != corev1.ConditionTrue
 		}
 	}
 	return false

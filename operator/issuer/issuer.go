@@ -25,8 +25,10 @@ import (
 
 // How long things live.
 const (
-	// Life is that of a certificate, AuthorityLife that of an authority.
-	Life, AuthorityLife = 365 * 24 * time.Hour, 10 * 365 * 24 * time.Hour
+	// Life is that of a certificate.
+	Life = 365 * 24 * time.Hour
+	// AuthorityLife is that of an authority.
+	AuthorityLife = 10 * 365 * 24 * time.Hour
 	// Spread is how long an authority is trusted before it issues anything: files reach pods within minutes, nodes read
 	// them again within an hour.
 	Spread = 24 * time.Hour

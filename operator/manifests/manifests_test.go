@@ -24,28 +24,28 @@ storage: {collection: {replication_factor: {{ .defaultReplicationFactor }}}}
 telemetry_disabled: {{ index .variables "telemetry_disabled" | default "true" }}
 `
 
-func definition(t testing.TB) *appsv1.ComponentDefinition {
-	t.Helper()
+func definition(tb testing.TB) *appsv1.ComponentDefinition {
+	tb.Helper()
 	raw, err := os.ReadFile("testdata/definition.yaml")
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	d := &appsv1.ComponentDefinition{}
-	require.NoError(t, yaml.UnmarshalStrict(raw, d))
+	require.NoError(tb, yaml.UnmarshalStrict(raw, d))
 	return d
 }
 
 // source is a component with a spec in YAML.
-func source(t testing.TB, spec string) *manifests.Source {
-	t.Helper()
+func source(tb testing.TB, spec string) *manifests.Source {
+	tb.Helper()
 	c := &appsv1.Component{}
 	c.Namespace, c.Name = "demo", "qdrant-cluster-qdrant"
 	c.Labels = naming.ComponentLabels(naming.Owner{Cluster: "qdrant-cluster", Component: "qdrant"})
-	require.NoError(t, yaml.UnmarshalStrict([]byte("compDef: qdrant-1.0.2\nserviceVersion: 1.10.0\nvolumeClaimTemplates: [{name: data, spec: {storageClassName: '', resources: {requests: {storage: 20Gi}}}}]\n"), &c.Spec))
-	require.NoError(t, yaml.UnmarshalStrict([]byte(spec), &c.Spec))
+	require.NoError(tb, yaml.UnmarshalStrict([]byte("compDef: qdrant-1.0.2\nserviceVersion: 1.10.0\nvolumeClaimTemplates: [{name: data, spec: {storageClassName: '', resources: {requests: {storage: 20Gi}}}}]\n"), &c.Spec))
+	require.NoError(tb, yaml.UnmarshalStrict([]byte(spec), &c.Spec))
 	if c.Spec.Replicas == 0 {
 		c.Spec.Replicas = 3
 	}
 	return &manifests.Source{
-		Component: c, Definition: definition(t),
+		Component: c, Definition: definition(tb),
 		Images:            map[string]string{"qdrant": "sextant:1", "kbagent": "sextant:1", "metrics-exporter": "sextant:1"},
 		Templates:         map[string]map[string]string{"qdrant-config-template": {"config.yaml": config}},
 		ReplicationFactor: manifests.DefaultFactor(c.Spec.Replicas),
@@ -57,6 +57,7 @@ func source(t testing.TB, spec string) *manifests.Source {
 // TestGolden: the input is the spec of a component, the output an object as YAML, or the error.
 func TestGolden(t *testing.T) {
 	datadriven.Walk(t, "testdata/golden", func(t *testing.T, path string) {
+		t.Helper()
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			t.Helper()
 			s := source(t, d.Input)

@@ -2,6 +2,7 @@ package ops
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -154,9 +155,7 @@ func (r *round) admit(op *operation, place int) {
 	if m.Labels == nil {
 		m.Labels = map[string]string{}
 	}
-	for key, value := range naming.OpsLabels(r.cluster.Name, string(op.now.Spec.Type)) {
-		m.Labels[key] = value
-	}
+	maps.Copy(m.Labels, naming.OpsLabels(r.cluster.Name, string(op.now.Spec.Type)))
 	if !slices.ContainsFunc(m.OwnerReferences, func(ref metav1.OwnerReference) bool { return ref.UID == r.cluster.UID }) {
 		m.OwnerReferences = append(m.OwnerReferences, metav1.OwnerReference{
 			APIVersion: appsv1.GroupVersion.String(), Kind: clusterKind, Name: r.cluster.Name, UID: r.cluster.UID,

@@ -86,7 +86,7 @@ func (r *round) cancelBehindFailed(queue []entry) {
 		case op.failed() && !op.forced():
 			failed = op.now.Name
 		case failed != "" && op.waits() && !op.forced():
-			r.end(op, opsv1.OpsCancelled, reasonAheadFailed, fmt.Sprintf("%s, which was before it in the queue, failed", failed))
+			r.end(op, opsv1.OpsCancelled, reasonAheadFailed, failed+", which was before it in the queue, failed")
 		}
 	}
 }

@@ -104,8 +104,8 @@ func (k rebuild) progress(o *Observed, component string) work {
 	set := o.set(component)
 	for _, r := range k.op.Spec.RebuildFrom[i].Instances {
 		instance := o.instance(component, r.Name)
-		status, message := k.rebuilt(o, component, instance, r.Name)
-		if instance != nil && message == "" {
+		status, message := k.rebuilt(o, component, instance, r.Name), ""
+		if instance != nil {
 			message = instance.Message
 		}
 		out.steps = append(out.steps, step("Pod", r.Name, status, message))
@@ -120,10 +120,10 @@ func (k rebuild) progress(o *Observed, component string) work {
 // rebuilt is how far the rebuild of an instance is: its claims must be new, and the instance serve
 // again. It may be that the claims are seen before it is seen that the old pod is gone: an instance can't
 // have been available on a claim that is younger than the time that takes.
-func (k rebuild) rebuilt(o *Observed, component string, i *workloadsv1.InstanceStatus, pod string) (opsv1.ProgressStatus, string) {
+func (k rebuild) rebuilt(o *Observed, component string, i *workloadsv1.InstanceStatus, pod string) opsv1.ProgressStatus {
 	claims, set := o.claimsOf(pod), o.set(component)
 	if set == nil || i == nil {
-		return opsv1.ProgressPending, ""
+		return opsv1.ProgressPending
 	}
 	renewed := len(claims) > 0
 	for _, c := range claims {
@@ -132,10 +132,10 @@ func (k rebuild) rebuilt(o *Observed, component string, i *workloadsv1.InstanceS
 	}
 	switch {
 	case renewed && o.serving(component, i):
-		return opsv1.ProgressSucceed, ""
+		return opsv1.ProgressSucceed
 	case renewed || !there(i) || i.CurrentState == workloadsv1.InstanceTerminating || !i.Available:
-		return opsv1.ProgressProcessing, ""
+		return opsv1.ProgressProcessing
 	default:
-		return opsv1.ProgressPending, ""
+		return opsv1.ProgressPending
 	}
 }

@@ -15,7 +15,6 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
-	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/qdrant/go-client/qdrant"
 	"github.com/stretchr/testify/require"
@@ -106,7 +105,7 @@ func (k known) check(t *testing.T, where, query string) {
 			require.NotNil(t, k[n.Name], "%s: there is no metric %s", where, n.Name)
 			maps.Copy(found, k[n.Name])
 			for _, m := range n.LabelMatchers {
-				if m.Name != labels.MetricName {
+				if m.Name != model.MetricNameLabel {
 					require.True(t, k[n.Name][m.Name], "%s: %s has no label %s", where, n.Name, m.Name)
 				}
 			}

@@ -13,14 +13,14 @@ func (t Tree) Program(from Tree, name string, libraries []string) error {
 	todo := []string{name}
 	for len(todo) > 0 {
 		name, todo = todo[0], todo[1:]
-		real, found := from.Follow(name)
+		target, found := from.Follow(name)
 		place, ok := from.Place(name)
 		if !found || !ok {
 			return fmt.Errorf("%s is in none of the packages", name)
 		}
 		name = place // nothing may lie below a link
-		t.Add(name, File{Mode: 0o755, Content: from[real].Content})
-		needs, err := needed(from[real].Content)
+		t.Add(name, File{Mode: 0o755, Content: from[target].Content})
+		needs, err := needed(from[target].Content)
 		if err != nil {
 			return fmt.Errorf("look what %s needs: %w", name, err)
 		}

@@ -246,14 +246,14 @@ func TestTheConfigurationOfNodes(t *testing.T) {
 	require.Equal(t, "/qdrant/storage", c.Storage.Path)
 	require.False(t, c.Service.EnableTLS)
 	require.False(t, c.Cluster.P2P.EnableTLS)
-	require.EqualValues(t, 2, c.Storage.Collection.ReplicationFactor)
+	require.Equal(t, 2, c.Storage.Collection.ReplicationFactor)
 	c = f(true, map[string]string{"log_level": "info,shard=debug", "telemetry_disabled": "false", "default_replication_factor": "3"})
 	require.True(t, c.Service.EnableTLS)
 	require.True(t, c.Cluster.P2P.EnableTLS)
 	require.Equal(t, "/qdrant/tls/tls.key", c.TLS.Key)
 	require.Equal(t, "/qdrant/tls/ca.crt", *c.TLS.CACert)
 	require.Equal(t, "info,shard=debug", c.LogLevel)
-	require.EqualValues(t, 3, c.Storage.Collection.ReplicationFactor)
+	require.Equal(t, 3, c.Storage.Collection.ReplicationFactor)
 }
 
 // TestTheRightsOfTheOperator: all that it works with, and nothing by wildcard.
@@ -279,19 +279,19 @@ func TestTheRightsOfTheOperator(t *testing.T) {
 		}
 	}
 	look := []string{"get", "list", "watch"}
-	make := append(slices.Clone(look), "create", "patch", "delete")
+	edit := append(slices.Clone(look), "create", "patch", "delete")
 	status := []string{"patch"}
-	f("", make, "pods", "persistentvolumeclaims", "services", "configmaps", "secrets", "serviceaccounts")
-	f("policy", make, "poddisruptionbudgets")
-	f("networking.k8s.io", make, "networkpolicies")
-	f("rbac.authorization.k8s.io", make, "rolebindings")
+	f("", edit, "pods", "persistentvolumeclaims", "services", "configmaps", "secrets", "serviceaccounts")
+	f("policy", edit, "poddisruptionbudgets")
+	f("networking.k8s.io", edit, "networkpolicies")
+	f("rbac.authorization.k8s.io", edit, "rolebindings")
 	f("", look, "nodes", "persistentvolumes")
 	f("storage.k8s.io", look, "storageclasses")
 	f("events.k8s.io", []string{"create", "patch"}, "events")
-	f("apps.kubeblocks.io", make, "components")
+	f("apps.kubeblocks.io", edit, "components")
 	f("apps.kubeblocks.io", append(slices.Clone(look), "update", "patch"), "clusters", "clusterdefinitions", "componentdefinitions", "componentversions")
 	f("apps.kubeblocks.io", status, "clusters/status", "components/status", "clusterdefinitions/status", "componentdefinitions/status", "componentversions/status")
-	f("workloads.kubeblocks.io", make, "instancesets")
+	f("workloads.kubeblocks.io", edit, "instancesets")
 	f("workloads.kubeblocks.io", status, "instancesets/status")
 	f("operations.kubeblocks.io", append(slices.Clone(look), "patch", "delete"), "opsrequests")
 	f("operations.kubeblocks.io", status, "opsrequests/status")
