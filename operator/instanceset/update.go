@@ -65,7 +65,9 @@ func (p *planner) update() {
 			i.say("keeps the template before, as rollingUpdate.replicas says")
 			continue
 		}
-		room--
+		if i.wanted {
+			room--
+		}
 		turn = p.updateOne(i, turn)
 	}
 }
@@ -102,7 +104,7 @@ func (p *planner) updateOne(i *instance, turn bool) bool {
 		return turn
 	}
 	switch {
-	case losing(i):
+	case losing(i) && c.anew:
 		i.say("its update waits until its claim is replaced")
 		return turn
 	case i.broken(): // it serves nobody: at once
