@@ -294,6 +294,7 @@ func TestTheRightsOfTheOperator(t *testing.T) {
 	f("workloads.kubeblocks.io", edit, "instancesets")
 	f("workloads.kubeblocks.io", status, "instancesets/status")
 	f("operations.kubeblocks.io", append(slices.Clone(look), "patch", "delete"), "opsrequests")
+	f("dataprotection.kubeblocks.io", append(slices.Clone(look), "delete"), "backups")
 	f("operations.kubeblocks.io", status, "opsrequests/status")
 	for at := range allowed {
 		require.NotContains(t, []string{"pods/exec", "pods/attach", "pods/portforward"}, at.Resource)
