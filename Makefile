@@ -28,6 +28,9 @@ NODE     := $(CACHE)/node
 CLIENTS  := $(CACHE)/clients.ok
 SUITE    := $(CACHE)/upstream
 PEERS    := $(CACHE)/peers
+# A real API server and etcd for the operator's tests, built from a module of its own.
+CONTROLPLANE        := $(CACHE)/controlplane
+CONTROLPLANE_MODULE := tests/operator/controlplane
 
 .PHONY: help
 help: ## print this list
@@ -55,8 +58,53 @@ go-test   = $(SEEDED) go test $(1) $(call NOT_RAPID,$(2)) && $(SEEDED) go test $
 
 .PHONY: test
 test: build clients $(BIN)/helm ## all tests, with the official clients against the real binary
-	export SEXTANT_BINARY=$(BIN)/sextant SEXTANT_HELM=$(BIN)/helm SEXTANT_PYTHON=$(VENV)/bin/python SEXTANT_NODE_DIR=$(NODE); \
-	$(call go-test,-count=1 -timeout 12m,./...)
+	export SEXTANT_BINARY=$(BIN)/sextant SEXTANT_HELM=$(BIN)/helm SEXTANT_PYTHON=$(VENV)/bin/python SEXTANT_NODE_DIR=$(NODE) SEXTANT_SKIP_OPERATOR_TESTS=1; \
+	$(call go-test,-count=1 -timeout 20m,./...)
+
+.PHONY: test-operator
+test-operator: controlplane ## the operator: what it plans, and all of it against a real API server (RUN=pattern)
+	go test -count=1 -timeout 20m $(if $(RUN),-run '$(RUN)') ./operator/... ./tests/operator/...
+
+# What is installed on Kubernetes: two images of this program that say two versions, and what the chart makes of them.
+KUBE      := $(CACHE)/kubernetes
+KUBE_IMAGE := localhost/sextant
+KUBE_VERSIONS := 1.10.0 1.14.0
+# A lab is a folder with scripts of a cluster whose machines can be treated badly (docs/kubernetes.md); without
+# one KUBECONFIG says where, and KUBE_LOAD and KUBE_RUN may say how images get there and tests reach it.
+LAB       ?=
+KUBE_LOAD ?= $(if $(LAB),$(LAB)/image-load.sh)
+KUBE_RUN  ?= $(if $(LAB),$(LAB)/run-in-cluster.sh)
+
+.PHONY: test-kubernetes
+test-kubernetes: kubernetes-images $(BIN)/helm ## the operator on real Kubernetes, which it changes: LAB=<folder>, or KUBECONFIG and KUBE_LOAD; RUN=pattern
+	$(if $(KUBE_LOAD),$(KUBE_LOAD) $(KUBE)/*.tar)
+	$(BIN)/helm template sextant deploy/charts/sextant --namespace kb-system --include-crds --set image.repository=$(KUBE_IMAGE),image.tag=$(lastword $(KUBE_VERSIONS)) \
+		--set operator.nodeLostAfter=30s $(foreach v,$(KUBE_VERSIONS),--set 'images.versions.$(subst .,\.,$(v))=$(KUBE_IMAGE):$(v)') > $(KUBE)/manifests.yaml
+	go test -c -o $(KUBE)/kubernetes.test ./tests/kubernetes
+	SEXTANT_KUBERNETES_TESTS=1 SEXTANT_ROOT=$(CURDIR) SEXTANT_MANIFESTS=$(KUBE)/manifests.yaml LAB_DIR=$(LAB) \
+		$(KUBE_RUN) $(KUBE)/kubernetes.test -test.v -test.timeout 3h $(if $(RUN),-test.run '$(RUN)')
+
+.PHONY: kubernetes-images
+kubernetes-images:
+	mkdir -p $(KUBE)
+	for v in $(KUBE_VERSIONS); do \
+		$(MAKE) --no-print-directory image VERSION=$$v SERVICE_VERSION=$$v IMAGE=$(KUBE_IMAGE); \
+		mv dist/sextant-$$v.tar $(KUBE)/; \
+	done
+
+.PHONY: controlplane
+controlplane: $(CONTROLPLANE)/ok ## build the API server and etcd that the operator's tests run against (minutes, once)
+
+# What an API server says it is decides which features it has, so it is set as in a release.
+KUBERNETES = $(shell sed -n 's|^.*k8s.io/kubernetes v\([0-9.]*\).*|\1|p' $(CONTROLPLANE_MODULE)/go.mod)
+$(CONTROLPLANE)/ok: $(CONTROLPLANE_MODULE)/go.mod
+	mkdir -p $(CONTROLPLANE)
+	cd $(CONTROLPLANE_MODULE) && GOWORK=off go build -buildvcs=false -trimpath -o $(CONTROLPLANE)/etcd -ldflags '-s -w' go.etcd.io/etcd/server/v3
+	cd $(CONTROLPLANE_MODULE) && GOWORK=off go build -buildvcs=false -trimpath -o $(CONTROLPLANE)/kube-apiserver -ldflags "-s -w \
+		-X k8s.io/component-base/version.gitVersion=v$(KUBERNETES) \
+		-X k8s.io/component-base/version.gitMajor=$(word 1,$(subst ., ,$(KUBERNETES))) \
+		-X k8s.io/component-base/version.gitMinor=$(word 2,$(subst ., ,$(KUBERNETES)))" k8s.io/kubernetes/cmd/kube-apiserver
+	touch $@
 
 .PHONY: test-race
 test-race: ## the engine, the cluster and the doors under the race detector

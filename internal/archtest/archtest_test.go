@@ -31,7 +31,7 @@ var mayImport = map[string][]string{
 	"operator": {"client", "deploy", "internal"},
 	"cmd":      {"bench", "server", "cluster", "engine", "operator", "agent", "exporter", "client", "embedded", "internal"},
 	"bench":    {"engine", "client", "internal"},
-	"tests":    {"server", "cluster", "engine", "agent", "exporter", "client", "embedded", "internal"},
+	"tests":    {"server", "cluster", "engine", "operator", "agent", "exporter", "client", "embedded", "internal"},
 	"examples": {"embedded", "client"},
 }
 
