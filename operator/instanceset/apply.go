@@ -18,8 +18,8 @@ import (
 // apply does what was decided. What the API server refuses for good is told in the status, all else ends
 // the round: the next one looks again.
 func (r *round) apply(ctx context.Context, d *Decision) error {
-	if d.AddFinalizer || d.RemoveFinalizer {
-		if err := r.finalizer(ctx, d.AddFinalizer); err != nil {
+	if d.AddFinalizer {
+		if err := r.finalizer(ctx, true); err != nil {
 			return err
 		}
 	}
@@ -29,6 +29,10 @@ func (r *round) apply(ctx context.Context, d *Decision) error {
 		if err := step(ctx, d, &refused); err != nil {
 			return err
 		}
+	}
+	if d.RemoveFinalizer {
+		// Last: when the set is gone nobody knows its claims any more.
+		return r.finalizer(ctx, false)
 	}
 	if d.Status == nil {
 		return nil

@@ -122,7 +122,7 @@ type ClaimPatch struct {
 // Disruptive tells whether something is to be taken away that can't be made good by making it again:
 // such a decision must not be made on stale data.
 func (d *Decision) Disruptive() bool {
-	if len(d.DeletePods) > 0 || len(d.DeleteClaims) > 0 {
+	if d.RemoveFinalizer || len(d.DeletePods) > 0 || len(d.DeleteClaims) > 0 {
 		return true
 	}
 	for i := range d.PatchPods {
@@ -135,6 +135,6 @@ func (d *Decision) Disruptive() bool {
 
 // Idle tells whether nothing is to be written but maybe the status.
 func (d *Decision) Idle() bool {
-	return !d.Disruptive() && !d.AddFinalizer && !d.RemoveFinalizer &&
+	return !d.Disruptive() && !d.AddFinalizer &&
 		len(d.CreateClaims)+len(d.CreatePods)+len(d.PatchPods)+len(d.PatchClaims) == 0
 }
