@@ -68,6 +68,8 @@ type Kubelet struct {
 	mu       sync.Mutex
 	machines map[string]*machine
 	running  map[types.UID]*container
+	// bound are the machines that pods were bound to.
+	bound map[types.UID]string
 	// volumes are the volumes of claims that are bound.
 	volumes map[types.UID]string
 	// hold keeps claims from growing.
@@ -110,7 +112,7 @@ func New(ctx context.Context, o Options) (*Kubelet, error) {
 	}
 	k := &Kubelet{
 		o: o, cluster: c, client: c.GetClient(), machines: map[string]*machine{},
-		running: map[types.UID]*container{}, volumes: map[types.UID]string{}, kinds: kinds(),
+		running: map[types.UID]*container{}, bound: map[types.UID]string{}, volumes: map[types.UID]string{}, kinds: kinds(),
 	}
 	direct, err := client.New(o.Config, client.Options{Scheme: o.Scheme})
 	if err != nil {
@@ -348,8 +350,15 @@ func (k *Kubelet) schedule(ctx context.Context, p *corev1.Pod, all []corev1.Pod)
 		return k.unschedulable(ctx, p, err.Error())
 	}
 	pods := map[string]int{}
-	for _, other := range all {
+	for i := range all {
+		other := &all[i]
+		if other.Spec.NodeName == "" { // it may not have been seen yet that it was bound
+			other.Spec.NodeName = k.bound[other.UID]
+		}
 		pods[other.Spec.NodeName]++
+	}
+	if p.Spec.NodeName != "" {
+		return nil
 	}
 	var names []string
 	for name, m := range k.machines {
@@ -370,7 +379,7 @@ func (k *Kubelet) schedule(ctx context.Context, p *corev1.Pod, all []corev1.Pod)
 	if err := k.client.SubResource("binding").Create(ctx, p, binding); err != nil {
 		return fmt.Errorf("bind the pod: %w", err)
 	}
-	p.Spec.NodeName = names[0] // the next pod of this round is to know
+	k.bound[p.UID] = names[0]
 	return nil
 }
 
