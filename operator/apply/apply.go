@@ -88,6 +88,17 @@ func Object(ctx context.Context, c client.Client, desired client.Object) (change
 	return true, nil
 }
 
+// Delete deletes this very object, and not another one that has taken its name meanwhile. One that is
+// gone is fine.
+func Delete(ctx context.Context, c client.Client, object client.Object, options ...client.DeleteOption) error {
+	uid := object.GetUID()
+	err := c.Delete(ctx, object, append(options, client.Preconditions{UID: &uid})...)
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("delete %s %s: %w", kindOf(c, object), object.GetName(), err)
+	}
+	return nil
+}
+
 // sameController refuses objects of the same name that somebody else made.
 func sameController(live, desired client.Object) error {
 	for _, want := range desired.GetOwnerReferences() {

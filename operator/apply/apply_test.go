@@ -20,7 +20,7 @@ import (
 )
 
 // server is an API server in memory that counts what is applied.
-func server(t *testing.T, writes *int, objects ...client.Object) client.Client {
+func server(t *testing.T, writes *int, objects ...client.Object) client.WithWatch {
 	t.Helper()
 	scheme, err := api.NewScheme()
 	require.NoError(t, err)
@@ -134,4 +134,21 @@ func TestContains(t *testing.T) {
 	} {
 		require.Equal(t, c.is, apply.Contains(c.have, c.want), name)
 	}
+}
+
+// The API server compares the identity; the one in memory doesn't.
+func TestOnlyTheVeryObjectIsDeleted(t *testing.T) {
+	writes := 0
+	there := service(1)
+	there.UID = "this one"
+	var asked client.DeleteOptions
+	c := interceptor.NewClient(server(t, &writes, there), interceptor.Funcs{
+		Delete: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.DeleteOption) error {
+			asked.ApplyOptions(opts)
+			return c.Delete(ctx, o, opts...)
+		},
+	})
+	require.NoError(t, apply.Delete(t.Context(), c, there))
+	require.EqualValues(t, "this one", *asked.Preconditions.UID)
+	require.NoError(t, apply.Delete(t.Context(), c, there), "it is gone")
 }

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	appsv1 "github.com/sextantdb/sextant/operator/api/apps/v1"
+	"github.com/sextantdb/sextant/operator/naming"
 )
 
 // Choice is what a component of a cluster runs.
@@ -173,7 +174,7 @@ func withVersion(def *appsv1.ComponentDefinition, serviceVersion string, version
 
 func unknownVersion(def *appsv1.ComponentDefinition, serviceVersion string, known []string, versions []appsv1.ComponentVersion) error {
 	return failf(ReasonServiceVersionNotFound, "serviceVersion %s: no release of it fits ComponentDefinition %s; there are: %s%s",
-		serviceVersion, def.Name, list(known), unread(versions))
+		serviceVersion, def.Name, naming.List(known), unread(versions))
 }
 
 // unread says which ComponentVersions can't be read, if any: what is missing may be there.
@@ -207,7 +208,7 @@ func patternOf(clusterDef *appsv1.ClusterDefinition, topology string, spec *apps
 		names = append(names, c.Name)
 	}
 	return "", failf(ReasonComponentNotInTopology, "component %s: topology %s of ClusterDefinition %s has no component of that name; there are: %s",
-		spec.Name, t.Name, clusterDef.Name, list(names))
+		spec.Name, t.Name, clusterDef.Name, naming.List(names))
 }
 
 // TopologyOf returns a topology of a cluster definition: by name, or the default one.
@@ -221,9 +222,9 @@ func TopologyOf(clusterDef *appsv1.ClusterDefinition, name string) (*appsv1.Topo
 		}
 	}
 	if name == "" {
-		return nil, failf(ReasonTopologyNotFound, "topology is left out, but ClusterDefinition %s has no default; there are: %s", clusterDef.Name, list(names))
+		return nil, failf(ReasonTopologyNotFound, "topology is left out, but ClusterDefinition %s has no default; there are: %s", clusterDef.Name, naming.List(names))
 	}
-	return nil, failf(ReasonTopologyNotFound, "topology %s: ClusterDefinition %s has none of that name; there are: %s", name, clusterDef.Name, list(names))
+	return nil, failf(ReasonTopologyNotFound, "topology %s: ClusterDefinition %s has none of that name; there are: %s", name, clusterDef.Name, naming.List(names))
 }
 
 // definitions returns those that a pattern means, the newest first, and at least one. One with
@@ -246,7 +247,7 @@ func definitions(text string, defs []appsv1.ComponentDefinition) ([]*appsv1.Comp
 	}
 	if len(matching) == 0 {
 		slices.SortFunc(names, func(a, b string) int { return compareNames(b, a) })
-		return nil, failf(ReasonDefinitionNotFound, "no ComponentDefinition matches %s; there are: %s", text, list(names))
+		return nil, failf(ReasonDefinitionNotFound, "no ComponentDefinition matches %s; there are: %s", text, naming.List(names))
 	}
 	slices.SortFunc(matching, func(a, b *appsv1.ComponentDefinition) int { return compareNames(b.Name, a.Name) })
 	return matching, nil
@@ -286,12 +287,4 @@ func byName(versions []appsv1.ComponentVersion) []*appsv1.ComponentVersion {
 func newestFirst(versions []string) []string {
 	slices.SortFunc(versions, func(a, b string) int { return CompareVersions(b, a) })
 	return versions
-}
-
-// list names what exists.
-func list(names []string) string {
-	if len(names) == 0 {
-		return "none"
-	}
-	return strings.Join(names, ", ")
 }

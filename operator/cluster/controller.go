@@ -210,12 +210,7 @@ func (r *reconciler) remove(ctx context.Context, t *Tree) error {
 	return client.IgnoreNotFound(r.finalizer(ctx, t.Cluster, controllerutil.RemoveFinalizer))
 }
 
-// delete deletes an object, and not another one that has taken its name in the meantime.
+// delete deletes an object; what it owns goes after it.
 func (r *reconciler) delete(ctx context.Context, object client.Object) error {
-	uid := object.GetUID()
-	err := r.client.Delete(ctx, object, client.Preconditions{UID: &uid}, client.PropagationPolicy(metav1.DeletePropagationBackground))
-	if client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("delete %T %s: %w", object, object.GetName(), err)
-	}
-	return nil
+	return apply.Delete(ctx, r.client, object, client.PropagationPolicy(metav1.DeletePropagationBackground))
 }

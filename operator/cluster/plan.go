@@ -3,7 +3,6 @@ package cluster
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -108,7 +107,7 @@ func resolve(t *Tree) (map[string]choice, *Refusal) {
 		}
 		slices.Sort(names)
 		return choices, &Refusal{catalog.ReasonClusterDefinitionNotFound, fmt.Sprintf(
-			"clusterDef %s: there is no ClusterDefinition of that name; there are: %s", spec.ClusterDef, list(names))}
+			"clusterDef %s: there is no ClusterDefinition of that name; there are: %s", spec.ClusterDef, naming.List(names))}
 	}
 	var refusal *Refusal
 	refuse := func(r *Refusal) {
@@ -218,12 +217,4 @@ func component(t *Tree, spec *appsv1.ClusterComponentSpec, chosen choice) *appsv
 		c.Annotations = map[string]string{naming.AnnotationAcceptDataLoss: pods}
 	}
 	return c
-}
-
-// list names what exists.
-func list(names []string) string {
-	if len(names) == 0 {
-		return "none"
-	}
-	return strings.Join(names, ", ")
 }

@@ -65,10 +65,10 @@ func (p *Plan) issue(o *Observed, s *manifests.Source) error {
 	var have issuer.Authorities
 	var files issuer.Files
 	if o.Authority != nil {
-		have = issuer.Authorities{Certs: o.Authority.Data[manifests.AuthorityEntry], Keys: o.Authority.Data[keysEntry]}
+		have = issuer.Authorities{Certs: o.Authority.Data[naming.AuthorityEntry], Keys: o.Authority.Data[keysEntry]}
 	}
 	if o.TLS != nil {
-		files = filesOf(o.TLS.Data, manifests.AuthorityEntry, corev1.TLSCertKey, corev1.TLSPrivateKeyKey)
+		files = filesOf(o.TLS.Data, naming.AuthorityEntry, corev1.TLSCertKey, corev1.TLSPrivateKeyKey)
 	}
 	names, err := certificateNames(o, s)
 	if err != nil {
@@ -81,7 +81,7 @@ func (p *Plan) issue(o *Observed, s *manifests.Source) error {
 	p.After = sooner(p.After, next.Sub(o.Now))
 	// The authority is kept first: a certificate of one that was lost would have to be made again.
 	p.Objects = append(p.Objects,
-		s.AuthoritySecret(map[string][]byte{manifests.AuthorityEntry: have.Certs, keysEntry: have.Keys}),
+		s.AuthoritySecret(map[string][]byte{naming.AuthorityEntry: have.Certs, keysEntry: have.Keys}),
 		s.TLSSecret(data(files)))
 	return nil
 }
@@ -91,7 +91,7 @@ func filesOf(data map[string][]byte, ca, cert, key string) issuer.Files {
 }
 
 func data(f issuer.Files) map[string][]byte {
-	return map[string][]byte{manifests.AuthorityEntry: f.CA, corev1.TLSCertKey: f.Cert, corev1.TLSPrivateKeyKey: f.Key}
+	return map[string][]byte{naming.AuthorityEntry: f.CA, corev1.TLSCertKey: f.Cert, corev1.TLSPrivateKeyKey: f.Key}
 }
 
 // copyCertificates adds the Secret with the user's certificates. When they are no good those that there are stay.

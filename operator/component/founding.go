@@ -10,6 +10,7 @@ import (
 
 	appsv1 "github.com/sextantdb/sextant/operator/api/apps/v1"
 	"github.com/sextantdb/sextant/operator/manifests"
+	"github.com/sextantdb/sextant/operator/nodes"
 )
 
 // spare is how many instances beyond those that are to run have an entry, so that a pod that is
@@ -115,23 +116,9 @@ func join(name, present, founder string, names, ready []string) string {
 
 // serves tells whether a pod is ready and its node is one of the component's cluster.
 func serves(o *Observed, p *corev1.Pod) bool {
-	if p.DeletionTimestamp != nil || !isReady(p) {
+	if p.DeletionTimestamp != nil || !nodes.Ready(p) {
 		return false
 	}
 	b, a := o.Component.Status.Bootstrap, o.Answers[p.Name]
 	return b == nil || b.ClusterID == "" || a.ID == "" || a.ID == b.ClusterID
-}
-
-func isReady(p *corev1.Pod) bool {
-	c := readiness(p)
-	return c != nil && c.Status == corev1.ConditionTrue
-}
-
-func readiness(p *corev1.Pod) *corev1.PodCondition {
-	for i := range p.Status.Conditions {
-		if p.Status.Conditions[i].Type == corev1.PodReady {
-			return &p.Status.Conditions[i]
-		}
-	}
-	return nil
 }

@@ -24,9 +24,9 @@ func planKey(o *Observed, s *manifests.Source) (*corev1.Secret, error) {
 		if want == "" {
 			return nil, nil
 		}
-		return keySecret(s, map[string]string{manifests.KeyEntry: want}, revision(o, "")), nil
+		return keySecret(s, map[string]string{naming.KeyEntry: want}, revision(o, "")), nil
 	}
-	now, other := string(o.Key.Data[manifests.KeyEntry]), string(o.Key.Data[manifests.OtherKeyEntry])
+	now, other := string(o.Key.Data[naming.KeyEntry]), string(o.Key.Data[naming.OtherKeyEntry])
 	have := o.Key.Annotations[naming.AnnotationKeyRevision]
 	if want != "" {
 		s.KeyRevision = have
@@ -35,9 +35,9 @@ func planKey(o *Observed, s *manifests.Source) (*corev1.Secret, error) {
 	if err != nil {
 		return nil, err
 	}
-	data := map[string]string{manifests.KeyEntry: now}
+	data := map[string]string{naming.KeyEntry: now}
 	if other != "" {
-		data[manifests.OtherKeyEntry] = other
+		data[naming.OtherKeyEntry] = other
 	}
 	switch {
 	case want == "" && settled:
@@ -47,11 +47,11 @@ func planKey(o *Observed, s *manifests.Source) (*corev1.Secret, error) {
 		s.KeyRevision = ""
 		return secret, nil
 	case now == want || now == "":
-		data = map[string]string{manifests.KeyEntry: want}
+		data = map[string]string{naming.KeyEntry: want}
 	case other != want:
-		data = map[string]string{manifests.KeyEntry: now, manifests.OtherKeyEntry: want}
+		data = map[string]string{naming.KeyEntry: now, naming.OtherKeyEntry: want}
 	case settled:
-		data = map[string]string{manifests.KeyEntry: want}
+		data = map[string]string{naming.KeyEntry: want}
 	}
 	if have == "" || !same(data, o.Key.Data) {
 		have = revision(o, have)

@@ -1,6 +1,7 @@
 package component
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,7 +18,6 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -165,10 +165,7 @@ func (r *reconciler) observeDefinition(ctx context.Context, o *Observed) error {
 			if t.ExternalManaged != nil && *t.ExternalManaged {
 				continue
 			}
-			key := types.NamespacedName{Namespace: r.o.Namespace, Name: t.Template}
-			if t.Namespace != "" {
-				key.Namespace = t.Namespace
-			}
+			key := r.templateOf(&t)
 			cm := &corev1.ConfigMap{}
 			switch err := r.Get(ctx, key, cm); {
 			case apierrors.IsNotFound(err):
@@ -181,6 +178,11 @@ func (r *reconciler) observeDefinition(ctx context.Context, o *Observed) error {
 		}
 	}
 	return nil
+}
+
+// templateOf names the ConfigMap of a template.
+func (r *reconciler) templateOf(t *appsv1.FileTemplate) types.NamespacedName {
+	return types.NamespacedName{Namespace: cmp.Or(t.Namespace, r.o.Namespace), Name: t.Template}
 }
 
 // ask asks the nodes in pods that are ready, and the founder in any case until it has founded. Nodes that don't answer are left out.
@@ -265,5 +267,3 @@ func objects(list client.ObjectList) iter.Seq2[client.Object, error] {
 		}
 	}
 }
-
-func ownedBy(object client.Object, c *appsv1.Component) bool { return metav1.IsControlledBy(object, c) }

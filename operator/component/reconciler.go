@@ -7,6 +7,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -148,11 +149,11 @@ func (r *reconciler) sweep(ctx context.Context, c *appsv1.Component, keep []clie
 			if err != nil {
 				return fmt.Errorf("look for what is left over: %w", err)
 			}
-			if kept[fmt.Sprintf("%T/%s", object, object.GetName())] || !ownedBy(object, c) || object.GetDeletionTimestamp() != nil {
+			if kept[fmt.Sprintf("%T/%s", object, object.GetName())] || !metav1.IsControlledBy(object, c) || object.GetDeletionTimestamp() != nil {
 				continue
 			}
-			if err := r.Delete(ctx, object, client.Preconditions{UID: new(object.GetUID())}); client.IgnoreNotFound(err) != nil {
-				return fmt.Errorf("remove %s: %w", object.GetName(), err)
+			if err := apply.Delete(ctx, r.Client, object); err != nil {
+				return fmt.Errorf("remove what is left over: %w", err)
 			}
 		}
 	}
@@ -173,9 +174,9 @@ func (r *reconciler) remove(ctx context.Context, c *appsv1.Component) error {
 	}
 	set := &workloadsv1.InstanceSet{}
 	switch err := r.live.Get(ctx, key, set); {
-	case err == nil && ownedBy(set, c):
+	case err == nil && metav1.IsControlledBy(set, c):
 		if set.DeletionTimestamp == nil {
-			if err := r.Delete(ctx, set, client.Preconditions{UID: new(set.UID)}); client.IgnoreNotFound(err) != nil {
+			if err := apply.Delete(ctx, r.Client, set); err != nil {
 				return fmt.Errorf("component %s: remove its instances: %w", key, err)
 			}
 		}

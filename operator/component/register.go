@@ -22,6 +22,7 @@ import (
 	appsv1 "github.com/sextantdb/sextant/operator/api/apps/v1"
 	workloadsv1 "github.com/sextantdb/sextant/operator/api/workloads/v1"
 	"github.com/sextantdb/sextant/operator/naming"
+	"github.com/sextantdb/sextant/operator/nodes"
 )
 
 // workers is how many components are looked at at the same time: a round asks nodes, and those of one component may be slow.
@@ -67,7 +68,7 @@ func podChanges() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok := e.ObjectOld.(*corev1.Pod)
 		after, ok2 := e.ObjectNew.(*corev1.Pod)
-		return !ok || !ok2 || isReady(before) != isReady(after) || before.Status.PodIP != after.Status.PodIP ||
+		return !ok || !ok2 || nodes.Ready(before) != nodes.Ready(after) || before.Status.PodIP != after.Status.PodIP ||
 			before.Labels[naming.LabelRole] != after.Labels[naming.LabelRole] || (before.DeletionTimestamp == nil) != (after.DeletionTimestamp == nil)
 	}}
 }
@@ -92,11 +93,7 @@ func (r *reconciler) ofTemplate(ctx context.Context, object client.Object) []rec
 	for i := range definitions.Items {
 		d := &definitions.Items[i]
 		if slices.ContainsFunc(slices.Concat(d.Spec.Configs, d.Spec.Scripts), func(t appsv1.FileTemplate) bool {
-			namespace := t.Namespace
-			if namespace == "" {
-				namespace = r.o.Namespace
-			}
-			return t.Template == object.GetName() && namespace == object.GetNamespace()
+			return r.templateOf(&t) == client.ObjectKeyFromObject(object)
 		}) {
 			names = append(names, d.Name)
 		}

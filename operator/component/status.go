@@ -14,6 +14,7 @@ import (
 	appsv1 "github.com/sextantdb/sextant/operator/api/apps/v1"
 	workloadsv1 "github.com/sextantdb/sextant/operator/api/workloads/v1"
 	"github.com/sextantdb/sextant/operator/naming"
+	"github.com/sextantdb/sextant/operator/nodes"
 )
 
 // noRoleFor is how long a pod may be ready without a role.
@@ -118,7 +119,7 @@ func troubles(o *Observed) (problems []Problem, after time.Duration) {
 	}
 	for i := range o.Pods {
 		p := &o.Pods[i]
-		c := readiness(p)
+		c := nodes.Condition(p, corev1.PodReady)
 		if c == nil || c.Status != corev1.ConditionTrue || p.DeletionTimestamp != nil || p.Labels[naming.LabelRole] != "" {
 			continue
 		}

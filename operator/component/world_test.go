@@ -303,7 +303,7 @@ func (w *world) runNode(name string, want []string) bool {
 	pod.Status = corev1.PodStatus{PodIP: "10.0.0.1", Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{{
 		Type: corev1.PodReady, Status: status, LastTransitionTime: metav1.NewTime(w.now),
 	}}}
-	if was := readiness(before); was != nil && was.Status == status {
+	if was := nodes.Condition(before, corev1.PodReady); was != nil && was.Status == status {
 		pod.Status.Conditions[0].LastTransitionTime = was.LastTransitionTime
 	}
 	if equalPods(before, pod) {
@@ -317,7 +317,7 @@ func (w *world) runNode(name string, want []string) bool {
 }
 
 func equalPods(a, b *corev1.Pod) bool {
-	return maps.Equal(a.Labels, b.Labels) && a.Status.PodIP == b.Status.PodIP && isReady(a) == isReady(b) && readiness(a) != nil
+	return maps.Equal(a.Labels, b.Labels) && a.Status.PodIP == b.Status.PodIP && nodes.Ready(a) == nodes.Ready(b) && nodes.Condition(a, corev1.PodReady) != nil
 }
 
 // tell writes the status of the InstanceSet.
@@ -331,7 +331,7 @@ func (w *world) tell(its *workloadsv1.InstanceSet, want []string) bool {
 		i := workloadsv1.InstanceStatus{
 			PodName: name, DesiredState: workloadsv1.InstanceActive, CurrentState: workloadsv1.InstancePresent,
 			UpToDate: pod.Annotations[naming.AnnotationConfigHash] == its.Spec.Template.Annotations[naming.AnnotationConfigHash],
-			Ready:    isReady(pod), Available: isReady(pod), Role: pod.Labels[naming.LabelRole],
+			Ready:    nodes.Ready(pod), Available: nodes.Ready(pod), Role: pod.Labels[naming.LabelRole],
 		}
 		its.Status.Replicas++
 		if i.Ready {

@@ -113,7 +113,7 @@ func (r *round) known(ctx context.Context, p *corev1.Pod, refused *[]Refusal) er
 	if err != nil {
 		return client.IgnoreNotFound(err)
 	}
-	if !controlledBy(&there, r.observed.Set) {
+	if !metav1.IsControlledBy(&there, r.observed.Set) {
 		*refused = append(*refused, Refusal{Instance: p.Name, Reason: "NameTaken", Message: "there is a pod " + p.Name + " that doesn't belong to the set"})
 	}
 	return nil

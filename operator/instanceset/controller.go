@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -217,7 +218,7 @@ func (r *round) objects(ctx context.Context, reader client.Reader, o *Observed) 
 		return fmt.Errorf("list its pods: %w", err)
 	}
 	for i := range pods.Items {
-		if controlledBy(&pods.Items[i], o.Set) {
+		if metav1.IsControlledBy(&pods.Items[i], o.Set) {
 			o.Pods = append(o.Pods, pods.Items[i])
 		}
 	}
@@ -232,16 +233,6 @@ func (r *round) objects(ctx context.Context, reader client.Reader, o *Observed) 
 	}
 	o.Nodes = list.Items
 	return r.volumes(ctx, o)
-}
-
-func controlledBy(pod *corev1.Pod, set *workloadsv1.InstanceSet) bool {
-	for i := range pod.OwnerReferences {
-		ref := &pod.OwnerReferences[i]
-		if ref.Controller != nil && *ref.Controller && ref.UID == set.UID {
-			return true
-		}
-	}
-	return false
 }
 
 // volumes reads those of pods that can't be scheduled, past the cache: it need not hold all volumes for
@@ -298,5 +289,5 @@ func (r *round) askRoles(ctx context.Context, o *Observed) map[string]nodes.Role
 }
 
 func (r *round) fqdn(pod string) string {
-	return pod + "." + r.key.Name + "-headless." + r.key.Namespace + ".svc." + r.r.o.ClusterDomain
+	return naming.InstanceFQDN(r.key.Name, pod, r.key.Namespace, r.r.o.ClusterDomain)
 }

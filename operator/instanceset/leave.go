@@ -3,6 +3,7 @@ package instanceset
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -230,7 +231,7 @@ func (p *planner) farewell(i *instance) {
 		return
 	}
 	policy := p.set.Spec.PersistentVolumeClaimRetentionPolicy
-	for _, name := range slices.Sorted(keys(i.claims)) {
+	for _, name := range slices.Sorted(maps.Keys(i.claims)) {
 		c := i.claims[name]
 		switch {
 		case policy == nil || policy.WhenScaled != appsv1.RetainClaims:

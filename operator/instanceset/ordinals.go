@@ -10,9 +10,6 @@ import (
 	"github.com/sextantdb/sextant/operator/naming"
 )
 
-// highestOrdinal bounds the search for free ordinals, as the schema does.
-const highestOrdinal = 9999
-
 // slot is an instance that should run.
 type slot struct {
 	name    string
@@ -45,7 +42,7 @@ func slots(set *workloadsv1.InstanceSet, existing map[string]known) (chosen []sl
 	var parts []part
 	for i := range set.Spec.Instances {
 		t := &set.Spec.Instances[i]
-		n := min(int32Or(t.Replicas, 1), rest)
+		n := min(t.Count(), rest)
 		rest -= n
 		ordinals := t.Ordinals
 		if ordinals == nil && set.Spec.FlatInstanceOrdinal {
@@ -131,7 +128,7 @@ func (c *chooser) belongs(p *part, name string) bool {
 
 // fill takes free ordinals for what is still missing.
 func (c *chooser) fill(p *part) {
-	for ordinal := int32(0); p.replicas > 0 && ordinal <= highestOrdinal; ordinal++ {
+	for ordinal := int32(0); p.replicas > 0 && ordinal <= appsv1.MaxOrdinal; ordinal++ {
 		if c.free(p, ordinal) {
 			c.take(p, ordinal)
 		}
@@ -146,7 +143,7 @@ func (c *chooser) fill(p *part) {
 }
 
 func (c *chooser) free(p *part, ordinal int32) bool {
-	return !c.taken[ordinal] && allowed(p.ordinals, ordinal) && !slices.Contains(c.set.Spec.OfflineInstances, c.name(p, ordinal))
+	return !c.taken[ordinal] && p.ordinals.Allows(ordinal) && !slices.Contains(c.set.Spec.OfflineInstances, c.name(p, ordinal))
 }
 
 func (c *chooser) take(p *part, ordinal int32) {
@@ -155,20 +152,10 @@ func (c *chooser) take(p *part, ordinal int32) {
 	c.chosen = append(c.chosen, slot{name: c.name(p, ordinal), ordinal: ordinal, template: p.template})
 }
 
-func allowed(o *appsv1.Ordinals, ordinal int32) bool {
-	if o == nil || len(o.Ranges)+len(o.Discrete) == 0 {
-		return true
-	}
-	return slices.Contains(o.Discrete, ordinal) ||
-		slices.ContainsFunc(o.Ranges, func(r appsv1.OrdinalRange) bool { return r.Start <= ordinal && ordinal <= r.End })
-}
-
 // replicas is how many instances should run.
-func replicas(set *workloadsv1.InstanceSet) int32 { return int32Or(set.Spec.Replicas, 1) }
-
-func int32Or(p *int32, otherwise int32) int32 {
-	if p == nil {
-		return otherwise
+func replicas(set *workloadsv1.InstanceSet) int32 {
+	if set.Spec.Replicas == nil {
+		return 1
 	}
-	return *p
+	return *set.Spec.Replicas
 }

@@ -411,7 +411,7 @@ func losing(i *instance) bool {
 
 // peer finds the node of an instance.
 func (p *planner) peer(v *client.View, i *instance) (uint64, error) {
-	return v.Cluster.PeerOfPod(i.name, i.name+"."+p.set.Name+"-headless."+p.set.Namespace+".svc."+p.o.ClusterDomain)
+	return v.Cluster.PeerOfPod(i.name, naming.InstanceFQDN(p.set.Name, i.name, p.set.Namespace, p.o.ClusterDomain))
 }
 
 // only says which shards would be lost with an instance, "" is none.

@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/sextantdb/sextant/operator/naming"
+	"github.com/sextantdb/sextant/operator/nodes"
 )
 
 const (
@@ -22,15 +23,6 @@ const (
 	crashes = 3
 )
 
-// condition finds a condition of a pod.
-func condition(p *corev1.Pod, t corev1.PodConditionType) *corev1.PodCondition {
-	i := slices.IndexFunc(p.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == t })
-	if i < 0 {
-		return nil
-	}
-	return &p.Status.Conditions[i]
-}
-
 // ended tells whether the pod's containers have ended for good.
 func ended(p *corev1.Pod) bool {
 	return p.Status.Phase == corev1.PodFailed || p.Status.Phase == corev1.PodSucceeded
@@ -41,7 +33,7 @@ func podReady(p *corev1.Pod, now time.Time) bool {
 	if p == nil || p.DeletionTimestamp != nil || ended(p) || replacing(p, now) {
 		return false
 	}
-	c := condition(p, corev1.PodReady)
+	c := nodes.Condition(p, corev1.PodReady)
 	return c != nil && c.Status == corev1.ConditionTrue
 }
 
@@ -50,7 +42,7 @@ func podAvailable(p *corev1.Pod, minReady int32, now time.Time) bool {
 	if !podReady(p, now) {
 		return false
 	}
-	since := condition(p, corev1.PodReady).LastTransitionTime.Time
+	since := nodes.Condition(p, corev1.PodReady).LastTransitionTime.Time
 	if r, ok := replacementIn(p); ok && r.At.After(since) {
 		since = r.At // its containers may have been changed faster than anybody could see
 	}
@@ -97,7 +89,7 @@ func replacing(p *corev1.Pod, now time.Time) bool {
 	for name, before := range r.Containers {
 		if id := containerID(p, name); id == "" || id == before {
 			seen := p.Status.ObservedGeneration >= p.Generation && now.After(r.At.Add(replacedAfter))
-			c := condition(p, corev1.PodReady)
+			c := nodes.Condition(p, corev1.PodReady)
 			return !seen || c == nil || c.Status != corev1.ConditionTrue
 		}
 	}
@@ -115,7 +107,7 @@ func trouble(p *corev1.Pod) (reason, message string) {
 	if p.Status.Phase == corev1.PodFailed {
 		return or(p.Status.Reason, "PodFailed"), or(p.Status.Message, "the pod has failed")
 	}
-	if c := condition(p, corev1.PodScheduled); c != nil && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable {
+	if c := nodes.Condition(p, corev1.PodScheduled); c != nil && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable {
 		return c.Reason, c.Message
 	}
 	for _, list := range [][]corev1.ContainerStatus{p.Status.InitContainerStatuses, p.Status.ContainerStatuses} {
@@ -141,7 +133,7 @@ func containerTrouble(c *corev1.ContainerStatus) (reason, message string) {
 
 // since is when a pod began not to be ready.
 func since(p *corev1.Pod) time.Time {
-	if c := condition(p, corev1.PodReady); c != nil {
+	if c := nodes.Condition(p, corev1.PodReady); c != nil {
 		return c.LastTransitionTime.Time
 	}
 	return p.CreationTimestamp.Time

@@ -2,6 +2,7 @@ package instanceset
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -38,7 +39,7 @@ func (p *planner) status() *workloadsv1.InstanceSetStatus {
 		}
 		count(t, &one)
 	}
-	for _, name := range slices.Sorted(keys(templates)) {
+	for _, name := range slices.Sorted(maps.Keys(templates)) {
 		t := templates[name]
 		s.TemplatesStatus = append(s.TemplatesStatus, *t)
 		s.Replicas += t.Replicas

@@ -120,7 +120,7 @@ func newPod(set *workloadsv1.InstanceSet, s *slot, tpl *corev1.PodTemplateSpec, 
 	p.Annotations[naming.AnnotationManagedKeys] = managedKeys(p.Labels, p.Annotations)
 	p.Annotations[naming.AnnotationPodRevision] = rev.pod
 	p.Labels[naming.LabelRevision] = rev.all
-	p.Spec.Hostname, p.Spec.Subdomain = s.name, set.Name+"-headless"
+	p.Spec.Hostname, p.Spec.Subdomain = s.name, naming.SetHeadlessService(set.Name)
 	for i := range p.Spec.InitContainers {
 		nameKeys(p.Spec.InitContainers[i].Env, s.name)
 	}

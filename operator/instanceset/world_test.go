@@ -491,7 +491,7 @@ func (w *world) schedule(p *corev1.Pod) {
 
 func setCond(p *corev1.Pod, t corev1.PodConditionType, yes bool, reason string, now time.Time) {
 	status := map[bool]corev1.ConditionStatus{true: corev1.ConditionTrue, false: corev1.ConditionFalse}[yes]
-	if c := condition(p, t); c != nil {
+	if c := nodes.Condition(p, t); c != nil {
 		if c.Status != status {
 			c.LastTransitionTime = metav1.NewTime(now)
 		}

@@ -14,7 +14,7 @@ import (
 
 // The variables by which a node knows its keys; what runs beside it needs them, too.
 const (
-	envKey         = "QDRANT__SERVICE__API_KEY"
+	envKey         = naming.KeyVariable
 	envReadOnlyKey = "QDRANT__SERVICE__READ_ONLY_API_KEY"
 	envOtherKey    = "QDRANT__SERVICE__ALT_API_KEY"
 )
@@ -113,7 +113,7 @@ func (s *Source) keyEnv() []corev1.EnvVar {
 			LocalObjectReference: corev1.LocalObjectReference{Name: naming.KeySecret(o.Cluster, o.Component)}, Key: key, Optional: optional,
 		}}}
 	}
-	return []corev1.EnvVar{from(envKey, KeyEntry, nil), from(envOtherKey, OtherKeyEntry, new(true))}
+	return []corev1.EnvVar{from(envKey, naming.KeyEntry, nil), from(envOtherKey, naming.OtherKeyEntry, new(true))}
 }
 
 // restPort is the port of the REST API: the first of the engine's.

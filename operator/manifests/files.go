@@ -97,7 +97,7 @@ func (s *Source) checkConfigs() error {
 			names = append(names, t.Name)
 		}
 		if !slices.Contains(names, c.Name) {
-			return fmt.Errorf("configs[%s]: definition %s has no such configuration, but %s", c.Name, s.Definition.Name, list(names))
+			return fmt.Errorf("configs[%s]: definition %s has no such configuration, but %s", c.Name, s.Definition.Name, naming.List(names))
 		}
 		if factor, ok := c.Variables[VariableFactor]; ok {
 			if n, err := strconv.Atoi(factor); err != nil || n < 1 {
@@ -106,13 +106,6 @@ func (s *Source) checkConfigs() error {
 		}
 	}
 	return nil
-}
-
-func list(names []string) string {
-	if len(names) == 0 {
-		return "none"
-	}
-	return strings.Join(names, ", ")
 }
 
 // Key returns the API key that the variables of the configurations give, or "".
@@ -146,7 +139,7 @@ func (s *Source) values(variables map[string]string) map[string]any {
 	values := map[string]any{"variables": variables, "defaultReplicationFactor": factor, "tls": nil}
 	if s.TLS {
 		values["tls"] = map[string]string{
-			"ca": s.tlsPath(AuthorityEntry), "cert": s.tlsPath(corev1.TLSCertKey), "key": s.tlsPath(corev1.TLSPrivateKeyKey),
+			"ca": s.tlsPath(naming.AuthorityEntry), "cert": s.tlsPath(corev1.TLSCertKey), "key": s.tlsPath(corev1.TLSPrivateKeyKey),
 		}
 	}
 	return values
@@ -183,7 +176,7 @@ func (s *Source) render(t *appsv1.FileTemplate) (map[string]string, error) {
 	for name := range variables {
 		if !known[name] {
 			return nil, fmt.Errorf("configs[%s].variables.%s: the template has no such variable, but %s", t.Name, name,
-				list(slices.Sorted(maps.Keys(known))))
+				naming.List(slices.Sorted(maps.Keys(known))))
 		}
 	}
 	return files, nil

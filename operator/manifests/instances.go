@@ -7,9 +7,6 @@ import (
 	"github.com/sextantdb/sextant/operator/naming"
 )
 
-// lastOrdinal is the greatest that an instance can have.
-const lastOrdinal = 9999
-
 // Instances are the names of the instances that are to run, those of the default template first, each
 // template's by ordinal.
 func Instances(set string, s *appsv1.Settings) []string {
@@ -51,10 +48,7 @@ func templates(s *appsv1.Settings) []group {
 	groups := []group{{ordinals: s.Ordinals}}
 	for i := range s.Instances {
 		t := &s.Instances[i]
-		n := 1
-		if t.Replicas != nil {
-			n = int(*t.Replicas)
-		}
+		n := int(t.Count())
 		rest -= n
 		groups = append(groups, group{name: t.Name, replicas: n, ordinals: t.Ordinals})
 	}
@@ -103,18 +97,10 @@ func flat(set string, s *appsv1.Settings, groups []group) []string {
 // candidates yields the ordinals that instances may have, upwards.
 func candidates(o *appsv1.Ordinals) func(yield func(int32) bool) {
 	return func(yield func(int32) bool) {
-		for ordinal := int32(0); ordinal <= lastOrdinal; ordinal++ {
-			if allows(o, ordinal) && !yield(ordinal) {
+		for ordinal := int32(0); ordinal <= appsv1.MaxOrdinal; ordinal++ {
+			if o.Allows(ordinal) && !yield(ordinal) {
 				return
 			}
 		}
 	}
-}
-
-func allows(o *appsv1.Ordinals, ordinal int32) bool {
-	if o == nil || len(o.Ranges) == 0 && len(o.Discrete) == 0 {
-		return true
-	}
-	return slices.Contains(o.Discrete, ordinal) ||
-		slices.ContainsFunc(o.Ranges, func(r appsv1.OrdinalRange) bool { return r.Start <= ordinal && ordinal <= r.End })
 }

@@ -245,7 +245,7 @@ func (s *Source) encrypt(spec *corev1.PodSpec) {
 			SecretName: secret, DefaultMode: d.DefaultMode, Items: items,
 		}}})
 	}
-	authority := corev1.KeyToPath{Key: AuthorityEntry, Path: s.tlsFile(AuthorityEntry)}
+	authority := corev1.KeyToPath{Key: naming.AuthorityEntry, Path: s.tlsFile(naming.AuthorityEntry)}
 	volume(d.VolumeName, authority,
 		corev1.KeyToPath{Key: corev1.TLSCertKey, Path: s.tlsFile(corev1.TLSCertKey)},
 		corev1.KeyToPath{Key: corev1.TLSPrivateKeyKey, Path: s.tlsFile(corev1.TLSPrivateKeyKey)})
@@ -272,7 +272,7 @@ func (s *Source) encrypt(spec *corev1.PodSpec) {
 // tlsFile is how the engine's definition calls the file of an entry of the Secret with the certificates.
 func (s *Source) tlsFile(entry string) string {
 	d := s.Definition.Spec.TLS
-	name := map[string]*string{AuthorityEntry: d.CAFile, corev1.TLSCertKey: d.CertFile, corev1.TLSPrivateKeyKey: d.KeyFile}[entry]
+	name := map[string]*string{naming.AuthorityEntry: d.CAFile, corev1.TLSCertKey: d.CertFile, corev1.TLSPrivateKeyKey: d.KeyFile}[entry]
 	if name == nil || *name == "" {
 		return entry
 	}
@@ -284,4 +284,4 @@ func (s *Source) tlsPath(entry string) string {
 }
 
 // authorityFile is where what runs beside the engine finds the authority.
-func (s *Source) authorityFile() string { return s.tlsPath(AuthorityEntry) }
+func (s *Source) authorityFile() string { return s.tlsPath(naming.AuthorityEntry) }

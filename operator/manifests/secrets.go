@@ -6,16 +6,6 @@ import (
 	"github.com/sextantdb/sextant/operator/naming"
 )
 
-// The entries of the Secrets of a component; the certificate and its key stand under those of corev1.
-const (
-	// AuthorityEntry is the authority's certificate, or several.
-	AuthorityEntry = "ca.crt"
-	// KeyEntry is the API key.
-	KeyEntry = "api-key"
-	// OtherKeyEntry is a second key that nodes accept while one takes the place of the other.
-	OtherKeyEntry = "alt-api-key"
-)
-
 // TLSSecret has the certificates of the nodes.
 func (s *Source) TLSSecret(data map[string][]byte) *corev1.Secret {
 	o := s.owner()

@@ -34,7 +34,7 @@ func (s *Source) Services() ([]*corev1.Service, error) {
 			for _, d := range s.Definition.Spec.Services {
 				names = append(names, d.Name)
 			}
-			return nil, fmt.Errorf("services[%s]: definition %s has no such service, but %s", change.Name, s.Definition.Name, list(names))
+			return nil, fmt.Errorf("services[%s]: definition %s has no such service, but %s", change.Name, s.Definition.Name, naming.List(names))
 		}
 	}
 	all := []*corev1.Service{s.headlessService()}

@@ -80,12 +80,21 @@ func PodService(service string, ordinal int32) string {
 
 // HeadlessService returns the name of the service that gives pods their domain names.
 func HeadlessService(cluster, component string) string {
-	return Component(cluster, component) + "-headless"
+	return SetHeadlessService(Component(cluster, component))
 }
 
 // PodFQDN returns the domain name of a pod.
 func PodFQDN(cluster, component, pod, namespace, clusterDomain string) string {
-	return pod + "." + HeadlessService(cluster, component) + "." + namespace + ".svc." + clusterDomain
+	return InstanceFQDN(Component(cluster, component), pod, namespace, clusterDomain)
+}
+
+// SetHeadlessService returns the name of the service that gives the pods of an InstanceSet
+// their domain names.
+func SetHeadlessService(set string) string { return set + "-headless" }
+
+// InstanceFQDN returns the domain name of a pod of an InstanceSet.
+func InstanceFQDN(set, pod, namespace, clusterDomain string) string {
+	return pod + "." + SetHeadlessService(set) + "." + namespace + ".svc." + clusterDomain
 }
 
 // ClusterDomain is the domain of a Kubernetes cluster where nothing else is said.
@@ -152,4 +161,25 @@ func BackupPolicy(cluster, component string) string {
 // BackupSchedule returns the name of the BackupSchedule of a component.
 func BackupSchedule(cluster, component string) string {
 	return Component(cluster, component) + "-backup-schedule"
+}
+
+// The entries of the Secrets of a component; the certificate and its key stand under those of corev1.
+const (
+	// AuthorityEntry is the authority's certificate, or several.
+	AuthorityEntry = "ca.crt"
+	// KeyEntry is the API key.
+	KeyEntry = "api-key"
+	// OtherKeyEntry is a second key that nodes accept while one takes the place of the other.
+	OtherKeyEntry = "alt-api-key"
+)
+
+// KeyVariable is the variable of the engine's container that holds the API key.
+const KeyVariable = "QDRANT__SERVICE__API_KEY"
+
+// List names what there is, for people.
+func List(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
 }

@@ -16,13 +16,6 @@ import (
 	"github.com/sextantdb/sextant/operator/naming"
 )
 
-const (
-	// keyVariable is the variable of the engine's container that holds the API key.
-	keyVariable = "QDRANT__SERVICE__API_KEY"
-	// keyEntry and authorityEntry are the entries of the Secrets of a component.
-	keyEntry, authorityEntry = "api-key", "ca.crt"
-)
-
 // Of says how the nodes of a component are reached: it reads their authority and the API key. The
 // pods that may be asked are those that have an address and haven't ended: the ready ones first, the
 // leader before them all, those that are on their way out last.
@@ -33,7 +26,7 @@ func Of(ctx context.Context, reader ctrlclient.Reader, c *appsv1.Component, pods
 	if c.Spec.TLSConfig != nil && c.Spec.TLSConfig.Enable {
 		var err error
 		out.TLS = true
-		if out.CA, err = entry(ctx, reader, c.Namespace, naming.TLSSecret(cluster, component), authorityEntry); err != nil {
+		if out.CA, err = entry(ctx, reader, c.Namespace, naming.TLSSecret(cluster, component), naming.AuthorityEntry); err != nil {
 			return nil, fmt.Errorf("component %s: its authority: %w", out.Key, err)
 		}
 	}
@@ -60,8 +53,8 @@ func reachable(c *appsv1.Component, pods []corev1.Pod, clusterDomain string) []P
 	for i := range pods {
 		name := pods[i].Name
 		out[i] = Pod{
-			Name: name, FQDN: name + "." + c.Name + "-headless." + c.Namespace + ".svc." + clusterDomain,
-			IP: pods[i].Status.PodIP, Ready: ready(&pods[i]),
+			Name: name, FQDN: naming.InstanceFQDN(c.Name, name, c.Namespace, clusterDomain),
+			IP: pods[i].Status.PodIP, Ready: Ready(&pods[i]),
 		}
 	}
 	return out
@@ -71,7 +64,7 @@ func rank(p *corev1.Pod) int {
 	switch {
 	case p.DeletionTimestamp != nil:
 		return 3
-	case !ready(p):
+	case !Ready(p):
 		return 2
 	case p.Labels[naming.LabelRole] != "leader":
 		return 1
@@ -80,10 +73,19 @@ func rank(p *corev1.Pod) int {
 	}
 }
 
-func ready(p *corev1.Pod) bool {
-	return slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
-		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
-	})
+// Ready tells whether a pod says that it is ready.
+func Ready(p *corev1.Pod) bool {
+	c := Condition(p, corev1.PodReady)
+	return c != nil && c.Status == corev1.ConditionTrue
+}
+
+// Condition finds a condition of a pod, nil when it has none of the type.
+func Condition(p *corev1.Pod, t corev1.PodConditionType) *corev1.PodCondition {
+	i := slices.IndexFunc(p.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == t })
+	if i < 0 {
+		return nil
+	}
+	return &p.Status.Conditions[i]
 }
 
 // apiKey finds the key: that of the component's variable, else that of its Secret, else none.
@@ -91,11 +93,11 @@ func apiKey(ctx context.Context, reader ctrlclient.Reader, c *appsv1.Component, 
 	for i := range c.Spec.Env {
 		one := &c.Spec.Env[i]
 		switch {
-		case one.Name != keyVariable:
+		case one.Name != naming.KeyVariable:
 		case one.ValueFrom == nil:
 			return one.Value, nil
 		case one.ValueFrom.SecretKeyRef == nil:
-			return "", fmt.Errorf("%s is neither a value nor from a Secret (secretKeyRef)", keyVariable)
+			return "", fmt.Errorf("%s is neither a value nor from a Secret (secretKeyRef)", naming.KeyVariable)
 		default:
 			ref := one.ValueFrom.SecretKeyRef
 			raw, err := entry(ctx, reader, c.Namespace, ref.Name, ref.Key)
@@ -105,7 +107,7 @@ func apiKey(ctx context.Context, reader ctrlclient.Reader, c *appsv1.Component, 
 			return string(raw), err
 		}
 	}
-	raw, err := entry(ctx, reader, c.Namespace, secret, keyEntry)
+	raw, err := entry(ctx, reader, c.Namespace, secret, naming.KeyEntry)
 	if apierrors.IsNotFound(err) {
 		return "", nil
 	}

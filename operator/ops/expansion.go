@@ -71,7 +71,7 @@ func (k expansion) checkGrowth(o *Observed, c *appsv1.ClusterComponentSpec, g gr
 	}
 	t := claimTemplate(c, g.instances, g.Name)
 	if t == nil {
-		return false, fmt.Errorf("%s has no volumeClaimTemplate %s: it has %s", whose(c, g.instances), g.Name, orNone(claimTemplateNames(c, g.instances)))
+		return false, fmt.Errorf("%s has no volumeClaimTemplate %s: it has %s", whose(c, g.instances), g.Name, naming.List(claimTemplateNames(c, g.instances)))
 	}
 	have := t.Spec.Resources.Requests[corev1.ResourceStorage]
 	if g.Storage.Cmp(have) < 0 {

@@ -53,7 +53,7 @@ func (k expose) checkService(o *Observed, e *opsv1.ExposeOps, s *opsv1.ExposedSe
 	have := clusterService(o.Cluster, name)
 	if e.Switch == opsv1.Disable {
 		if have == nil {
-			return false, fmt.Errorf("cluster %s has no service %s: it has %s", o.Key.Name, name, orNone(k.serviceNames(o.Cluster)))
+			return false, fmt.Errorf("cluster %s has no service %s: it has %s", o.Key.Name, name, naming.List(k.serviceNames(o.Cluster)))
 		}
 		return true, nil
 	}

@@ -7,6 +7,7 @@ import (
 	appsv1 "github.com/sextantdb/sextant/operator/api/apps/v1"
 	opsv1 "github.com/sextantdb/sextant/operator/api/operations/v1alpha1"
 	workloadsv1 "github.com/sextantdb/sextant/operator/api/workloads/v1"
+	"github.com/sextantdb/sextant/operator/naming"
 )
 
 // horizontal adds and removes instances.
@@ -47,7 +48,7 @@ func (k horizontal) scaling(cluster string, c *appsv1.ClusterComponentSpec, h *o
 	if s := h.ScaleOut; s != nil {
 		added := int32(0)
 		for i := range s.NewInstances {
-			added += replicasOf(&s.NewInstances[i])
+			added += s.NewInstances[i].Count()
 		}
 		out = counted(nil, s.Instances, s.OfflineInstancesToOnline, template)
 		out.total += added
@@ -102,7 +103,7 @@ func (k horizontal) checkComponent(o *Observed, c *appsv1.ClusterComponentSpec, 
 func checkOut(o *Observed, c *appsv1.ClusterComponentSpec, s *opsv1.ScaleOut) error {
 	for _, name := range s.OfflineInstancesToOnline {
 		if !slices.Contains(c.OfflineInstances, name) {
-			return fmt.Errorf("instance %s of component %s isn't offline: offline are %s", name, c.Name, orNone(c.OfflineInstances))
+			return fmt.Errorf("instance %s of component %s isn't offline: offline are %s", name, c.Name, naming.List(c.OfflineInstances))
 		}
 		if _, ok := templateOf(o.Key.Name, c, name); !ok {
 			return fmt.Errorf("instance %s belongs to no template of component %s any more", name, c.Name)
@@ -149,9 +150,9 @@ func checkResult(c *appsv1.ClusterComponentSpec, out, in change) error {
 	sum := int32(0)
 	for i := range c.Instances {
 		t := &c.Instances[i]
-		n := replicasOf(t) + out.templates[t.Name] - in.templates[t.Name]
+		n := t.Count() + out.templates[t.Name] - in.templates[t.Name]
 		if n < 0 {
-			return fmt.Errorf("the template %s of component %s has %d replicas: %d can't leave", t.Name, c.Name, replicasOf(t), in.templates[t.Name])
+			return fmt.Errorf("the template %s of component %s has %d replicas: %d can't leave", t.Name, c.Name, t.Count(), in.templates[t.Name])
 		}
 		sum += n
 	}
@@ -169,7 +170,7 @@ func (k horizontal) record(o *Observed) opsv1.LastConfiguration {
 		}
 		for i := range c.Instances {
 			last.Instances = append(last.Instances, opsv1.LastInstanceConfiguration{
-				Name: c.Instances[i].Name, Replicas: new(replicasOf(&c.Instances[i])),
+				Name: c.Instances[i].Name, Replicas: new(c.Instances[i].Count()),
 			})
 		}
 		return last
@@ -239,7 +240,7 @@ func (k horizontal) undo(c *appsv1.Cluster) {
 			})
 		}
 		for _, l := range last.Instances {
-			if t := template(component, l.Name); t != nil && l.Replicas != nil && replicasOf(t) != *l.Replicas {
+			if t := template(component, l.Name); t != nil && l.Replicas != nil && t.Count() != *l.Replicas {
 				t.Replicas = new(*l.Replicas)
 			}
 		}

@@ -172,14 +172,7 @@ func knownInstance(o *Observed, component, pod string) error {
 		}
 		names = append(names, i.PodName)
 	}
-	return fmt.Errorf("component %s has no instance %s: it has %s", component, pod, orNone(names))
-}
-
-func orNone(names []string) string {
-	if len(names) == 0 {
-		return "none"
-	}
-	return strings.Join(names, ", ")
+	return fmt.Errorf("component %s has no instance %s: it has %s", component, pod, naming.List(names))
 }
 
 // template returns the template of instances of a name, or nil.
@@ -197,13 +190,6 @@ func knownTemplate(c *appsv1.ClusterComponentSpec, name string) error {
 		return fmt.Errorf("component %s has no template of instances %s", c.Name, name)
 	}
 	return nil
-}
-
-func replicasOf(t *appsv1.InstanceTemplate) int32 {
-	if t.Replicas == nil {
-		return 1
-	}
-	return *t.Replicas
 }
 
 // templateOf tells from which template an instance of a component is, by its name. It is empty for the

@@ -172,7 +172,7 @@ func setFollows(want *appsv1.ClusterComponentSpec, component *appsv1.Component, 
 	for i := range want.Instances {
 		t := &want.Instances[i]
 		j := slices.IndexFunc(set.Spec.Instances, func(s appsv1.InstanceTemplate) bool { return s.Name == t.Name })
-		if j < 0 || replicasOf(&set.Spec.Instances[j]) != replicasOf(t) ||
+		if j < 0 || set.Spec.Instances[j].Count() != t.Count() ||
 			!contains(valueOf(set.Spec.Instances[j].Resources), valueOf(t.Resources)) {
 			return false
 		}

@@ -21,6 +21,7 @@ import (
 	appsv1 "github.com/sextantdb/sextant/operator/api/apps/v1"
 	opsv1 "github.com/sextantdb/sextant/operator/api/operations/v1alpha1"
 	workloadsv1 "github.com/sextantdb/sextant/operator/api/workloads/v1"
+	"github.com/sextantdb/sextant/operator/apply"
 	"github.com/sextantdb/sextant/operator/naming"
 	"github.com/sextantdb/sextant/operator/nodes"
 )
@@ -146,8 +147,8 @@ func (r *reconciler) write(ctx context.Context, o *Observed, d *Decision) error 
 		}
 	}
 	for _, op := range d.Delete {
-		if err := r.client.Delete(ctx, op, client.Preconditions{UID: &op.UID}); client.IgnoreNotFound(err) != nil {
-			return fmt.Errorf("delete operation %s: %w", op.Name, err)
+		if err := apply.Delete(ctx, r.client, op); err != nil {
+			return err
 		}
 	}
 	for _, e := range d.Events {

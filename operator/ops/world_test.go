@@ -332,11 +332,11 @@ func instances(o *workloadsv1.InstanceSet, c *appsv1.ClusterComponentSpec, renew
 	}
 	rest := c.Replicas
 	for i := range c.Instances {
-		rest -= replicasOf(&c.Instances[i])
+		rest -= c.Instances[i].Count()
 	}
 	take("", rest)
 	for i := range c.Instances {
-		take(c.Instances[i].Name, replicasOf(&c.Instances[i]))
+		take(c.Instances[i].Name, c.Instances[i].Count())
 	}
 	for i := range o.Status.InstanceStatus {
 		s := &o.Status.InstanceStatus[i]
