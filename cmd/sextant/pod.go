@@ -28,12 +28,17 @@ type besideFlags struct {
 	logLevel, logFormat, asWhom string
 }
 
+// variableOf is the variable of the environment that stands for a flag.
+func variableOf(flag string) string {
+	return "SEXTANT_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
 // register adds the flags, whose defaults the environment has: SEXTANT_NODE is that of --node.
 func (f *besideFlags) register(cmd *cobra.Command, port string) {
 	flags := cmd.Flags()
 	f.asWhom = cmd.Name()
 	text := func(to *string, name, usual, usage string) {
-		variable := "SEXTANT_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+		variable := variableOf(name)
 		if v := os.Getenv(variable); v != "" {
 			usual = v
 		}
