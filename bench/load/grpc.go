@@ -71,7 +71,7 @@ func (g *GRPC) Create(ctx context.Context, c Collection) error {
 			req.HnswConfig.EfConstruct = new(uint64(c.EfConstruct))
 		}
 	}
-	if err := g.client.CreateCollection(ctx, req); err != nil {
+	if err := g.client.CreateCollection(ctx, req); err != nil || !c.Filtered {
 		return err
 	}
 	_, err = g.client.CreateFieldIndex(ctx, &pb.CreateFieldIndexCollection{
@@ -84,9 +84,9 @@ func (g *GRPC) Create(ctx context.Context, c Collection) error {
 func (g *GRPC) Upload(ctx context.Context, first int, rows dataset.Matrix, buckets []int) error {
 	points := make([]*pb.PointStruct, rows.Rows())
 	for i := range points {
-		points[i] = &pb.PointStruct{
-			Id: pb.NewIDNum(uint64(first + i)), Vectors: pb.NewVectorsDense(rows.Row(i)),
-			Payload: map[string]*pb.Value{"bucket": pb.NewValueInt(int64(buckets[i]))},
+		points[i] = &pb.PointStruct{Id: pb.NewIDNum(uint64(first + i)), Vectors: pb.NewVectorsDense(rows.Row(i))}
+		if buckets != nil {
+			points[i].Payload = map[string]*pb.Value{"bucket": pb.NewValueInt(int64(buckets[i]))}
 		}
 	}
 	_, err := g.client.Upsert(ctx, &pb.UpsertPoints{CollectionName: collection, Wait: new(true), Points: points})

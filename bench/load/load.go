@@ -30,9 +30,11 @@ func bucketOf(row int) int { return int(uint64(row) * 0x9E3779B97F4A7C15 >> 32 %
 
 // Target is a server under test.
 type Target interface {
-	// Create makes the collection anew, with an integer index on "bucket".
+	// Create makes the collection anew, with an integer index on "bucket" if it is
+	// to be filtered.
 	Create(ctx context.Context, c Collection) error
-	// Upload stores rows first, first+1, … with their buckets.
+	// Upload stores rows first, first+1, … with their buckets, or without any
+	// payload when buckets is nil.
 	Upload(ctx context.Context, first int, rows dataset.Matrix, buckets []int) error
 	// Ready says whether everything is indexed.
 	Ready(ctx context.Context) (bool, error)
@@ -57,6 +59,8 @@ type Collection struct {
 	Dim            int
 	Metric         dataset.Metric
 	M, EfConstruct int
+	// Filtered says that rows have buckets, by which some searches filter.
+	Filtered bool
 }
 
 // Options are the plan of a run. The zero value of a field is its default.
@@ -78,7 +82,8 @@ type Options struct {
 	// MinSeconds is the least time of one measurement: the queries are asked again
 	// until then. 2 by default.
 	MinSeconds float64
-	// SkipUpload searches what is already there.
+	// SkipUpload searches what is already there, which a run with filters uploaded
+	// if this one has some.
 	SkipUpload bool
 	// Progress hears what is going on; nil is silence.
 	Progress func(format string, args ...any)
@@ -184,7 +189,9 @@ func Run(ctx context.Context, target Target, set dataset.Set, o Options) (*Repor
 }
 
 func upload(ctx context.Context, target Target, set dataset.Set, o Options, report *Report) error {
-	if err := target.Create(ctx, Collection{Dim: set.Base.Dim, Metric: o.Metric, M: o.M, EfConstruct: o.EfConstruct}); err != nil {
+	filtered := slices.ContainsFunc(o.Selectivities, func(s float64) bool { return s < 1 })
+	c := Collection{Dim: set.Base.Dim, Metric: o.Metric, M: o.M, EfConstruct: o.EfConstruct, Filtered: filtered}
+	if err := target.Create(ctx, c); err != nil {
 		return fmt.Errorf("create the collection: %w", err)
 	}
 	before, err := target.Usage(ctx)
@@ -201,9 +208,9 @@ func upload(ctx context.Context, target Target, set dataset.Set, o Options, repo
 		g.Go(func() error {
 			end := min(first+o.Batch, set.Base.Rows())
 			rows := dataset.Matrix{Dim: set.Base.Dim, Data: set.Base.Data[first*set.Base.Dim : end*set.Base.Dim]}
-			numbers := make([]int, end-first)
-			for i := range numbers {
-				numbers[i] = bucketOf(first + i)
+			var numbers []int
+			for i := first; filtered && i < end; i++ {
+				numbers = append(numbers, bucketOf(i))
 			}
 			return target.Upload(gctx, first, rows, numbers)
 		})
@@ -213,10 +220,11 @@ func upload(ctx context.Context, target Target, set dataset.Set, o Options, repo
 	}
 	report.UploadSeconds = time.Since(start).Seconds()
 	o.Progress("uploaded %d rows in %.1f s", set.Base.Rows(), report.UploadSeconds)
-	if err := untilReady(ctx, target); err != nil {
+	ready, err := untilReady(ctx, target)
+	if err != nil {
 		return err
 	}
-	report.ReadySeconds = time.Since(start).Seconds()
+	report.ReadySeconds = ready.Sub(start).Seconds()
 	after, err := target.Usage(ctx)
 	if err != nil {
 		return fmt.Errorf("ask what the server uses: %w", err)
@@ -226,26 +234,32 @@ func upload(ctx context.Context, target Target, set dataset.Set, o Options, repo
 	return nil
 }
 
-// untilReady waits for an index that says ready several times in a row: a server
-// may be between two pieces of work.
-func untilReady(ctx context.Context, target Target) error {
+// untilReady waits for an index that says ready several times in a row, since a
+// server may be between two pieces of work, and tells when it did so first.
+func untilReady(ctx context.Context, target Target) (since time.Time, err error) {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for calm := 0; calm < 5; {
 		ready, err := target.Ready(ctx)
 		if err != nil {
-			return fmt.Errorf("ask whether the index is ready: %w", err)
+			return since, fmt.Errorf("ask whether the index is ready: %w", err)
 		}
-		if calm++; !ready {
+		switch {
+		case !ready:
 			calm = 0
+		case calm == 0:
+			since = time.Now()
+			fallthrough
+		default:
+			calm++
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return ctx.Err()
+			return since, ctx.Err()
 		}
 	}
-	return nil
+	return since, nil
 }
 
 // sweep asks all queries, again and again for the least time, by clients that

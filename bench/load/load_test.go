@@ -31,7 +31,10 @@ func (e *exact) Upload(_ context.Context, first int, rows dataset.Matrix, bucket
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for i := range rows.Rows() {
-		e.rows[first+i], e.buckets[first+i] = rows.Row(i), buckets[i]
+		e.rows[first+i] = rows.Row(i)
+		if buckets != nil {
+			e.buckets[first+i] = buckets[i]
+		}
 	}
 	return nil
 }
@@ -66,7 +69,7 @@ func TestRun(t *testing.T) {
 		K: 5, M: 8, Batch: 33, Efs: []int{10, 20}, Selectivities: []float64{1, 0.3}, MinSeconds: 1e-9,
 	})
 	require.NoError(t, err)
-	require.Equal(t, load.Collection{Dim: 4, M: 8}, target.created)
+	require.Equal(t, load.Collection{Dim: 4, M: 8, Filtered: true}, target.created)
 	require.Len(t, target.rows, 500)
 	for i, row := range target.rows {
 		require.Equal(t, set.Base.Row(i), row)
@@ -81,4 +84,15 @@ func TestRun(t *testing.T) {
 	for _, name := range []string{"a.svg", "a.png"} {
 		require.NoError(t, report.Picture(filepath.Join(t.TempDir(), name)))
 	}
+}
+
+// What no search filters by isn't uploaded, so that an upload is compared with the
+// making of its index.
+func TestRunWithoutFilters(t *testing.T) {
+	target := &exact{}
+	_, err := load.Run(t.Context(), target, dataset.Generate(dataset.Clustered(50, 2, 4)), load.Options{Efs: []int{10}, MinSeconds: 1e-9})
+	require.NoError(t, err)
+	require.Equal(t, load.Collection{Dim: 4}, target.created)
+	require.Len(t, target.rows, 50)
+	require.Empty(t, target.buckets)
 }

@@ -79,7 +79,7 @@ func (r *REST) Create(ctx context.Context, c Collection) error {
 	err := r.call(ctx, http.MethodPut, "/collections/"+collection, object{
 		"vectors": object{"size": c.Dim, "distance": distanceOf(c.Metric).String()}, "hnsw_config": graph,
 	}, &ignored)
-	if err != nil {
+	if err != nil || !c.Filtered {
 		return err
 	}
 	return r.call(ctx, http.MethodPut, "/collections/"+collection+"/index?wait=true",
@@ -90,7 +90,10 @@ func (r *REST) Create(ctx context.Context, c Collection) error {
 func (r *REST) Upload(ctx context.Context, first int, rows dataset.Matrix, buckets []int) error {
 	points := make([]object, rows.Rows())
 	for i := range points {
-		points[i] = object{"id": first + i, "vector": rows.Row(i), "payload": object{"bucket": buckets[i]}}
+		points[i] = object{"id": first + i, "vector": rows.Row(i)}
+		if buckets != nil {
+			points[i]["payload"] = object{"bucket": buckets[i]}
+		}
 	}
 	var ignored any
 	return r.call(ctx, http.MethodPut, "/collections/"+collection+"/points?wait=true", object{"points": points}, &ignored)
