@@ -18,6 +18,7 @@ import (
 	"github.com/sextantdb/sextant/internal/testbed"
 	"github.com/sextantdb/sextant/internal/testbed/clusterbed"
 	"github.com/sextantdb/sextant/internal/testbed/history"
+	"github.com/sextantdb/sextant/internal/testbed/load"
 )
 
 const (
@@ -26,12 +27,17 @@ const (
 	copies     = 2
 	probePoint = 1000 // the first of the points that are only written to see whether it works
 	probes     = 24   // so many that no shard is without
+	// pace is between two operations of a client.
+	pace = 20 * time.Millisecond
+	// patience is how long a condition may take. Nothing that is checked takes near as long; the
+	// machine may be busy.
+	patience = 60 * time.Second
 )
 
 // bed is a cluster under load.
 type bed struct {
 	*testbed.Cluster
-	load *load
+	load *load.Load
 	rng  *rand.Rand
 	// unsettled are the times in which reads of any copy may be old, because a node may not
 	// know yet that it is out of sync.
@@ -53,19 +59,19 @@ func newBed(t *testing.T, rng *rand.Rand, o clusterbed.Options) *bed {
 	}))
 	for _, n := range b.Nodes {
 		until(t, "all nodes know the collection", func(ctx context.Context) error {
-			_, err := newREST(n).read(ctx, []uint64{1}, false)
+			_, err := newREST(n).Read(ctx, []uint64{1}, false)
 			return err
 		})
 	}
-	var clients []client
+	var clients []load.Client
 	for _, n := range b.Nodes {
 		g, err := newGRPC(n)
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = g.Close() })
 		clients = append(clients, g, newREST(n))
 	}
-	b.load = startLoad(t, rng.Uint64(), clients)
-	b.load.progress(t, 5)
+	b.load = load.Start(t, rng.Uint64(), pace, clients)
+	b.progress(t)
 	return b
 }
 
@@ -114,7 +120,7 @@ func (b *bed) writable(t *testing.T, via *clusterbed.Node) {
 	begun := time.Now()
 	for i := range uint64(probes) {
 		until(t, fmt.Sprintf("node %d takes writes of all shards", via.Index), func(ctx context.Context) error {
-			return b.probe(ctx, via, i, opTime)
+			return b.probe(ctx, via, i, load.OpTime)
 		})
 	}
 	t.Logf("node %d took writes of all shards after %v", via.Index, time.Since(begun).Round(time.Millisecond))
@@ -122,23 +128,31 @@ func (b *bed) writable(t *testing.T, via *clusterbed.Node) {
 
 // probe writes one of the points for that.
 func (b *bed) probe(ctx context.Context, via *clusterbed.Node, i uint64, patience time.Duration) error {
-	op := history.Op{Client: len(b.load.clients), ID: probePoint + i, Kind: history.Upsert, Where: fmt.Sprintf("node %d, probe", via.Index)}
-	op.Value, op.Call = b.load.values.Add(1), b.load.log.Now()
+	op := history.Op{Client: b.load.Clients(), ID: probePoint + i, Kind: history.Upsert, Where: fmt.Sprintf("node %d, probe", via.Index)}
+	op.Value, op.Call = b.load.Value(), b.load.Log.Now()
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	c := newREST(via)
-	defer c.http.CloseIdleConnections()
-	visible, err := c.write(ctx, op, true)
-	if op.Return = b.load.log.Now(); err != nil {
+	defer c.Close()
+	visible, err := c.Write(ctx, op, true)
+	if op.Return = b.load.Log.Now(); err != nil {
 		op.Return = history.Unknown
 	}
 	op.Visible = visible
-	b.load.log.Add(op)
+	b.load.Log.Add(op)
 	return err
 }
 
+// progress waits until every client has got some more writes acknowledged.
+func (b *bed) progress(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	require.NoError(t, b.load.Progress(ctx, 5), "every client writes")
+}
+
 // unsettle notes that reads of any copy may be old from now until settled is called.
-func (b *bed) unsettle() { b.unsettled = append(b.unsettled, span{b.load.log.Now(), history.Unknown}) }
+func (b *bed) unsettle() { b.unsettled = append(b.unsettled, span{b.load.Log.Now(), history.Unknown}) }
 
 // settle waits until all nodes take writes and every copy is in sync.
 func (b *bed) settle(t *testing.T) {
@@ -156,7 +170,7 @@ func (b *bed) settle(t *testing.T) {
 		})
 	}
 	if last := len(b.unsettled) - 1; last >= 0 && b.unsettled[last].to == history.Unknown {
-		b.unsettled[last].to = b.load.log.Now()
+		b.unsettled[last].to = b.load.Log.Now()
 	}
 }
 
@@ -174,25 +188,25 @@ func (b *bed) exempt(o history.Op) bool {
 func (b *bed) finish(t *testing.T) {
 	t.Helper()
 	b.settle(t)
-	b.load.progress(t, 5)
-	b.load.end()
-	ids := make([]uint64, 0, busyPoints+probes)
-	for i := range uint64(busyPoints) {
+	b.progress(t)
+	b.load.End()
+	ids := make([]uint64, 0, load.Points+probes)
+	for i := range uint64(load.Points) {
 		ids = append(ids, 1+i)
 	}
 	for i := range uint64(probes) {
 		ids = append(ids, probePoint+i)
 	}
 	first := b.everywhere(t, ids)
-	ops := b.load.log.Ops()
+	ops := b.load.Log.Ops()
 	for _, id := range ids {
 		ops = append(ops, history.Op{
-			Client: len(b.load.clients), ID: id, Kind: history.Read, Got: first[id], Where: "all nodes at the end",
-			Call: b.load.log.Now(), Return: b.load.log.Now(),
+			Client: b.load.Clients(), ID: id, Kind: history.Read, Got: first[id], Where: "all nodes at the end",
+			Call: b.load.Log.Now(), Return: b.load.Log.Now(),
 		})
 	}
 	b.copiesAgree(t)
-	t.Logf("%d operations, %d failed: %v", len(ops), b.load.failed.Load(), b.load.errors())
+	t.Logf("%d operations, %d failed: %v", len(ops), b.load.Failed(), b.load.Errors())
 	require.NoError(t, history.CheckAny(ops, b.exempt))
 	undecided, err := history.CheckNow(ops, 20*time.Second)
 	require.NoError(t, err)
@@ -208,7 +222,7 @@ func (b *bed) everywhere(t *testing.T, ids []uint64) map[uint64]history.Point {
 	var first map[uint64]history.Point
 	until(t, "all nodes have the same points", func(ctx context.Context) error {
 		for i, n := range b.Nodes {
-			got, err := newREST(n).read(ctx, ids, false)
+			got, err := newREST(n).Read(ctx, ids, false)
 			if err != nil {
 				return err
 			}
@@ -297,4 +311,24 @@ func (b *bed) checksums(ctx context.Context) (map[uint32]map[int]string, error) 
 		sums[c.Shard][n.Index] = fmt.Sprintf("%d points, %x", len(page.Points), sha256.Sum256(raw))
 	}
 	return sums, nil
+}
+
+// until asks again and again until there is no error.
+func until(t *testing.T, what string, ask func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := ask(ctx)
+		if err == nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			require.NoError(t, err, "waited in vain: %s", what)
+		}
+	}
 }

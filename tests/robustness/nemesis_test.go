@@ -138,7 +138,7 @@ func kill(t *testing.T, b *bed, n *clusterbed.Node) {
 	for _, other := range b.others(n) {
 		b.writable(t, other)
 	}
-	b.load.progress(t, 5)
+	b.progress(t)
 	restart(t, n)
 }
 
@@ -300,7 +300,7 @@ func diskFull(t *testing.T, b *bed) {
 		return fmt.Errorf("it was %w", errors.Join(err, errors.New("no refusal for a full disk")))
 	})
 	for _, n := range b.Nodes {
-		_, err := newREST(n).read(t.Context(), []uint64{1}, false)
+		_, err := newREST(n).Read(t.Context(), []uint64{1}, false)
 		require.NoError(t, err, "reads go on")
 		require.True(t, n.Running(), "a full disk ends a node")
 		require.NoError(t, n.FreeDisk())

@@ -16,11 +16,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sextantdb/sextant/internal/testbed"
+	"github.com/sextantdb/sextant/internal/testbed/load"
 )
 
 const (
 	collection = "kills"
-	dim        = 8
+	dim        = load.Dim
 	writers    = 8
 	// pointsPerWriter is small, so that points are written again and again.
 	pointsPerWriter = 40
@@ -137,13 +138,7 @@ func (l *ledger) write(ctx context.Context, c *qdrant.Client, rng *rand.Rand, wr
 }
 
 // vector is a function of the point, so that it can be checked.
-func vector(id *qdrant.PointId) []float32 {
-	v := make([]float32, dim)
-	for i := range v {
-		v[i] = float32(id.GetNum()) + float32(i)/8
-	}
-	return v
-}
+func vector(id *qdrant.PointId) []float32 { return load.Vector(id.GetNum()) }
 
 func check(t *testing.T, c *qdrant.Client, ledgers []ledger, round int) {
 	t.Helper()

@@ -5,7 +5,7 @@
 // A write whose outcome nobody knows may have happened at any time after it was sent, or
 // never.
 //
-// Callers: tests/robustness.
+// Callers: package load, tests/robustness, tests/kubernetes.
 package history
 
 import (
