@@ -55,11 +55,14 @@ func newBed(t *testing.T) *bed {
 	return b
 }
 
-// runs makes the cluster of the examples and waits until it runs.
-func (b *bed) runs(replicas int32) {
+// runs makes the cluster of the examples, changed, and waits until it runs.
+func (b *bed) runs(replicas int32, change ...func(*appsv1.Cluster)) {
 	b.t.Helper()
 	c := sample.One[appsv1.Cluster](b.t, place.root, "cluster.yaml", demo)
 	c.Spec.ComponentSpecs[0].Replicas = replicas
+	for _, do := range change {
+		do(c)
+	}
 	began := time.Now()
 	require.NoError(b.t, b.c.Create(b.ctx, c))
 	b.phase(appsv1.ClusterRunning)
@@ -221,9 +224,7 @@ func restarts(p *corev1.Pod) int32 {
 }
 
 // podDoor speaks to one pod by its name.
-func podDoor(pod string) *door {
-	return newDoor(fmt.Sprintf("%s.%s-headless.%s.svc.cluster.local:6333", pod, set, demo), "")
-}
+func podDoor(pod string) *door { return newDoor(podHost(pod), "") }
 
 // membership is GET /cluster.
 type membership struct {
@@ -249,7 +250,7 @@ func (b *bed) agree(members int) (id string) {
 		seen := map[string]bool{}
 		for name := range pods {
 			var m membership
-			if err := podDoor(name).ask(b.ctx, "GET", "/cluster", nil, &m); err != nil {
+			if err := b.door.at(podHost(name)).ask(b.ctx, "GET", "/cluster", nil, &m); err != nil {
 				return "", err
 			}
 			if len(m.Peers) != members {
