@@ -72,6 +72,12 @@ func (b *bed) runs(replicas int32, change ...func(*appsv1.Cluster)) {
 // eventually waits until nothing is missing any more.
 func (b *bed) eventually(what string, missing func() (string, error)) {
 	b.t.Helper()
+	b.within(limit, what, missing)
+}
+
+// within is eventually with another limit.
+func (b *bed) within(limit time.Duration, what string, missing func() (string, error)) {
+	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, limit)
 	defer cancel()
 	for {
