@@ -74,6 +74,7 @@ KUBE_VERSIONS := 1.10.0 1.14.0
 LAB       ?=
 KUBE_LOAD ?= $(if $(LAB),$(LAB)/image-load.sh)
 KUBE_RUN  ?= $(if $(LAB),$(LAB)/run-in-cluster.sh)
+KUBE_TIMEOUT ?= 3h
 
 .PHONY: test-kubernetes
 test-kubernetes: kubernetes-images $(BIN)/helm ## the operator on real Kubernetes, which it changes: LAB=<folder>, or KUBECONFIG and KUBE_LOAD; RUN=pattern
@@ -82,7 +83,12 @@ test-kubernetes: kubernetes-images $(BIN)/helm ## the operator on real Kubernete
 		--set operator.nodeLostAfter=30s $(foreach v,$(KUBE_VERSIONS),--set 'images.versions.$(subst .,\.,$(v))=$(KUBE_IMAGE):$(v)') > $(KUBE)/manifests.yaml
 	go test -c -o $(KUBE)/kubernetes.test ./tests/kubernetes
 	SEXTANT_KUBERNETES_TESTS=1 SEXTANT_ROOT=$(CURDIR) SEXTANT_MANIFESTS=$(KUBE)/manifests.yaml LAB_DIR=$(LAB) \
-		$(KUBE_RUN) $(KUBE)/kubernetes.test -test.v -test.timeout 3h $(if $(RUN),-test.run '$(RUN)')
+		$(KUBE_RUN) $(KUBE)/kubernetes.test -test.v -test.timeout $(KUBE_TIMEOUT) $(if $(RUN),-test.run '$(RUN)')
+
+.PHONY: chaos-kubernetes
+chaos-kubernetes: ## a cluster on real Kubernetes, operated and treated badly in random ways under load: LAB=<folder> DURATION=1h SEED=n
+	test -n "$(LAB)" || { echo 'say where: make chaos-kubernetes LAB=<folder>' >&2; exit 2; }
+	CHAOS_DURATION=$(or $(DURATION),10m) $(if $(SEED),CHAOS_SEED=$(SEED)) $(MAKE) --no-print-directory test-kubernetes RUN='^TestChaos' KUBE_TIMEOUT=0
 
 .PHONY: kubernetes-images
 kubernetes-images:
