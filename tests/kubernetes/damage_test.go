@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -37,7 +38,7 @@ func (b *bed) said() (string, error) {
 // members are the nodes of the cluster, as one of them says.
 func (b *bed) members() (int, error) {
 	var m membership
-	_, err := b.door.patiently(b.ctx, "GET", "/cluster", nil, &m)
+	_, err := b.door.patiently(b.ctx, http.MethodGet, "/cluster", nil, &m)
 	return len(m.Peers), err
 }
 
@@ -51,7 +52,7 @@ func Test22DeadMemberLeaves(t *testing.T) {
 			b.runs(3)
 			b.door.fill(t)
 			if !only {
-				b.door.must(t, "DELETE", "/collections/c2", nil)
+				b.door.must(t, http.MethodDelete, "/collections/c2", nil)
 			}
 			b.inSync()
 			lost := b.spare()
@@ -106,7 +107,7 @@ func Test28DamagedDisk(t *testing.T) {
 	b.runs(3)
 	b.door.fill(t)
 	// With the only copy of something nobody would rebuild it without being told to.
-	b.door.must(t, "DELETE", "/collections/c2", nil)
+	b.door.must(t, http.MethodDelete, "/collections/c2", nil)
 	b.inSync()
 	id := b.agree(3)
 	claims, err := b.claims()
@@ -197,6 +198,13 @@ func Test38MachinesDrained(t *testing.T) {
 	budget := new(policyv1.PodDisruptionBudget)
 	require.NoError(t, b.c.Get(b.ctx, key(set), budget))
 	require.Equal(t, 1, budget.Spec.MaxUnavailable.IntValue())
+	b.eventually("the budget lets one go", func() (string, error) {
+		err := b.c.Get(b.ctx, key(set), budget)
+		if budget.Status.DisruptionsAllowed == 1 {
+			return "", err
+		}
+		return fmt.Sprintf("%+v", budget.Status), err
+	})
 	at := map[string]string{} // machines by pod
 	for name, p := range b.mustPods() {
 		require.NotContains(t, slices.Collect(maps.Values(at)), p.Spec.NodeName, "pods keep apart")

@@ -73,19 +73,20 @@ func (b *bed) hidden(word string) {
 	}
 }
 
-// secret makes a Secret of a user.
-func (b *bed) secret(name string, data map[string][]byte) *corev1.Secret {
-	b.t.Helper()
+// userSecret makes a Secret of a user. It must be there as long as the cluster that uses it: make it before the bed.
+func userSecret(t *testing.T, name string, data map[string][]byte) *corev1.Secret {
+	t.Helper()
+	ctx := context.Background() // the test's own has ended when the Secret goes
 	s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: demo, Name: name}, Data: data}
-	require.NoError(b.t, b.c.Create(b.ctx, s))
-	b.t.Cleanup(func() { require.NoError(b.t, client.IgnoreNotFound(b.c.Delete(b.ctx, s))) })
+	require.NoError(t, place.c.Create(ctx, s))
+	t.Cleanup(func() { require.NoError(t, client.IgnoreNotFound(place.c.Delete(ctx, s))) })
 	return s
 }
 
 func Test35KeyFromASecret(t *testing.T) {
 	const word = "a-word-of-a-secret"
+	userSecret(t, "qdrant-api-key", map[string][]byte{"api-key": []byte(word)})
 	b := newBed(t)
-	b.secret("qdrant-api-key", map[string][]byte{"api-key": []byte(word)})
 	b.runs(4, func(c *appsv1.Cluster) {
 		c.Spec.ComponentSpecs[0].Env = []corev1.EnvVar{{Name: naming.KeyVariable, ValueFrom: &corev1.EnvVarSource{
 			SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: "qdrant-api-key"}, Key: "api-key"},
@@ -263,9 +264,9 @@ func Test36TLSOfTheUser(t *testing.T) {
 		}
 		return data, number
 	}
-	b := newBed(t)
 	data, first := issue()
-	s := b.secret("qdrant-certificates", data)
+	s := userSecret(t, "qdrant-certificates", data)
+	b := newBed(t)
 	b.runs(3, func(c *appsv1.Cluster) {
 		spec := &c.Spec.ComponentSpecs[0]
 		spec.TLS = true
