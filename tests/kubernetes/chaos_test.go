@@ -36,8 +36,9 @@ const (
 	chaosShards, chaosCopies = 4, 2
 	// stepLimit is how long the cluster may take to be well again after anything.
 	stepLimit = 10 * time.Minute
-	// verdict is how long the history of a point may be looked at.
-	verdict = 20 * time.Second
+	// verdict is how long the history of a point may be looked at after a step, and lastVerdict in the end, when there are
+	// many and each has been looked at before.
+	verdict, lastVerdict = 20 * time.Second, 2 * time.Second
 )
 
 // TestChaos treats a cluster badly for CHAOS_DURATION, while users operate it and clients write and read. After each step it waits
@@ -113,7 +114,7 @@ func startChaos(t *testing.T, seed uint64) *chaos {
 	c.id = b.agree(3)
 	c.settle("the start")
 
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	var watching sync.WaitGroup
 	watching.Go(func() { c.watch(ctx) })
 	t.Cleanup(func() {
@@ -447,7 +448,7 @@ func (c *chaos) check() {
 	ids := c.load.Next()
 	c.written = append(c.written, ids...)
 	c.read(ids)
-	c.judge(ids)
+	c.judge(ids, verdict)
 	c.b.door.whole(c.t, "c1")
 }
 
@@ -477,7 +478,7 @@ func (c *chaos) read(ids []uint64) {
 }
 
 // judge expects that what was seen of points can be true.
-func (c *chaos) judge(ids []uint64) {
+func (c *chaos) judge(ids []uint64, patience time.Duration) {
 	c.t.Helper()
 	about := map[uint64]bool{}
 	for _, id := range ids {
@@ -485,7 +486,7 @@ func (c *chaos) judge(ids []uint64) {
 	}
 	ops := slices.DeleteFunc(c.load.Log.Ops(), func(o history.Op) bool { return !about[o.ID] })
 	require.NoError(c.t, history.CheckAny(ops, c.exempt))
-	undecided, err := history.CheckNow(ops, verdict)
+	undecided, err := history.CheckNow(ops, patience)
 	require.NoError(c.t, err)
 	c.t.Logf("%d operations on %d points can be true, %d operations failed so far", len(ops), len(ids), c.load.Failed())
 	if undecided > 0 {
@@ -505,7 +506,7 @@ func (c *chaos) finish() {
 	c.written = append(c.written, c.load.Next()...)
 	c.settle("the end")
 	c.read(c.written)
-	c.judge(c.written)
+	c.judge(c.written, lastVerdict)
 	c.b.door.whole(c.t, "c1")
 	c.b.within(stepLimit, "copies that are equal", c.differing)
 	c.t.Logf("what failed how often: %v", c.load.Errors())

@@ -57,7 +57,7 @@ func (b *bed) inPhase(name string, want operationsv1alpha1.OpsPhase) {
 		if err == nil && o.Status.Phase == want {
 			return "", nil
 		}
-		return fmt.Sprintf("it is %s", o.Status.Phase), err
+		return "it is " + string(o.Status.Phase), err
 	})
 }
 
