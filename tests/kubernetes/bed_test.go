@@ -229,9 +229,6 @@ func restarts(p *corev1.Pod) int32 {
 	return -1
 }
 
-// podDoor speaks to one pod by its name.
-func podDoor(pod string) *door { return newDoor(podHost(pod), "") }
-
 // membership is GET /cluster.
 type membership struct {
 	ID    string `json:"cluster_id"`
