@@ -66,8 +66,10 @@ test-operator: controlplane ## the operator: what it plans, and all of it agains
 	go test -count=1 -timeout 20m $(if $(RUN),-run '$(RUN)') ./operator/... ./tests/operator/...
 
 # What is installed on Kubernetes: two images of this program that say two versions, and what the chart makes of them.
+# They keep their names when they are built anew, so an annotation of the operator's pod says which they are.
 KUBE      := $(CACHE)/kubernetes
-KUBE_IMAGE := localhost/sextant
+# A name that means the same to all who shorten or complete names of images, and that nobody can pull.
+KUBE_IMAGE := sextant.test/sextant
 KUBE_VERSIONS := 1.10.0 1.14.0
 # A lab is a folder with scripts of a cluster whose machines can be treated badly (docs/kubernetes.md); without
 # one KUBECONFIG says where, and KUBE_LOAD and KUBE_RUN may say how images get there and tests reach it.
@@ -79,8 +81,10 @@ KUBE_TIMEOUT ?= 3h
 .PHONY: test-kubernetes
 test-kubernetes: kubernetes-images $(BIN)/helm ## the operator on real Kubernetes, which it changes: LAB=<folder>, or KUBECONFIG and KUBE_LOAD; RUN=pattern
 	$(if $(KUBE_LOAD),$(KUBE_LOAD) $(KUBE)/*.tar)
-	$(BIN)/helm template sextant deploy/charts/sextant --namespace kb-system --include-crds --set image.repository=$(KUBE_IMAGE),image.tag=$(lastword $(KUBE_VERSIONS)) \
-		--set operator.nodeLostAfter=30s $(foreach v,$(KUBE_VERSIONS),--set 'images.versions.$(subst .,\.,$(v))=$(KUBE_IMAGE):$(v)') > $(KUBE)/manifests.yaml
+	$(BIN)/helm template sextant $(CHART) --namespace kb-system --include-crds --kube-version $(KUBERNETES) \
+		--set image.repository=$(KUBE_IMAGE),image.tag=$(lastword $(KUBE_VERSIONS)) --set operator.nodeLostAfter=30s \
+		--set-string operator.podAnnotations.image=$$(cat $(KUBE)/*.tar | sha256sum | cut -c -12) \
+		$(foreach v,$(KUBE_VERSIONS),--set 'images.versions.$(subst .,\.,$(v))=$(KUBE_IMAGE):$(v)') > $(KUBE)/manifests.yaml
 	go test -c -o $(KUBE)/kubernetes.test ./tests/kubernetes
 	SEXTANT_KUBERNETES_TESTS=1 SEXTANT_ROOT=$(CURDIR) SEXTANT_MANIFESTS=$(KUBE)/manifests.yaml LAB_DIR=$(LAB) \
 		$(KUBE_RUN) $(KUBE)/kubernetes.test -test.v -test.timeout $(KUBE_TIMEOUT) $(if $(RUN),-test.run '$(RUN)')

@@ -55,12 +55,11 @@ func (p *planner) troubles() {
 		}
 		reason, message := trouble(i.pod)
 		switch {
+		case i.pod.Spec.NodeName != "" && p.notReady(i.pod.Spec.NodeName):
+			// Kubernetes has waited for it already.
+			p.fail(i, "NodeNotReady", fmt.Sprintf("its Kubernetes node %s doesn't answer", i.pod.Spec.NodeName))
 		case reason == "":
-			switch {
-			case len(i.messages) > 0:
-			case i.pod.Spec.NodeName != "" && p.notReady(i.pod.Spec.NodeName):
-				i.say("its Kubernetes node %s doesn't answer", i.pod.Spec.NodeName)
-			default:
+			if len(i.messages) == 0 {
 				i.say("not ready yet")
 			}
 		case p.o.Now.Before(since(i.pod).Add(failedAfter)):

@@ -3,6 +3,7 @@ package kubernetes_test
 import (
 	"context"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -36,7 +37,7 @@ type bed struct {
 	t   *testing.T
 	ctx context.Context //nolint:containedctx // that of the test
 	c   client.Client
-	// door is the service of the cluster.
+	// door is the service of the cluster, once that runs.
 	door *door
 }
 
@@ -44,7 +45,6 @@ type bed struct {
 func newBed(t *testing.T) *bed {
 	t.Helper()
 	b := &bed{t: t, ctx: context.Background(), c: client.WithFieldValidation(place.c, metav1.FieldValidationStrict)}
-	b.door = newDoor(fmt.Sprintf("%s.%s.svc.cluster.local:6333", set, demo), "")
 	b.clear()
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -67,6 +67,10 @@ func (b *bed) runs(replicas int32, change ...func(*appsv1.Cluster)) {
 	require.NoError(b.t, b.c.Create(b.ctx, c))
 	b.phase(appsv1.ClusterRunning)
 	figure(b.t, fmt.Sprintf("%d nodes", replicas), "apply to Running", time.Since(began).Round(100*time.Millisecond))
+	// By its address: the name service may be on a machine that a test loses.
+	var s corev1.Service
+	require.NoError(b.t, b.c.Get(b.ctx, key(set), &s))
+	b.door = newDoor(net.JoinHostPort(s.Spec.ClusterIP, "6333"), "")
 }
 
 // eventually waits until nothing is missing any more.
@@ -233,8 +237,9 @@ func restarts(p *corev1.Pod) int32 {
 type membership struct {
 	ID    string `json:"cluster_id"`
 	Peers map[string]struct {
-		URI    string `json:"uri"`
-		Fenced bool   `json:"fenced"`
+		URI      string `json:"uri"`
+		Fenced   bool   `json:"fenced"`
+		Replicas int    `json:"replicas"`
 	} `json:"peers"`
 	Raft struct {
 		Role string `json:"role"`
@@ -268,6 +273,25 @@ func (b *bed) agree(members int) (id string) {
 		return "", nil
 	})
 	return id
+}
+
+// spread waits until no node has more than one copy more than another.
+func (b *bed) spread() {
+	b.t.Helper()
+	b.eventually("copies spread", func() (string, error) {
+		var m membership
+		if _, err := b.door.patiently(b.ctx, "GET", "/cluster", nil, &m); err != nil {
+			return "", err
+		}
+		var counts []int
+		for _, p := range m.Peers {
+			counts = append(counts, p.Replicas)
+		}
+		if slices.Max(counts)-slices.Min(counts) > 1 {
+			return fmt.Sprintf("nodes have %v", counts), nil
+		}
+		return "", nil
+	})
 }
 
 // inSync waits until every shard of c1 has both its copies, in sync.
@@ -325,24 +349,36 @@ func (b *bed) clear() {
 	figure(b.t, "cluster", "delete to gone", time.Since(began).Round(100*time.Millisecond))
 }
 
-// gone waits until nothing of the cluster is left.
+// gone waits until nothing of the cluster is left, and tells what was waited for when that takes long.
 func (b *bed) gone() {
 	b.t.Helper()
+	began := time.Now()
+	last := ""
 	b.eventually("everything gone", func() (string, error) {
-		for _, list := range []client.ObjectList{
-			&appsv1.ClusterList{}, &appsv1.ComponentList{}, &corev1.PodList{}, &corev1.PersistentVolumeClaimList{}, &corev1.ServiceList{},
-			&corev1.SecretList{},
-		} {
-			err := b.list(list)
-			if _, ours := list.(*appsv1.ClusterList); ours && err == nil {
-				err = b.c.List(b.ctx, list, client.InNamespace(demo)) // it has the label of nobody
-			}
-			if items, _ := meta.ExtractList(list); err != nil || len(items) > 0 {
-				return fmt.Sprintf("%d of %T are left", len(items), list), err
-			}
+		why, err := b.left()
+		if why != last && time.Since(began) > 30*time.Second {
+			b.t.Logf("%s after the deletion: %s", time.Since(began).Round(time.Second), why)
 		}
-		return "", nil
+		last = why
+		return why, err
 	})
+}
+
+// left says what is left of the cluster.
+func (b *bed) left() (string, error) {
+	for _, list := range []client.ObjectList{
+		&appsv1.ClusterList{}, &appsv1.ComponentList{}, &corev1.PodList{}, &corev1.PersistentVolumeClaimList{}, &corev1.ServiceList{},
+		&corev1.SecretList{},
+	} {
+		err := b.list(list)
+		if _, ours := list.(*appsv1.ClusterList); ours && err == nil {
+			err = b.c.List(b.ctx, list, client.InNamespace(demo)) // it has the label of nobody
+		}
+		if items, _ := meta.ExtractList(list); err != nil || len(items) > 0 {
+			return fmt.Sprintf("%d of %T are left", len(items), list), err
+		}
+	}
+	return "", nil
 }
 
 // describe prints what is known, for a test that failed.

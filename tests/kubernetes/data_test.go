@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -37,8 +38,14 @@ type door struct {
 func newDoor(host, key string) *door {
 	return &door{base: "http://" + host, key: key, http: &http.Client{
 		Timeout: 10 * time.Second,
-		// Each request may reach another pod, as those of many clients do.
-		Transport: &http.Transport{DisableKeepAlives: true, ResponseHeaderTimeout: 3 * time.Second},
+		Transport: &http.Transport{
+			// Each request may reach another pod, as those of many clients do.
+			DisableKeepAlives: true,
+			// A service sends clients to the pod of a machine that is lost until Kubernetes notices, a
+			// quarter of a minute or more: who doesn't wait long for a connection reaches another one.
+			DialContext:           (&net.Dialer{Timeout: 500 * time.Millisecond}).DialContext,
+			ResponseHeaderTimeout: 3 * time.Second,
+		},
 	}}
 }
 
@@ -207,15 +214,20 @@ type traffic struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 	// last is the last ID that was written; those that are acknowledged are in acked.
-	last              atomic.Uint64
-	mu                sync.Mutex
-	acked             []uint64
-	failed            []string
-	writes, reads     atomic.Int64
-	retried           atomic.Int64
-	longest           time.Duration
-	lastRead, lastPut time.Time
-	gapRead, gapWrite time.Duration
+	last          atomic.Uint64
+	mu            sync.Mutex
+	acked         []uint64
+	failed        []string
+	writes, reads requests
+}
+
+// requests are what became of those of a kind.
+type requests struct {
+	// many is how many there were, again how many were tried more than once, often more than twice.
+	many, again, often int
+	// longest is how long one took with all its tries, gap the longest time without any that worked.
+	longest, gap time.Duration
+	worked       time.Time
 }
 
 // startTraffic starts writers and readers, which go on until stop.
@@ -223,7 +235,7 @@ func startTraffic(t *testing.T, d *door) *traffic {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	now := time.Now()
-	tr := &traffic{d: d, cancel: cancel, lastRead: now, lastPut: now}
+	tr := &traffic{d: d, cancel: cancel, writes: requests{worked: now}, reads: requests{worked: now}}
 	tr.last.Store(firstWritten)
 	for range 4 {
 		tr.wg.Go(func() { tr.forever(ctx, 20*time.Millisecond, tr.write) })
@@ -256,13 +268,11 @@ func (tr *traffic) write(ctx context.Context) {
 	if ctx.Err() != nil {
 		return // it may have been written, nobody was told
 	}
-	tr.writes.Add(1)
-	tr.note(began, tries, fmt.Sprintf("write %d", id), err)
-	tr.mu.Lock()
-	defer tr.mu.Unlock()
+	tr.note(&tr.writes, began, tries, fmt.Sprintf("write %d", id), err)
 	if err == nil {
+		tr.mu.Lock()
+		defer tr.mu.Unlock()
 		tr.acked = append(tr.acked, id)
-		tr.gapWrite, tr.lastPut = max(tr.gapWrite, time.Since(tr.lastPut)), time.Now()
 	}
 }
 
@@ -277,26 +287,27 @@ func (tr *traffic) read(ctx context.Context) {
 	if err == nil && (len(got) != 1 || got[0].ID != id) {
 		err = fmt.Errorf("%d points instead of one", len(got))
 	}
-	tr.reads.Add(1)
-	tr.note(began, tries, fmt.Sprintf("read %d", id), err)
-	tr.mu.Lock()
-	defer tr.mu.Unlock()
-	if err == nil {
-		tr.gapRead, tr.lastRead = max(tr.gapRead, time.Since(tr.lastRead)), time.Now()
-	}
+	tr.note(&tr.reads, began, tries, fmt.Sprintf("read %d", id), err)
 }
 
 // note counts a request.
-func (tr *traffic) note(began time.Time, tries int, what string, err error) {
+func (tr *traffic) note(of *requests, began time.Time, tries int, what string, err error) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
-	tr.longest = max(tr.longest, time.Since(began))
+	now := time.Now()
+	of.many++
+	of.longest = max(of.longest, now.Sub(began))
 	if tries > 1 {
-		tr.retried.Add(1)
+		of.again++
+	}
+	if tries > 2 {
+		of.often++
 	}
 	if err != nil {
-		tr.failed = append(tr.failed, fmt.Sprintf("%s at %s: %v", what, time.Now().Format(time.TimeOnly), err))
+		tr.failed = append(tr.failed, fmt.Sprintf("%s at %s: %v", what, now.Format(time.TimeOnly), err))
+		return
 	}
+	of.gap, of.worked = max(of.gap, now.Sub(of.worked)), now
 }
 
 // stop ends the traffic, prints its figures, and expects that no request failed for good, and that all
@@ -305,12 +316,10 @@ func (tr *traffic) stop(t *testing.T, what string) {
 	t.Helper()
 	tr.cancel()
 	tr.wg.Wait()
-	figure(t, what, "writes", tr.writes.Load())
-	figure(t, what, "reads", tr.reads.Load())
-	figure(t, what, "requests tried again", tr.retried.Load())
-	figure(t, what, "longest request", tr.longest.Round(time.Millisecond))
-	figure(t, what, "longest time without a read", tr.gapRead.Round(time.Millisecond))
-	figure(t, what, "longest time without a write", tr.gapWrite.Round(time.Millisecond))
+	for name, of := range map[string]*requests{"writes": &tr.writes, "reads": &tr.reads} {
+		figure(t, what, name, fmt.Sprintf("%d, %d tried more than once, %d more than twice, the longest took %s, longest time without one %s",
+			of.many, of.again, of.often, of.longest.Round(time.Millisecond), of.gap.Round(time.Millisecond)))
+	}
 	require.Empty(t, tr.failed, "requests that failed for %s", patience)
 	tr.present(t)
 }

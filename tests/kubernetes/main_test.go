@@ -7,12 +7,15 @@ package kubernetes_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/go-logr/logr"
+	k8sappsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -112,7 +115,24 @@ func install(ctx context.Context, path string) error {
 			}
 		}
 	}
-	return nil
+	return rolledOut(ctx)
+}
+
+// rolledOut waits until the operator is the one that was installed: the one before might do the work.
+func rolledOut(ctx context.Context) error {
+	for {
+		var list k8sappsv1.DeploymentList
+		err := place.c.List(ctx, &list, client.InNamespace(system))
+		if err == nil && len(list.Items) > 0 && !slices.ContainsFunc(list.Items, func(d k8sappsv1.Deployment) bool {
+			s := &d.Status
+			return s.ObservedGeneration != d.Generation || s.Replicas != *d.Spec.Replicas || s.UpdatedReplicas != s.Replicas || s.AvailableReplicas != s.Replicas
+		}) {
+			return nil
+		}
+		if late := pause(ctx, time.Second); late != nil {
+			return fmt.Errorf("wait for the operator: %w", errors.Join(late, err))
+		}
+	}
 }
 
 // pause waits before another try.
