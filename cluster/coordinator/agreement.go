@@ -19,6 +19,9 @@ type Topology interface {
 	State() *topology.State
 	// Follow returns a reader of what changes.
 	Follow() *feed.Reader
+	// Behind tells whether State is older than what was agreed on when this node came to its cluster: what isn't
+	// in it may be there.
+	Behind() bool
 	// Change carries out a command, or says why not. When it returns, the change is
 	// durable and in State.
 	Change(ctx context.Context, c topology.Command) (changed bool, err error)
@@ -65,6 +68,9 @@ func (t *ownTopology) State() *topology.State { return t.feed.Now().State }
 
 // Follow implements Topology.
 func (t *ownTopology) Follow() *feed.Reader { return t.feed.Follow() }
+
+// Behind implements Topology.
+func (t *ownTopology) Behind() bool { return false }
 
 // Change implements Topology. The new state is durable before it is visible.
 func (t *ownTopology) Change(_ context.Context, c topology.Command) (changed bool, err error) {

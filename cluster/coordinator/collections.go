@@ -142,7 +142,10 @@ func (s *Collections) Delete(ctx context.Context, req *pb.DeleteCollection) (*pb
 	ctx, cancel := patient(ctx, req.GetTimeout())
 	defer cancel()
 	defer c.turns.take(req.GetCollectionName())()
-	t, err := c.topology.State().Collection(req.GetCollectionName())
+	t, err := c.known(req.GetCollectionName())
+	if apierror.KindOf(err) == apierror.Unavailable {
+		return nil, err
+	}
 	if err != nil || t.Name != req.GetCollectionName() {
 		return outcome(start, false), nil
 	}
@@ -179,7 +182,7 @@ func (c *Coordinator) alter(
 	ctx context.Context, name string, how shardcall.Write, change func(*collection) (topology.Command, shard.Op, error),
 ) (*update, error) {
 	none := newUpdate(how)
-	t, err := c.topology.State().Collection(name)
+	t, err := c.known(name)
 	if err != nil {
 		return none, err
 	}
@@ -237,6 +240,9 @@ func (c *Coordinator) changed(col *collection) (*collection, error) {
 // List names the collections.
 func (s *Collections) List(context.Context, *pb.ListCollectionsRequest) (*pb.ListCollectionsResponse, error) {
 	start := time.Now()
+	if err := s.c.behind(); err != nil {
+		return nil, err
+	}
 	resp := &pb.ListCollectionsResponse{}
 	for _, t := range s.c.topology.State().Collections() {
 		resp.Collections = append(resp.Collections, &pb.CollectionDescription{Name: t.Name})
@@ -248,7 +254,10 @@ func (s *Collections) List(context.Context, *pb.ListCollectionsRequest) (*pb.Lis
 // CollectionExists says whether a collection or alias of that name exists.
 func (s *Collections) CollectionExists(_ context.Context, req *pb.CollectionExistsRequest) (*pb.CollectionExistsResponse, error) {
 	start := time.Now()
-	_, err := s.c.topology.State().Collection(req.GetCollectionName())
+	_, err := s.c.known(req.GetCollectionName())
+	if apierror.KindOf(err) == apierror.Unavailable {
+		return nil, err
+	}
 	return &pb.CollectionExistsResponse{Result: &pb.CollectionExists{Exists: err == nil}, Time: since(start)}, nil
 }
 
@@ -401,17 +410,21 @@ func (s *Collections) UpdateAliases(ctx context.Context, req *pb.ChangeAliases) 
 
 // ListAliases lists all aliases.
 func (s *Collections) ListAliases(context.Context, *pb.ListAliasesRequest) (*pb.ListAliasesResponse, error) {
-	return aliases(time.Now(), s.c.topology.State().Aliases("")), nil
+	start := time.Now()
+	if err := s.c.behind(); err != nil {
+		return nil, err
+	}
+	return aliases(start, s.c.topology.State().Aliases("")), nil
 }
 
 // ListCollectionAliases lists the aliases of one collection.
 func (s *Collections) ListCollectionAliases(_ context.Context, req *pb.ListCollectionAliasesRequest) (*pb.ListAliasesResponse, error) {
-	start, state := time.Now(), s.c.topology.State()
-	t, err := state.Collection(req.GetCollectionName())
+	start := time.Now()
+	t, err := s.c.known(req.GetCollectionName())
 	if err != nil {
 		return nil, err
 	}
-	return aliases(start, state.Aliases(t.Name)), nil
+	return aliases(start, s.c.topology.State().Aliases(t.Name)), nil
 }
 
 func aliases(start time.Time, list []topology.Alias) *pb.ListAliasesResponse {

@@ -173,7 +173,7 @@ func (c *Coordinator) Close() error {
 
 // collection returns an open collection by name or alias.
 func (c *Coordinator) collection(name string) (*collection, error) {
-	t, err := c.topology.State().Collection(name)
+	t, err := c.known(name)
 	if err != nil {
 		return nil, err
 	}
@@ -184,6 +184,25 @@ func (c *Coordinator) collection(name string) (*collection, error) {
 		return nil, apierror.New(apierror.Unavailable, "Collection `%s` is not open on this node", t.Name)
 	}
 	return col, nil
+}
+
+// known finds a collection in the topology.
+func (c *Coordinator) known(name string) (*topology.Collection, error) {
+	if t, err := c.topology.State().Collection(name); err == nil {
+		return t, nil
+	}
+	if err := c.behind(); err != nil {
+		return nil, err
+	}
+	return c.topology.State().Collection(name) // it may have come in between
+}
+
+// behind is why nobody can be told that something isn't there, nil is that he can.
+func (c *Coordinator) behind() error {
+	if !c.topology.Behind() {
+		return nil
+	}
+	return apierror.New(apierror.Unavailable, "This node has just come to its cluster, and doesn't know yet what there is")
 }
 
 // newCollection takes over what is the same in an older form of the collection, which may

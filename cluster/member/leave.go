@@ -84,8 +84,8 @@ func (r *replica) handOverToAny() bool {
 	return true
 }
 
-// Ready tells whether the node is registered (and wasn't removed), and its copies have caught up: each
-// is in sync and can be read. What nobody could change isn't waited for: copies of shards that no node
+// Ready tells whether the node is registered (and wasn't removed), knows all that there was then, and its copies
+// have caught up: each is in sync and can be read. What nobody could change isn't waited for: copies of shards that no node
 // leads, and those that are made while other nodes have all that there should be.
 func (m *Member) Ready() bool {
 	select {
@@ -93,7 +93,7 @@ func (m *Member) Ready() bool {
 	default:
 		return false
 	}
-	if m.turnedAway.Load() {
+	if m.turnedAway.Load() || m.Behind() {
 		return false
 	}
 	v := m.machine.Now()

@@ -118,6 +118,8 @@ type Member struct {
 	registered atomic.Uint64
 
 	part chan struct{} // closed when registered is set
+	// newcomer says that the node had no state of its cluster when it started.
+	newcomer bool
 	// leaving says that the node is about to stop, and is not to register again.
 	leaving atomic.Bool
 	// stalled says that the disk stalls.
@@ -204,6 +206,7 @@ func New(ctx context.Context, o Options) (_ *Member, err error) {
 		}
 		return nil, fmt.Errorf("open consensus: %w", err)
 	}
+	m.newcomer = !m.group.HasState()
 	if err := m.settleName(ctx, file); err != nil {
 		return nil, err
 	}
@@ -304,6 +307,15 @@ func (m *Member) now() replication.Now { return time.Since(m.begun) }
 
 // State returns the newest topology that this node knows. It is never changed.
 func (m *Member) State() *topology.State { return m.machine.Now().State }
+
+// Behind tells whether this node hasn't heard yet of all that was agreed on when it came to its cluster: who
+// joins is registered by others before the first of it arrives. One that comes back knows what it knew.
+func (m *Member) Behind() bool {
+	if at := m.registered.Load(); at > 0 {
+		return m.machine.Now().Index < at
+	}
+	return m.newcomer
+}
 
 // Follow returns a reader of what changes in it.
 func (m *Member) Follow() *feed.Reader { return m.machine.Follow() }

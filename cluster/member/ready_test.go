@@ -5,9 +5,12 @@ import (
 	"testing"
 	"time"
 
+	pb "github.com/qdrant/go-client/qdrant"
 	"github.com/stretchr/testify/require"
 
 	"github.com/sextantdb/sextant/cluster/topology"
+	"github.com/sextantdb/sextant/internal/apierror"
+	"github.com/sextantdb/sextant/internal/fsx"
 )
 
 // becomesReady returns as soon as the node is ready.
@@ -31,6 +34,24 @@ func TestAReturnedNodeIsReadyWhenItsCopiesHaveCaughtUp(t *testing.T) {
 	back.becomesReady()
 	for _, sh := range back.member.State().Collections()[0].Shards {
 		require.True(t, sh.IsInSync(back.id), "ready before it has caught up")
+	}
+}
+
+// A node that joins is registered by the others before it has heard of anything.
+func TestANodeThatJoinsKnowsWhatThereIsWhenItIsReady(t *testing.T) {
+	first := newNode(t, "")
+	first.create("c", 1, 1)
+	for range 5 {
+		n := &node{t: t, disk: fsx.NewMem(), boot: first.uri, addr: "127.0.0.1:0", hasty: true}
+		n.start()
+		t.Cleanup(n.stop)
+		for !n.member.Ready() {
+			_, err := n.front.Collections().Get(t.Context(), &pb.GetCollectionInfoRequest{CollectionName: "c"})
+			require.NotEqual(t, apierror.NotFound, apierror.KindOf(err), "it isn't known whether it is there")
+			runtime.Gosched()
+		}
+		_, err := n.member.State().Collection("c")
+		require.NoError(t, err)
 	}
 }
 

@@ -52,7 +52,7 @@ type lab string
 var labMachine = regexp.MustCompile(`^kn([0-9]+)$`)
 
 // script runs a script of the lab on a machine, where the lab itself runs: tests run in the
-// network, and with the name service, of its pods.
+// network, and with the name service, of its pods, but who started them doesn't.
 func (l lab) script(name, machine string, args ...string) error {
 	number := labMachine.FindStringSubmatch(machine)
 	if number == nil {
@@ -62,7 +62,7 @@ func (l lab) script(name, machine string, args ...string) error {
 	if err != nil {
 		return fmt.Errorf("find the lab's script: %w", err)
 	}
-	command := append([]string{"--target", "1", "--mount", "--net", path, number[1]}, args...)
+	command := append([]string{"--target", strconv.Itoa(os.Getppid()), "--mount", "--net", path, number[1]}, args...)
 	out, err := exec.Command("nsenter", command...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%s %s %v: %w: %s", name, machine, args, err, out)

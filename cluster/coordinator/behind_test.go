@@ -1,0 +1,69 @@
+package coordinator_test
+
+import (
+	"log/slog"
+	"testing"
+
+	pb "github.com/qdrant/go-client/qdrant"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sextantdb/sextant/cluster/coordinator"
+	"github.com/sextantdb/sextant/internal/apierror"
+	"github.com/sextantdb/sextant/internal/fsx"
+)
+
+// newcomer is a topology of which not all is known.
+type newcomer struct {
+	coordinator.Topology
+
+	behind bool
+}
+
+func (n *newcomer) Behind() bool { return n.behind }
+
+// A node that has just come to its cluster can't say that something isn't there.
+func TestANewcomerDoesNotSayThatSomethingIsNotThere(t *testing.T) {
+	o := coordinator.Options{FS: fsx.NewMem(), StoragePath: "/storage", Logger: slog.New(slog.DiscardHandler)}
+	tp, shards, err := coordinator.OpenOwn(o)
+	require.NoError(t, err)
+	known := &newcomer{Topology: tp}
+	o.Topology, o.Shards = known, shards
+	c, err := coordinator.Open(t.Context(), o)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, c.Close()) })
+	s := c.Collections()
+	_, err = s.Create(t.Context(), &pb.CreateCollection{
+		CollectionName: "a", VectorsConfig: pb.NewVectorsConfig(&pb.VectorParams{Size: 1, Distance: pb.Distance_Dot}),
+	})
+	require.NoError(t, err)
+	asked := map[string]func(name string) error{
+		"get": func(name string) error {
+			_, err := s.Get(t.Context(), &pb.GetCollectionInfoRequest{CollectionName: name})
+			return err
+		},
+		"exists": func(name string) error {
+			_, err := s.CollectionExists(t.Context(), &pb.CollectionExistsRequest{CollectionName: name})
+			return err
+		},
+		"delete": func(name string) error {
+			_, err := s.Delete(t.Context(), &pb.DeleteCollection{CollectionName: name})
+			return err
+		},
+		"aliases": func(name string) error {
+			_, err := s.ListCollectionAliases(t.Context(), &pb.ListCollectionAliasesRequest{CollectionName: name})
+			return err
+		},
+	}
+	known.behind = true
+	for what, ask := range asked {
+		require.Equal(t, apierror.Unavailable, apierror.KindOf(ask("b")), what)
+	}
+	_, err = s.List(t.Context(), &pb.ListCollectionsRequest{})
+	require.Equal(t, apierror.Unavailable, apierror.KindOf(err))
+	_, err = s.ListAliases(t.Context(), &pb.ListAliasesRequest{})
+	require.Equal(t, apierror.Unavailable, apierror.KindOf(err))
+	require.NoError(t, asked["get"]("a"), "what is known to be there is served")
+	known.behind = false
+	require.Equal(t, apierror.NotFound, apierror.KindOf(asked["get"]("b")))
+	require.NoError(t, asked["delete"]("b"))
+}
