@@ -186,7 +186,7 @@ func (c *Coordinator) collection(name string) (*collection, error) {
 	return col, nil
 }
 
-// known finds a collection in the topology.
+// known finds a collection in the topology. Lists of all there is don't wait: who looks for something looks again.
 func (c *Coordinator) known(name string) (*topology.Collection, error) {
 	if t, err := c.topology.State().Collection(name); err == nil {
 		return t, nil
