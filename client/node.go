@@ -49,6 +49,36 @@ func (c *Client) Telemetry(ctx context.Context, level int) (json.RawMessage, err
 	return raw, err
 }
 
+// Memory is what a node tells of its memory, in bytes.
+type Memory struct {
+	// Needed is what it can't do without; nil is not told.
+	Needed *uint64 `json:"needed_bytes"`
+	// Allocated is what its allocator has given out; nil is not told.
+	Allocated *uint64 `json:"allocated_bytes"`
+}
+
+// Needs is how much memory the node can't do without, as far as it tells. Of a server that doesn't say that it
+// is what its allocator has given out.
+func (m *Memory) Needs() (bytes uint64, known bool) {
+	for _, told := range []*uint64{m.Needed, m.Allocated} {
+		if told != nil && *told > 0 {
+			return *told, true
+		}
+	}
+	return 0, false
+}
+
+// Memory asks the node for its memory.
+func (c *Client) Memory(ctx context.Context) (*Memory, error) {
+	var report struct {
+		Memory Memory `json:"memory"`
+	}
+	if err := c.ask(ctx, "/telemetry?details_level=1", &report); err != nil {
+		return nil, err
+	}
+	return &report.Memory, nil
+}
+
 // Metrics returns the node's metrics in the text form of Prometheus, and its content type.
 func (c *Client) Metrics(ctx context.Context) (contentType string, text []byte, err error) {
 	header, raw, err := c.send(ctx, http.MethodGet, "/metrics", nil, 0)

@@ -21,25 +21,37 @@ import (
 	appsv1 "github.com/sextantdb/sextant/operator/api/apps/v1"
 	workloadsv1 "github.com/sextantdb/sextant/operator/api/workloads/v1"
 	"github.com/sextantdb/sextant/operator/apply"
+	"github.com/sextantdb/sextant/operator/memory"
 	"github.com/sextantdb/sextant/operator/naming"
+	"github.com/sextantdb/sextant/operator/nodes"
 )
 
-// Options of the controller.
-type Options struct{}
+// Options are what the controller needs.
+type Options struct {
+	// Nodes asks nodes.
+	Nodes nodes.Access
+	// ClusterDomain ends the domain names of Kubernetes; cluster.local when empty.
+	ClusterDomain string
+}
 
-// again is when a round is repeated whose object was newer on the server than in the cache.
-const again = time.Second
+const (
+	// again is when a round is repeated whose object was newer on the server than in the cache.
+	again = time.Second
+	// measureAgain is when nodes are asked again that need more memory than they would get.
+	measureAgain = time.Minute
+)
 
 // reconciler is the controller of Cluster.
 type reconciler struct {
-	client client.Client
-	events events.EventRecorder
-	now    func() time.Time
+	client  client.Client
+	events  events.EventRecorder
+	options Options
+	now     func() time.Time
 }
 
 // Register adds the controller of Cluster to a manager.
-func Register(mgr ctrl.Manager, _ Options) error {
-	r := &reconciler{client: mgr.GetClient(), events: mgr.GetEventRecorder("cluster"), now: time.Now}
+func Register(mgr ctrl.Manager, o Options) error {
+	r := &reconciler{client: mgr.GetClient(), events: mgr.GetEventRecorder("cluster"), options: o, now: time.Now}
 	err := ctrl.NewControllerManagedBy(mgr).Named("cluster").
 		For(&appsv1.Cluster{}).
 		Owns(&appsv1.Component{}).
@@ -67,28 +79,39 @@ func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if c.DeletionTimestamp != nil && !controllerutil.ContainsFinalizer(c, naming.FinalizerCluster) {
 		return ctrl.Result{}, nil
 	}
-	err := r.round(ctx, c)
+	after, err := r.round(ctx, c)
 	if apierrors.IsConflict(err) {
 		return ctrl.Result{RequeueAfter: again}, nil
 	}
-	return ctrl.Result{}, err
+	return ctrl.Result{RequeueAfter: after}, err
 }
 
-func (r *reconciler) round(ctx context.Context, c *appsv1.Cluster) error {
+// round takes a cluster further. After is when to look again although nothing was heard of; 0 is never.
+func (r *reconciler) round(ctx context.Context, c *appsv1.Cluster) (after time.Duration, err error) {
 	t, err := r.load(ctx, c)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if c.DeletionTimestamp != nil && !t.held() {
-		return r.remove(ctx, t)
+		return 0, r.remove(ctx, t)
 	}
 	if err := r.finalizer(ctx, c, controllerutil.AddFinalizer); err != nil {
-		return err
+		return 0, err
 	}
 	p := Make(t)
+	if p.Refused != nil && p.Refused.Reason == memory.ReasonBelowNeed {
+		after = measureAgain
+	}
 	o := r.apply(ctx, t, p)
+	for _, e := range Applied(p, o) {
+		r.tell(c, e)
+	}
 	err = r.writeStatus(ctx, t, Status(t, p, o))
-	return errors.Join(append(slices.Collect(maps.Values(o.Errors)), err)...)
+	return after, errors.Join(append(slices.Collect(maps.Values(o.Errors)), err)...)
+}
+
+func (r *reconciler) tell(c *appsv1.Cluster, e Event) {
+	r.events.Eventf(c, nil, e.Type, e.Reason, "Reconcile", "%s", e.Note)
 }
 
 // finalizer adds or removes the finalizer of a cluster.
@@ -117,7 +140,7 @@ func (r *reconciler) writeStatus(ctx context.Context, t *Tree, s appsv1.ClusterS
 		return fmt.Errorf("write the status of Cluster %s: %w", c.Name, err)
 	}
 	for _, e := range told {
-		r.events.Eventf(c, nil, e.Type, e.Reason, "Reconcile", "%s", e.Note)
+		r.tell(c, e)
 	}
 	t.Cluster = c
 	return nil

@@ -17,7 +17,9 @@ import (
 	dataprotectionv1alpha1 "github.com/sextantdb/sextant/operator/api/dataprotection/v1alpha1"
 	workloadsv1 "github.com/sextantdb/sextant/operator/api/workloads/v1"
 	"github.com/sextantdb/sextant/operator/catalog"
+	"github.com/sextantdb/sextant/operator/memory"
 	"github.com/sextantdb/sextant/operator/naming"
+	"github.com/sextantdb/sextant/operator/nodes"
 )
 
 // load observes the tree of a cluster.
@@ -64,13 +66,38 @@ func (r *reconciler) load(ctx context.Context, c *appsv1.Cluster) (*Tree, error)
 			return nil, err
 		}
 	}
-	return &Tree{
+	t := &Tree{
 		Now: r.now(), Cluster: c,
 		ClusterDefinitions: definitions.Items, Definitions: components.Items, Versions: versions.Items,
 		Components: slices.DeleteFunc(live.Items, func(o appsv1.Component) bool { return !metav1.IsControlledBy(&o, c) }),
 		Services:   slices.DeleteFunc(services.Items, func(o corev1.Service) bool { return !metav1.IsControlledBy(&o, c) }),
 		Sets:       sets.Items, Backups: backups.Items,
-	}, nil
+	}
+	return t, r.loadMemory(ctx, t)
+}
+
+// loadMemory asks nodes how much memory they need, where their limit becomes lower.
+func (r *reconciler) loadMemory(ctx context.Context, t *Tree) error {
+	if t.Cluster.DeletionTimestamp != nil {
+		return nil
+	}
+	accepted := memory.Accepted(t.Cluster.Annotations)
+	for i := range t.Cluster.Spec.ComponentSpecs {
+		spec := &t.Cluster.Spec.ComponentSpecs[i]
+		live := t.component(spec.Name)
+		if live == nil || !memory.Lowers(&live.Spec.Settings, &spec.Settings, accepted) {
+			continue
+		}
+		instances, err := nodes.Measure(ctx, r.options.Nodes, r.client, live, r.options.ClusterDomain)
+		if err != nil {
+			return fmt.Errorf("component %s: find out how much memory it needs: %w", spec.Name, err)
+		}
+		if t.Memory == nil {
+			t.Memory = map[string][]memory.Instance{}
+		}
+		t.Memory[spec.Name] = instances
+	}
+	return nil
 }
 
 // servesPods tells whether a service of the cluster is made for each pod.

@@ -9,10 +9,11 @@ import (
 
 	appsv1 "github.com/sextantdb/sextant/operator/api/apps/v1"
 	"github.com/sextantdb/sextant/operator/catalog"
+	"github.com/sextantdb/sextant/operator/memory"
 	"github.com/sextantdb/sextant/operator/naming"
 )
 
-// The reasons for which a spec isn't followed, beside those of package catalog.
+// The reasons for which a spec isn't followed, beside those of packages catalog and memory.
 const (
 	ReasonReplicasOutOfLimits = "ReplicasOutOfLimits"
 	ReasonRestoreNotServed    = "RestoreNotServed"
@@ -29,6 +30,8 @@ type Plan struct {
 	Services []*corev1.Service
 	// Superfluous are services that have lost their entry, or their pod.
 	Superfluous []corev1.Service
+	// Unmeasured says of components that get less memory why it isn't known whether that is enough.
+	Unmeasured map[string]string
 	// Problems say which services can't be made, and why.
 	Problems []string
 }
@@ -51,8 +54,11 @@ type Refusal struct {
 
 // Make says what there should be.
 func Make(t *Tree) *Plan {
-	p := &Plan{}
+	p := &Plan{Unmeasured: map[string]string{}}
 	choices, refusal := resolve(t)
+	if refusal == nil {
+		refusal = p.checkMemory(t)
+	}
 	p.Refused = refusal
 	if refusal == nil {
 		orders := orders(t)
@@ -192,6 +198,27 @@ func checkRestore(t *Tree, component string) *Refusal {
 	}
 	return &Refusal{ReasonRestoreNotServed, "the cluster is to be restored from a backup, which this operator can't do yet: " +
 		"an empty cluster is not what was asked for"}
+}
+
+// checkMemory refuses to give nodes less memory than they need. What is compared is the Component: what stands there
+// is followed already.
+func (p *Plan) checkMemory(t *Tree) *Refusal {
+	accepted := memory.Accepted(t.Cluster.Annotations)
+	for i := range t.Cluster.Spec.ComponentSpecs {
+		spec := &t.Cluster.Spec.ComponentSpecs[i]
+		live := t.component(spec.Name)
+		if live == nil {
+			continue
+		}
+		refusal, unknown := memory.Check(&live.Spec.Settings, &spec.Settings, accepted, t.Memory[spec.Name])
+		if refusal != "" {
+			return &Refusal{memory.ReasonBelowNeed, fmt.Sprintf("component %s: %s", spec.Name, refusal)}
+		}
+		if unknown != "" {
+			p.Unmeasured[spec.Name] = unknown
+		}
+	}
+	return nil
 }
 
 // component returns the Component of a component.

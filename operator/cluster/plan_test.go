@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -24,6 +25,7 @@ import (
 	"github.com/sextantdb/sextant/operator/apply"
 	"github.com/sextantdb/sextant/operator/cluster"
 	"github.com/sextantdb/sextant/operator/crd/crdtest"
+	"github.com/sextantdb/sextant/operator/memory"
 )
 
 // put adds the documents of a script to a tree. An object of the same kind and name is replaced.
@@ -85,6 +87,7 @@ func object(t *testing.T, kind string, o client.Object, spec any) string {
 //	live             takes what there should be as being there
 //	is of=component phase= [generation=] [available=]   and messages as YAML: what a Component says
 //	status [changed=component]                  what the user is told, and events; the status is kept
+//	needs of=component pod=mebibytes...      what nodes say, ? is no answer
 //	delete           deletes the cluster
 //	remove           what goes next
 //	gone             everything has gone of which that was said
@@ -111,6 +114,9 @@ func TestPlans(t *testing.T) {
 				return ""
 			case "status":
 				return s.status(t, d)
+			case "needs":
+				s.needs(t, d)
+				return ""
 			case "delete":
 				s.tree.Cluster.DeletionTimestamp = &metav1.Time{Time: s.tree.Now}
 				return ""
@@ -265,6 +271,17 @@ func (s *script) is(t *testing.T, d *datadriven.TestData) {
 	}
 }
 
+func (s *script) needs(t *testing.T, d *datadriven.TestData) {
+	t.Helper()
+	var of string
+	d.ScanArgs(t, "of", &of)
+	s.tree.Memory = map[string][]memory.Instance{}
+	for _, arg := range d.CmdArgs[1:] {
+		n, err := strconv.ParseUint(arg.Vals[0], 10, 64)
+		s.tree.Memory[of] = append(s.tree.Memory[of], memory.Instance{Pod: arg.Key, Needs: n << 20, Known: err == nil})
+	}
+}
+
 func (s *script) status(t *testing.T, d *datadriven.TestData) string {
 	t.Helper()
 	o := &cluster.Outcome{Changed: map[string]bool{}, Waiting: map[string]string{}, Errors: map[string]error{}}
@@ -278,7 +295,8 @@ func (s *script) status(t *testing.T, d *datadriven.TestData) string {
 			o.Errors[arg.Vals[0]] = fmt.Errorf("apply %s: the server is on fire", arg.Vals[0])
 		}
 	}
-	is := cluster.Status(s.tree, cluster.Make(s.tree), o)
+	p := cluster.Make(s.tree)
+	is := cluster.Status(s.tree, p, o)
 	shown := is
 	shown.Conditions = nil // a line each is easier to read
 	var out strings.Builder
@@ -287,7 +305,7 @@ func (s *script) status(t *testing.T, d *datadriven.TestData) string {
 		fmt.Fprintf(&out, "%s=%s since %s, %s (generation %d): %s\n",
 			c.Type, c.Status, c.LastTransitionTime.Format(time.TimeOnly), c.Reason, c.ObservedGeneration, c.Message)
 	}
-	for _, e := range cluster.Events(s.tree, &is) {
+	for _, e := range slices.Concat(cluster.Applied(p, o), cluster.Events(s.tree, &is)) {
 		fmt.Fprintf(&out, "event: %s %s: %s\n", e.Type, e.Reason, e.Note)
 	}
 	before := content(t, "Cluster", s.tree.Cluster)

@@ -28,6 +28,9 @@ const (
 // reasonHeld is the reason of the event for a cluster that was deleted and stays.
 const reasonHeld = string(appsv1.DoNotTerminate)
 
+// reasonUnmeasured is the reason of the event for a limit that is followed without knowing what nodes need.
+const reasonUnmeasured = "MemoryNeedUnknown"
+
 const heldMessage = "the cluster was deleted, but its terminationPolicy is DoNotTerminate: it stays, and goes on running; " +
 	"to let it go, set terminationPolicy to Delete or WipeOut"
 
@@ -325,6 +328,18 @@ func Events(t *Tree, is *appsv1.ClusterStatus) []Event {
 			e.Type = corev1.EventTypeWarning
 		}
 		told = append(told, e)
+	}
+	return told
+}
+
+// Applied says what is worth an event when Components have changed.
+func Applied(p *Plan, o *Outcome) []Event {
+	var told []Event
+	for _, name := range slices.Sorted(maps.Keys(p.Unmeasured)) {
+		if o.Changed[name] {
+			told = append(told, Event{corev1.EventTypeWarning, reasonUnmeasured, fmt.Sprintf(
+				"component %s gets less memory, and it isn't known whether that is enough: %s", name, p.Unmeasured[name])})
+		}
 	}
 	return told
 }

@@ -19,6 +19,7 @@ import (
 	appsv1 "github.com/sextantdb/sextant/operator/api/apps/v1"
 	dataprotectionv1alpha1 "github.com/sextantdb/sextant/operator/api/dataprotection/v1alpha1"
 	workloadsv1 "github.com/sextantdb/sextant/operator/api/workloads/v1"
+	"github.com/sextantdb/sextant/operator/memory"
 	"github.com/sextantdb/sextant/operator/naming"
 )
 
@@ -36,6 +37,9 @@ type Tree struct {
 	Components []appsv1.Component
 	Services   []corev1.Service
 
+	// Memory is what the nodes of components need, by name of the component; only loaded where a limit becomes
+	// lower.
+	Memory map[string][]memory.Instance
 	// Sets are the InstanceSets of the cluster; only loaded when a service is made for each pod.
 	Sets []workloadsv1.InstanceSet
 	// Backups are those of the namespace; only loaded when the cluster is deleted.

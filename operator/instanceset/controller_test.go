@@ -31,6 +31,7 @@ import (
 
 // access answers as the nodes of a cluster with a leader and nothing in it.
 type access struct {
+	nodes.Access
 	leader string
 	acts   []string
 	fail   error

@@ -76,6 +76,9 @@ const (
 	// AnnotationAcceptDataLoss on a Cluster lists pods (commas) that may leave although
 	// something would be lost with them. It is copied to Component and InstanceSet.
 	AnnotationAcceptDataLoss = group.Apps + "/accept-data-loss"
+	// AnnotationAcceptLowMemory on a Cluster is the lowest memory limit (512Mi) that is followed although
+	// nodes are estimated to need more.
+	AnnotationAcceptLowMemory = group.Apps + "/accept-low-memory"
 	// AnnotationFounding on an InstanceSet is the name of the only pod that may be made
 	// before the cluster is founded.
 	AnnotationFounding = group.Workloads + "/founding"

@@ -100,6 +100,22 @@ func (a *access) Cluster(ctx context.Context, c *Component, pod Pod) (*client.Cl
 	return got, nil
 }
 
+// Memory implements Access.
+func (a *access) Memory(ctx context.Context, c *Component, pod Pod) (*client.Memory, error) {
+	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
+	n, err := a.node(c, pod)
+	if err != nil {
+		return nil, err
+	}
+	defer n.Close()
+	got, err := n.Memory(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("ask pod %s for its memory: %w", pod.Name, err)
+	}
+	return got, nil
+}
+
 // View implements Access. A node that knows a leader knows more than one that is cut off, so it is
 // preferred.
 func (a *access) View(ctx context.Context, c *Component) (*client.View, error) {

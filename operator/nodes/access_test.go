@@ -92,6 +92,20 @@ func TestTheClusterOfOnePod(t *testing.T) {
 	}
 }
 
+func TestHowMuchMemoryNodesNeed(t *testing.T) {
+	const ours = `{"result":{"memory":{"resident_bytes":900,"allocated_bytes":50,"needed_bytes":300}}}`
+	answers := func(text string) *pod {
+		return &pod{status: http.StatusOK, answers: map[string]string{"/telemetry": text}}
+	}
+	first := answers(ours)
+	a, c := serve(t, false, first, answers(`{"result":{"memory":{"resident_bytes":900,"allocated_bytes":50}}}`), answers(`{"result":{}}`))
+	c.Pods = append(c.Pods, nodes.Pod{Name: "c-8"}, nodes.Pod{Name: "c-9", IP: "127.0.0.9"})
+	require.Equal(t, map[string]uint64{"c-0": 300, "c-1": 50}, nodes.Needs(t.Context(), a, c), "those that don't tell are missing")
+	require.Equal(t, []string{"GET /telemetry?details_level=1 secret"}, first.asked)
+	_, err := a.Memory(t.Context(), c, c.Pods[3])
+	require.ErrorContains(t, err, "pod c-8 has no address yet")
+}
+
 func TestTheNameInTheCertificateCounts(t *testing.T) {
 	a, c := serve(t, true, &pod{leader: 1})
 	c.Pods[0].FQDN = "c-0.c-headless.demo.svc.cluster.local"

@@ -2,8 +2,8 @@
 // them: over the public API of a node (package client) and over the agent beside it. It is
 // the only package of the operator that talks to pods.
 //
-// Callers: component (founding, availability), instanceset (roles, members in and out), ops
-// (switchover, validation).
+// Callers: cluster (memory), component (founding, availability), instanceset (roles, members in and out), ops
+// (switchover, memory).
 package nodes
 
 import (
@@ -58,6 +58,8 @@ type Access interface {
 	View(ctx context.Context, c *Component) (*client.View, error)
 	// Cluster asks one pod who belongs to its cluster.
 	Cluster(ctx context.Context, c *Component, pod Pod) (*client.Cluster, error)
+	// Memory asks one pod for the memory of its node.
+	Memory(ctx context.Context, c *Component, pod Pod) (*client.Memory, error)
 	// Role asks the agent of a pod which role the node has.
 	Role(ctx context.Context, c *Component, pod Pod) (Role, error)
 	// Drain has the nodes in pods lose their copies to those that stay.

@@ -118,6 +118,10 @@ func (r *round) start(op *operation, over []*operation) {
 		r.waitForPhase(op, phase)
 		return
 	}
+	doubt, ok := r.enoughMemory(op)
+	if !ok {
+		return
+	}
 	for _, older := range over {
 		r.giveWay(older, op)
 	}
@@ -131,7 +135,7 @@ func (r *round) start(op *operation, over []*operation) {
 		}
 	}
 	r.wait(op, reasonWaits, r.toBeDone(op))
-	op.say(r.o.Now, opsv1.ConditionValidated, metav1.ConditionTrue, reasonValid, op.now.Name+" can be carried out")
+	op.say(r.o.Now, opsv1.ConditionValidated, metav1.ConditionTrue, reasonValid, op.now.Name+" can be carried out"+doubt)
 	message := fmt.Sprintf("%s has started on cluster %s", of, r.cluster.Name)
 	op.say(r.o.Now, of.Condition(), metav1.ConditionTrue, string(of)+"Started", message)
 	r.tell(op, corev1.EventTypeNormal, string(of)+"Started", message)

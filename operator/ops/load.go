@@ -15,6 +15,7 @@ import (
 	appsv1 "github.com/sextantdb/sextant/operator/api/apps/v1"
 	opsv1 "github.com/sextantdb/sextant/operator/api/operations/v1alpha1"
 	workloadsv1 "github.com/sextantdb/sextant/operator/api/workloads/v1"
+	"github.com/sextantdb/sextant/operator/memory"
 	"github.com/sextantdb/sextant/operator/naming"
 	"github.com/sextantdb/sextant/operator/nodes"
 )
@@ -163,6 +164,19 @@ func (r *reconciler) act(ctx context.Context, o *Observed, open []opsv1.OpsReque
 			o.Outcomes = map[types.UID]Outcome{}
 		}
 		o.Outcomes[open[i].UID] = outcome
+	}
+	return nil
+}
+
+// measure asks nodes how much memory they need.
+func (r *reconciler) measure(ctx context.Context, o *Observed, components []string) error {
+	o.Memory = map[string][]memory.Instance{}
+	for _, name := range components {
+		instances, err := nodes.Measure(ctx, r.options.Nodes, r.client, o.component(name), r.options.ClusterDomain)
+		if err != nil {
+			return fmt.Errorf("find out how much memory component %s needs: %w", name, err)
+		}
+		o.Memory[name] = instances
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	appsv1 "github.com/sextantdb/sextant/operator/api/apps/v1"
 	opsv1 "github.com/sextantdb/sextant/operator/api/operations/v1alpha1"
 	workloadsv1 "github.com/sextantdb/sextant/operator/api/workloads/v1"
+	"github.com/sextantdb/sextant/operator/memory"
 	"github.com/sextantdb/sextant/operator/naming"
 )
 
@@ -37,6 +38,8 @@ type Observed struct {
 	Catalog Catalog
 	// Outcomes say how the actions of switchovers go, by operation.
 	Outcomes map[types.UID]Outcome
+	// Memory is what the nodes of components need, by name of the component: those that Decision.Measure asked for.
+	Memory map[string][]memory.Instance
 	// Refused is what the API server said when it refused the edit of the Cluster in this round.
 	Refused string
 }

@@ -45,6 +45,9 @@ type Decision struct {
 	Release, Delete []*opsv1.OpsRequest
 	// Events are told once the rest is written.
 	Events []Event
+	// Measure are components of which the memory has to be known before anything else can be decided; then
+	// nothing else is.
+	Measure []string
 	// After is when to look again although nothing was heard of; never when zero.
 	After time.Duration
 }
@@ -83,6 +86,9 @@ func Plan(o *Observed) (*Decision, error) {
 		}
 	} else {
 		r.withoutCluster(reasonNoCluster, fmt.Sprintf("there is no cluster %s in the namespace %s", o.Key.Name, o.Key.Namespace))
+	}
+	if len(r.out.Measure) > 0 {
+		return &Decision{Measure: r.out.Measure}, nil
 	}
 	r.leave()
 	return r.decision(), r.err

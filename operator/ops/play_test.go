@@ -18,6 +18,7 @@ import (
 	appsv1 "github.com/sextantdb/sextant/operator/api/apps/v1"
 	opsv1 "github.com/sextantdb/sextant/operator/api/operations/v1alpha1"
 	workloadsv1 "github.com/sextantdb/sextant/operator/api/workloads/v1"
+	"github.com/sextantdb/sextant/operator/memory"
 	"github.com/sextantdb/sextant/operator/naming"
 	"github.com/sextantdb/sextant/operator/nodes"
 )
@@ -40,6 +41,8 @@ import (
 //	show-rebuild                  the marks for rebuilds
 //	delete-cluster                the cluster begins to go
 //	agent [done] [word=] [deaf]   how actions go
+//	needs mebibytes pod...        how much memory nodes need; others don't answer
+//	too-little                    the Cluster's spec is refused, with the input
 //	later duration                time passes
 //
 // After each the reconciler runs until it is at rest, and what changed is shown.
@@ -141,6 +144,20 @@ func (w *world) do(d *datadriven.TestData) {
 			o.Status.Conditions = []metav1.Condition{{
 				Type: workloadsv1.ConditionInstanceUpdateRestricted, Status: metav1.ConditionTrue, Reason: "StrictInPlace", Message: d.Input,
 				LastTransitionTime: metav1.NewTime(w.now),
+			}}
+		})
+	case "needs":
+		mebibytes, err := strconv.ParseUint(arg(0), 10, 64)
+		require.NoError(w.t, err)
+		w.agents.needs = map[string]uint64{}
+		for i := 1; i < len(d.CmdArgs); i++ {
+			w.agents.needs[naming.Component(clusterName, component)+"-"+arg(i)] = mebibytes << 20
+		}
+	case "too-little":
+		edit(w, clusterName, &appsv1.Cluster{}, func(o *appsv1.Cluster) {
+			o.Status.Conditions = []metav1.Condition{{
+				Type: appsv1.ConditionProvisioningStarted, Status: metav1.ConditionFalse, Reason: memory.ReasonBelowNeed, Message: d.Input,
+				ObservedGeneration: o.Generation, LastTransitionTime: metav1.NewTime(w.now),
 			}}
 		})
 	case "later":

@@ -96,6 +96,11 @@ func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return ctrl.Result{}, err
 	}
 	decision, err := Plan(o)
+	if err == nil && len(decision.Measure) > 0 {
+		if err = r.measure(ctx, o, decision.Measure); err == nil {
+			decision, err = Plan(o)
+		}
+	}
 	if err != nil {
 		return ctrl.Result{}, err
 	}

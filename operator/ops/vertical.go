@@ -6,10 +6,15 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	appsv1 "github.com/sextantdb/sextant/operator/api/apps/v1"
 	opsv1 "github.com/sextantdb/sextant/operator/api/operations/v1alpha1"
 	workloadsv1 "github.com/sextantdb/sextant/operator/api/workloads/v1"
+	"github.com/sextantdb/sextant/operator/memory"
+	"github.com/sextantdb/sextant/operator/naming"
 )
 
 // vertical changes resources. What it doesn't name stays: an operation that gives more memory
@@ -72,7 +77,30 @@ func (k vertical) edit(_ *Observed, c *appsv1.Cluster) {
 				t.Resources = new(merged(valueOf(lastResources(last, instances.Name)), instances.Resources))
 			}
 		}
+		if k.op.Spec.Force && limitsMemory(v) {
+			acceptMemory(c, memory.Lowest(&component.Settings))
+		}
 	}
+}
+
+// limitsMemory tells whether an operation changes a limit of memory.
+func limitsMemory(v *opsv1.VerticalScalingOps) bool {
+	_, own := v.Limits[corev1.ResourceMemory]
+	return own || slices.ContainsFunc(v.Instances, func(i opsv1.InstanceResources) bool {
+		_, ok := i.Limits[corev1.ResourceMemory]
+		return ok
+	})
+}
+
+// acceptMemory has a limit followed whatever nodes need: the operation is forced.
+func acceptMemory(c *appsv1.Cluster, lowest *resource.Quantity) {
+	if before := memory.Accepted(c.Annotations); lowest == nil || before != nil && before.Cmp(*lowest) <= 0 {
+		return
+	}
+	if c.Annotations == nil {
+		c.Annotations = map[string]string{}
+	}
+	c.Annotations[naming.AnnotationAcceptLowMemory] = lowest.String()
 }
 
 func (k vertical) undo(c *appsv1.Cluster) {
@@ -92,6 +120,10 @@ func (k vertical) undo(c *appsv1.Cluster) {
 }
 
 func (k vertical) progress(o *Observed, component string) work {
+	if c := meta.FindStatusCondition(o.Cluster.Status.Conditions, appsv1.ConditionProvisioningStarted); c != nil &&
+		c.Status == metav1.ConditionFalse && c.Reason == memory.ReasonBelowNeed && c.ObservedGeneration == o.Cluster.Generation {
+		return work{failed: c.Message} // nodes have come to need more since it was checked
+	}
 	i := slices.IndexFunc(k.op.Spec.VerticalScaling, func(v opsv1.VerticalScalingOps) bool { return v.ComponentName == component })
 	v, last := &k.op.Spec.VerticalScaling[i], k.last(component)
 	if sets(v) && !slices.ContainsFunc(last.Instances, func(l opsv1.LastInstanceConfiguration) bool { return l.Resources != nil }) {
@@ -101,6 +133,40 @@ func (k vertical) progress(o *Observed, component string) work {
 		named := slices.ContainsFunc(v.Instances, func(r opsv1.InstanceResources) bool { return r.Name == i.TemplateName })
 		return named || sets(v) && lastResources(last, i.TemplateName) == nil
 	})
+}
+
+// enoughMemory fails an operation that gives nodes less memory than they need. It has nodes asked when that matters. Doubt is
+// what isn't known, as the end of a sentence.
+func (r *round) enoughMemory(op *operation) (doubt string, ok bool) {
+	k, is := op.kind.(vertical)
+	if !is || op.now.Spec.Force {
+		return "", true
+	}
+	// The change as it will be made, which needs what is recorded when it starts.
+	started, changed := vertical{base{op: op.now.DeepCopy()}}, r.cluster.DeepCopy()
+	started.op.Status.LastConfiguration = k.record(r.o)
+	started.edit(r.o, changed)
+	for _, name := range k.components() {
+		component, after := r.o.component(name), spec(changed, name)
+		accepted := memory.Accepted(r.cluster.Annotations)
+		if component == nil || !memory.Lowers(&component.Spec.Settings, &after.Settings, accepted) {
+			continue
+		}
+		instances, known := r.o.Memory[name]
+		if !known {
+			r.out.Measure = append(r.out.Measure, name)
+			continue
+		}
+		refusal, unknown := memory.Check(&component.Spec.Settings, &after.Settings, accepted, instances)
+		if refusal != "" {
+			r.invalid(op, fmt.Errorf("component %s: %s", name, refusal))
+			return "", false
+		}
+		if unknown != "" {
+			doubt += fmt.Sprintf("; whether the memory of component %s is enough isn't known: %s", name, unknown)
+		}
+	}
+	return doubt, len(r.out.Measure) == 0
 }
 
 func lastResources(last opsv1.LastComponentConfiguration, name string) *appsv1.Resources {

@@ -31,6 +31,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	"sigs.k8s.io/yaml"
 
+	nodeclient "github.com/sextantdb/sextant/client"
 	appsv1 "github.com/sextantdb/sextant/operator/api/apps/v1"
 	opsv1 "github.com/sextantdb/sextant/operator/api/operations/v1alpha1"
 	workloadsv1 "github.com/sextantdb/sextant/operator/api/workloads/v1"
@@ -178,6 +179,16 @@ type agents struct {
 	asked    []string
 	outcome  nodes.Outcome
 	deafness string
+	// needs is what nodes say of their memory, by pod. Others don't answer.
+	needs map[string]uint64
+}
+
+func (a *agents) Memory(_ context.Context, _ *nodes.Component, pod nodes.Pod) (*nodeclient.Memory, error) {
+	needs, ok := a.needs[pod.Name]
+	if !ok {
+		return nil, errors.New("connection refused")
+	}
+	return &nodeclient.Memory{Needed: &needs}, nil
 }
 
 func (a *agents) Act(_ context.Context, _ *nodes.Component, pod nodes.Pod, action string, parameters map[string]string) (nodes.Outcome, error) {

@@ -18,7 +18,7 @@ func register(mgr ctrl.Manager, o *Options) error {
 	access := nodes.New(nodes.Options{})
 	for _, err := range []error{
 		catalog.Register(mgr, catalog.Options{}),
-		cluster.Register(mgr, cluster.Options{}),
+		cluster.Register(mgr, cluster.Options{Nodes: access, ClusterDomain: o.ClusterDomain}),
 		component.Register(mgr, component.Options{
 			Nodes: access, Namespace: o.Namespace, ClusterDomain: o.ClusterDomain, NetworkPolicies: o.NetworkPolicies,
 		}),

@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime/metrics"
 	"strconv"
+	"strings"
 )
 
 // Memory is the process's memory in bytes, under the names that the public API
@@ -21,6 +22,10 @@ type Memory struct {
 	Resident uint64 `json:"resident_bytes"`
 	// Retained is address space kept for later use without memory behind it.
 	Retained uint64 `json:"retained_bytes"`
+	// Needed is what the process can't do without: all that isn't pages of files, which the
+	// kernel can drop and read again, less the heap's garbage and free memory. It is left out
+	// where the kernel doesn't tell. Other servers with this API don't have it.
+	Needed uint64 `json:"needed_bytes,omitempty"`
 }
 
 // ReadMemory asks the runtime and the kernel.
@@ -32,6 +37,8 @@ func ReadMemory() Memory {
 		{Name: "/memory/classes/metadata/mcache/inuse:bytes"},
 		{Name: "/memory/classes/metadata/mspan/inuse:bytes"},
 		{Name: "/memory/classes/metadata/other:bytes"},
+		{Name: "/memory/classes/heap/free:bytes"},
+		{Name: "/gc/heap/live:bytes"},
 	}
 	metrics.Read(samples)
 	n := func(i int) uint64 {
@@ -42,8 +49,42 @@ func ReadMemory() Memory {
 	}
 	return Memory{
 		Active: n(0) + n(1), Allocated: n(0), Metadata: n(3) + n(4) + n(5),
-		Resident: resident(), Retained: n(2),
+		Resident: resident(), Retained: n(2), Needed: needed(anonymous(), n(0), n(7), n(6)),
 	}
+}
+
+// needed is what is left of the memory that is no file's without the heap's garbage (objects that aren't live)
+// and its free memory.
+func needed(anonymous, objects, live, free uint64) uint64 {
+	dropped := free
+	if live > 0 && live < objects { // before the first collection nothing is known to be garbage
+		dropped += objects - live
+	}
+	return anonymous - min(dropped, anonymous)
+}
+
+// anonymous reads how much memory of the process is no file's, swapped out or not; 0 where the kernel doesn't tell.
+func anonymous() uint64 {
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	return anonymousIn(string(text))
+}
+
+func anonymousIn(status string) (bytes uint64) {
+	for line := range strings.Lines(status) {
+		f := strings.Fields(line)
+		if len(f) < 2 || f[0] != "RssAnon:" && f[0] != "RssShmem:" && f[0] != "VmSwap:" {
+			continue
+		}
+		kib, err := strconv.ParseUint(f[1], 10, 64)
+		if err != nil {
+			return 0
+		}
+		bytes += kib << 10
+	}
+	return bytes
 }
 
 // resident reads the resident set's size; 0 where the kernel doesn't tell.

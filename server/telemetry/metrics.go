@@ -136,6 +136,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	gauge(out, "memory_metadata_bytes", "bytes dedicated to the allocator's metadata", float64(m.Metadata))
 	gauge(out, "memory_resident_bytes", "bytes in physical memory mapped by the process", float64(m.Resident))
 	gauge(out, "memory_retained_bytes", "bytes of address space kept without physical memory", float64(m.Retained))
+	if m.Needed > 0 {
+		gauge(out, "memory_needed_bytes", "bytes that the process can't do without: no pages of files, no garbage", float64(m.Needed))
+	}
 	processMetrics(out)
 }
 

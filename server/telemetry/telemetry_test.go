@@ -265,7 +265,7 @@ func TestMetrics(t *testing.T) {
 	} {
 		require.Contains(t, body, line+"\n")
 	}
-	for _, name := range []string{"memory_active_bytes ", "memory_resident_bytes ", "process_cpu_seconds_total ", "process_threads ", "go_gc_duration_seconds"} {
+	for _, name := range []string{"memory_active_bytes ", "memory_resident_bytes ", "memory_needed_bytes ", "process_cpu_seconds_total ", "process_threads ", "go_gc_duration_seconds"} {
 		require.Contains(t, body, "\n"+name)
 	}
 }

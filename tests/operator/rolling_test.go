@@ -192,6 +192,44 @@ func Test17CancelPutsBackWhatWas(t *testing.T) {
 	b.whole()
 }
 
+// Test17MemoryBelowTheNeed: it isn't followed, by neither way, unless it is forced.
+func Test17MemoryBelowTheNeed(t *testing.T) {
+	b := newBed(t, 3)
+	b.runs(3)
+	b.world.NeedMemory(400 << 20) // of the 512Mi that the example has
+	less := func(r *appsv1.Resources, memory string) {
+		r.Limits = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("500m"), corev1.ResourceMemory: resource.MustParse(memory)}
+		r.Requests = r.Limits.DeepCopy()
+	}
+	scale := func(o *operationsv1alpha1.OpsRequest) { less(&o.Spec.VerticalScaling[0].Resources, "256Mi") }
+	o := b.ends(b.op("vertical-scaling.yaml", scale), operationsv1alpha1.OpsFailed)
+	require.Contains(t, conditions(o.Status.Conditions), "a memory limit of 256Mi is too low")
+
+	before, err := b.pods()
+	require.NoError(t, err)
+	b.change(func(c *appsv1.Cluster) { less(&c.Spec.ComponentSpecs[0].Resources, "256Mi") })
+	b.phase(appsv1.ClusterAbnormal)
+	c, err := b.cluster()
+	require.NoError(t, err)
+	require.Contains(t, c.Status.Message, "a memory limit of 256Mi is too low")
+	b.change(func(c *appsv1.Cluster) { less(&c.Spec.ComponentSpecs[0].Resources, "512Mi") })
+	b.phase(appsv1.ClusterRunning)
+	after, err := b.pods()
+	require.NoError(t, err)
+	for name := range before {
+		require.Equal(t, before[name].UID, after[name].UID, "no pod is replaced")
+	}
+
+	b.ends(b.op("vertical-scaling.yaml", scale, func(o *operationsv1alpha1.OpsRequest) {
+		o.Name, o.Spec.Force = "forced", true
+	}), operationsv1alpha1.OpsSucceed)
+	after, err = b.pods()
+	require.NoError(t, err)
+	for _, p := range after {
+		require.Equal(t, "256Mi", p.Spec.Containers[0].Resources.Limits.Memory().String())
+	}
+}
+
 // cancel cancels an operation.
 func (b *bed) cancel(name string) {
 	b.t.Helper()

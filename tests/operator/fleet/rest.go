@@ -51,6 +51,8 @@ func (p *Process) answer(w http.ResponseWriter, r *http.Request) {
 		result(w, p.cluster(c))
 	case r.Method == http.MethodGet && r.URL.Path == "/cluster/telemetry":
 		result(w, p.telemetry(c))
+	case r.Method == http.MethodGet && r.URL.Path == "/telemetry":
+		result(w, map[string]any{"memory": map[string]any{"needed_bytes": p.w.memory}})
 	case r.Method == http.MethodGet && r.URL.Path == "/collections":
 		result(w, map[string]any{"collections": c.names()})
 	case len(parts) >= 2 && parts[0] == "collections":

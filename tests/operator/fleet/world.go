@@ -32,6 +32,8 @@ type World struct {
 	stopping bool
 	load     Load
 	loaded   bool
+	// memory is how much of it each node needs.
+	memory uint64
 }
 
 // Load is what became of the reads and writes of all shards, a pair a step.
@@ -59,6 +61,13 @@ type disk struct {
 // New makes an empty world.
 func New() *World {
 	return &World{disks: map[string]*disk{}, processes: map[*Process]bool{}}
+}
+
+// NeedMemory has every node need so much memory.
+func (w *World) NeedMemory(bytes uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.memory = bytes
 }
 
 // Run lets time pass until ctx ends. Then all processes are killed, and waited for.
