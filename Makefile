@@ -62,8 +62,8 @@ test: build clients $(BIN)/helm ## all tests, with the official clients against 
 	$(call go-test,-count=1 -timeout 20m,./...)
 
 .PHONY: test-operator
-test-operator: controlplane ## the operator: what it plans, and all of it against a real API server (RUN=pattern)
-	go test -count=1 -timeout 20m $(if $(RUN),-run '$(RUN)') ./operator/... ./tests/operator/...
+test-operator: controlplane $(BIN)/helm ## the operator: what it plans, and all of it against a real API server (RUN=pattern)
+	SEXTANT_HELM=$(BIN)/helm go test -count=1 -timeout 20m $(if $(RUN),-run '$(RUN)') ./operator/... ./tests/operator/...
 
 # What is installed on Kubernetes: two images of this program that say two versions, and what the chart makes of them.
 # They keep their names when they are built anew, so an annotation of the operator's pod says which they are.

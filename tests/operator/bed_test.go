@@ -145,7 +145,7 @@ func (b *bed) eventually(what string, missing func() (string, error)) {
 			return
 		}
 		if failed := operator.failed(); failed != nil {
-			require.FailNow(b.t, "the operator has ended", "%v", failed)
+			require.FailNow(b.t, "the operator fails", "%v", failed)
 		}
 		select {
 		case <-tick.C:

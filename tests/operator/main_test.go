@@ -46,7 +46,9 @@ const (
 // plane is the API server of all tests.
 var plane struct {
 	config *rest.Config
-	scheme *runtime.Scheme
+	// operator is config with the rights of the operator alone.
+	operator *rest.Config
+	scheme   *runtime.Scheme
 }
 
 func TestMain(m *testing.M) {
@@ -74,6 +76,8 @@ func run(m *testing.M) (code int) {
 	}
 	// Claims and pods keep their protections; nothing makes service accounts here.
 	env.ControlPlane.GetAPIServer().Configure().Set("service-cluster-ip-range", "10.96.0.0/16")
+	// Some have this on: who has an object block the deletion of its owner needs a right for that.
+	env.ControlPlane.GetAPIServer().Configure().Append("enable-admission-plugins", "OwnerReferencesPermissionEnforcement")
 	env.CRDInstallOptions.MaxTime = 3 * time.Minute
 	config, err := env.Start()
 	if err != nil {
@@ -90,17 +94,31 @@ func run(m *testing.M) (code int) {
 	if plane.scheme, err = api.NewScheme(); err != nil {
 		return fail(err)
 	}
-	if err := install(context.Background()); err != nil {
+	user, err := install(context.Background())
+	if err != nil {
 		return fail(err)
 	}
-	if err := operator.prepare(env.KubeConfig); err != nil {
+	account, err := env.AddUser(user, nil)
+	if err != nil {
+		return fail(fmt.Errorf("make the operator's account: %w", err))
+	}
+	plane.operator = account.Config()
+	kubeconfig, err := account.KubeConfig()
+	if err != nil {
+		return fail(fmt.Errorf("make the operator's account: %w", err))
+	}
+	if err := operator.prepare(kubeconfig); err != nil {
 		return fail(err)
 	}
 	defer operator.close()
 	if f := flag.Lookup("test.parallel"); f != nil {
 		_ = f.Value.Set(parallel) // tests wait most of the time; a flag on the command line counts all the same
 	}
-	return m.Run()
+	code = m.Run()
+	if err := operator.failed(); err != nil {
+		return fail(err)
+	}
+	return code
 }
 
 func fail(err error) int {
@@ -119,23 +137,23 @@ func binaries() string {
 	return dir
 }
 
-// install applies what the chart brings.
-func install(ctx context.Context) error {
+// install applies what the chart brings, and returns who the operator is.
+func install(ctx context.Context) (envtest.User, error) {
 	c, err := client.New(plane.config, client.Options{Scheme: plane.scheme})
 	if err != nil {
-		return fmt.Errorf("connect: %w", err)
+		return envtest.User{}, fmt.Errorf("connect: %w", err)
 	}
 	if err := c.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: system}}); err != nil {
-		return fmt.Errorf("make the operator's namespace: %w", err)
+		return envtest.User{}, fmt.Errorf("make the operator's namespace: %w", err)
 	}
 	objects, err := sample.Read("testdata/definitions.yaml")
 	if err != nil {
-		return err
+		return envtest.User{}, err
 	}
 	for _, o := range objects {
 		if err := c.Create(ctx, o); err != nil && !apierrors.IsAlreadyExists(err) {
-			return fmt.Errorf("install %s %s: %w", o.GetKind(), o.GetName(), err)
+			return envtest.User{}, fmt.Errorf("install %s %s: %w", o.GetKind(), o.GetName(), err)
 		}
 	}
-	return nil
+	return grant(ctx, c)
 }

@@ -41,7 +41,7 @@ func beOperator(kubeconfig string) error {
 		return fmt.Errorf("read %s: %w", kubeconfig, err)
 	}
 	err = process.Run(ctx, &process.Options{
-		Config: config, Namespace: system, ClusterDomain: "cluster.local", NodeLostAfter: nodeLostAfter,
+		Config: watched(config, os.Getenv(envDenied)), Namespace: system, ClusterDomain: "cluster.local", NodeLostAfter: nodeLostAfter,
 		NetworkPolicies: true, MetricsAddress: "0", HealthAddress: "0", Logger: logger,
 	})
 	if err != nil {
@@ -96,7 +96,7 @@ func (s *supervised) start() error {
 		return fmt.Errorf("find the operator: %w", err)
 	}
 	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), envKubeconfig+"="+filepath.Join(s.dir, "kubeconfig"))
+	cmd.Env = append(os.Environ(), envKubeconfig+"="+filepath.Join(s.dir, "kubeconfig"), envDenied+"="+s.denied())
 	cmd.Stdout, cmd.Stderr = s.log, s.log
 	cmd.SysProcAttr = tied()
 	if err := cmd.Start(); err != nil {
@@ -149,9 +149,12 @@ func (s *supervised) close() {
 	_ = os.RemoveAll(s.dir)
 }
 
-// failed tells why the operator isn't there, when nobody killed it.
+// denied is the file with what the operator was not allowed to do.
+func (s *supervised) denied() string { return filepath.Join(s.dir, "denied") }
+
+// failed tells why the operator isn't there, when nobody killed it, or can't do what it wants to.
 func (s *supervised) failed() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.err
+	return errors.Join(s.err, denied(s.denied()))
 }

@@ -25,14 +25,23 @@ func Read(path string) ([]*unstructured.Unstructured, error) {
 		return nil, fmt.Errorf("read a manifest: %w", err)
 	}
 	defer func() { _ = f.Close() }() // it was only read
+	all, err := Parse(f)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return all, nil
+}
+
+// Parse reads objects from YAML.
+func Parse(r io.Reader) ([]*unstructured.Unstructured, error) {
 	var all []*unstructured.Unstructured
-	for d := yaml.NewYAMLOrJSONDecoder(f, 4096); ; {
+	for d := yaml.NewYAMLOrJSONDecoder(r, 4096); ; {
 		o := new(unstructured.Unstructured)
 		switch err := d.Decode(o); {
 		case errors.Is(err, io.EOF):
 			return all, nil
 		case err != nil:
-			return nil, fmt.Errorf("read %s: %w", path, err)
+			return nil, fmt.Errorf("object %d: %w", len(all), err)
 		case len(o.Object) > 0:
 			all = append(all, o)
 		}
