@@ -54,7 +54,7 @@ func (r *reconciler) observe(ctx context.Context, c *appsv1.Component) (*Observe
 			return nil, err
 		}
 	}
-	if err := r.observeDefinition(ctx, o); err != nil {
+	if err := r.observeDefinitions(ctx, o); err != nil {
 		return nil, err
 	}
 	if err := r.observeOwn(ctx, reader, o, owner); err != nil {
@@ -140,44 +140,73 @@ func certificatesOf(c *appsv1.Component) (types.NamespacedName, bool) {
 	return key, true
 }
 
-// observeDefinition finds the definition, the images and the templates.
-func (r *reconciler) observeDefinition(ctx context.Context, o *Observed) error {
-	definition := &appsv1.ComponentDefinition{}
-	switch err := r.Get(ctx, types.NamespacedName{Name: o.Component.Spec.CompDef}, definition); {
-	case apierrors.IsNotFound(err):
-		return nil
-	case err != nil:
-		return fmt.Errorf("get its definition: %w", err)
-	}
-	o.Definition = definition
+// observeDefinitions finds what the component runs, and what those of its instances do that differ.
+func (r *reconciler) observeDefinitions(ctx context.Context, o *Observed) error {
 	versions := &appsv1.ComponentVersionList{}
 	if err := r.List(ctx, versions); err != nil {
 		return fmt.Errorf("list versions: %w", err)
 	}
-	images, err := catalog.Images(definition, o.Component.Spec.ServiceVersion, versions.Items)
+	spec := &o.Component.Spec
+	whole, unusable, err := r.variant(ctx, spec.CompDef, spec.ServiceVersion, versions.Items)
 	if err != nil {
-		o.Unusable = err.Error()
-		return nil //nolint:nilerr // the user is told
+		return err
 	}
-	o.Images, o.Templates = images, map[string]map[string]string{}
-	for _, list := range [][]appsv1.FileTemplate{definition.Spec.Configs, definition.Spec.Scripts} {
-		for _, t := range list {
-			if t.ExternalManaged != nil && *t.ExternalManaged {
-				continue
-			}
-			key := r.templateOf(&t)
-			cm := &corev1.ConfigMap{}
-			switch err := r.Get(ctx, key, cm); {
-			case apierrors.IsNotFound(err):
-				o.Unusable = fmt.Sprintf("definition %s: there is no ConfigMap %s for the template %s", definition.Name, key, t.Name)
-			case err != nil:
-				return fmt.Errorf("get the template %s: %w", key, err)
-			default:
-				o.Templates[t.Name] = cm.Data
-			}
+	o.Definition, o.Images, o.Templates, o.Unusable = whole.Definition, whole.Images, whole.Templates, unusable
+	for i := range spec.Instances {
+		t := &spec.Instances[i]
+		if !manifests.Differs(o.Component, t) || o.Unusable != "" {
+			continue
 		}
+		name := cmp.Or(t.CompDef, spec.CompDef)
+		one, unusable, err := r.variant(ctx, name, cmp.Or(t.ServiceVersion, spec.ServiceVersion), versions.Items)
+		switch {
+		case err != nil:
+			return err
+		case one.Definition == nil:
+			o.Unusable = fmt.Sprintf("instances[%s]: there is no ComponentDefinition %s", t.Name, name)
+		case unusable != "":
+			o.Unusable = fmt.Sprintf("instances[%s]: %s", t.Name, unusable)
+		}
+		if o.Variants == nil {
+			o.Variants = map[string]manifests.Variant{}
+		}
+		o.Variants[t.Name] = one
 	}
 	return nil
+}
+
+// variant finds a definition, the images of a version of it, and its templates. Definition is nil when there is none of the
+// name; unusable says what else is missing.
+func (r *reconciler) variant(ctx context.Context, name, version string, versions []appsv1.ComponentVersion) (v manifests.Variant, unusable string, err error) {
+	definition := &appsv1.ComponentDefinition{}
+	switch err := r.Get(ctx, types.NamespacedName{Name: name}, definition); {
+	case apierrors.IsNotFound(err):
+		return v, "", nil
+	case err != nil:
+		return v, "", fmt.Errorf("get the definition %s: %w", name, err)
+	}
+	v.Definition = definition
+	images, err := catalog.Images(definition, version, versions)
+	if err != nil {
+		return v, err.Error(), nil //nolint:nilerr // the user is told
+	}
+	v.Images, v.Templates = images, map[string]map[string]string{}
+	for _, t := range slices.Concat(definition.Spec.Configs, definition.Spec.Scripts) {
+		if t.ExternalManaged != nil && *t.ExternalManaged {
+			continue
+		}
+		key := r.templateOf(&t)
+		cm := &corev1.ConfigMap{}
+		switch err := r.Get(ctx, key, cm); {
+		case apierrors.IsNotFound(err):
+			unusable = fmt.Sprintf("definition %s: there is no ConfigMap %s for the template %s", definition.Name, key, t.Name)
+		case err != nil:
+			return v, "", fmt.Errorf("get the template %s: %w", key, err)
+		default:
+			v.Templates[t.Name] = cm.Data
+		}
+	}
+	return v, unusable, nil
 }
 
 // templateOf names the ConfigMap of a template.

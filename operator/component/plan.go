@@ -26,6 +26,8 @@ type Observed struct {
 	// Images by container, Templates by name of the definition's template: the files.
 	Images    map[string]string
 	Templates map[string]map[string]string
+	// Variants are the same for instances with a version or a definition of their own.
+	Variants map[string]manifests.Variant
 
 	// What there is of the component; nil when it isn't there.
 	InstanceSet *workloadsv1.InstanceSet
@@ -123,7 +125,7 @@ func Build(o *Observed) *Plan {
 // source is what the objects are made from.
 func source(o *Observed) *manifests.Source {
 	s := &manifests.Source{
-		Component: o.Component, Definition: o.Definition, Images: o.Images, Templates: o.Templates,
+		Component: o.Component, Definition: o.Definition, Images: o.Images, Templates: o.Templates, Variants: o.Variants,
 		ReplicationFactor: factor(o),
 		ClusterDomain:     o.ClusterDomain, OperatorNamespace: o.OperatorNamespace,
 	}
@@ -185,17 +187,12 @@ func (p *Plan) add(o *Observed, s *manifests.Source, entries map[string]string, 
 
 // addFiles adds what pods read, and the services.
 func (p *Plan) addFiles(s *manifests.Source) error {
-	environment, err := s.EnvConfigMap()
+	maps, err := s.ConfigMaps()
 	if err != nil {
 		return err
 	}
-	p.Objects = append(p.Objects, environment)
-	files, err := s.FilesConfigMaps()
-	if err != nil {
-		return err
-	}
-	for _, f := range files {
-		p.Objects = append(p.Objects, f)
+	for _, m := range maps {
+		p.Objects = append(p.Objects, m)
 	}
 	services, err := s.Services()
 	for _, service := range services {

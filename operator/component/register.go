@@ -101,7 +101,9 @@ func (r *reconciler) ofTemplate(ctx context.Context, object client.Object) []rec
 	if len(names) == 0 {
 		return nil
 	}
-	return r.where(ctx, func(c *appsv1.Component) bool { return slices.Contains(names, c.Spec.CompDef) })
+	return r.where(ctx, func(c *appsv1.Component) bool {
+		return slices.ContainsFunc(names, func(name string) bool { return uses(c, name) })
+	})
 }
 
 // ofService are the components with TLS that a service of their cluster reaches: its names stand in their certificate.
@@ -125,7 +127,13 @@ func (r *reconciler) ofSecret(ctx context.Context, object client.Object) []recon
 
 // ofDefinition are the components of a definition.
 func (r *reconciler) ofDefinition(ctx context.Context, object client.Object) []reconcile.Request {
-	return r.where(ctx, func(c *appsv1.Component) bool { return c.Spec.CompDef == object.GetName() })
+	return r.where(ctx, func(c *appsv1.Component) bool { return uses(c, object.GetName()) })
+}
+
+// uses tells whether a component, or some of its instances, have a definition.
+func uses(c *appsv1.Component, definition string) bool {
+	return c.Spec.CompDef == definition ||
+		slices.ContainsFunc(c.Spec.Instances, func(t appsv1.InstanceTemplate) bool { return t.CompDef == definition })
 }
 
 func (r *reconciler) all(ctx context.Context, _ client.Object) []reconcile.Request {

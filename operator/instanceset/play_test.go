@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	appsv1 "github.com/sextantdb/sextant/operator/api/apps/v1"
+	workloadsv1 "github.com/sextantdb/sextant/operator/api/workloads/v1"
 	"github.com/sextantdb/sextant/operator/naming"
 )
 
@@ -189,6 +190,15 @@ func (w *world) change(t *testing.T, key string, vals []string) {
 		spec.PersistentVolumeClaimRetentionPolicy = &appsv1.ClaimRetentionPolicy{WhenScaled: appsv1.RetainClaims, WhenDeleted: appsv1.RetainClaims}
 	case "template":
 		spec.Instances = append(spec.Instances, appsv1.InstanceTemplate{Name: val, Labels: map[string]string{"size": val}})
+	case "own": // version of the instances of a template; none follows the set again
+		spec.Templates = nil
+		if len(vals) > 1 {
+			own := workloadsv1.InstancePods{Name: vals[0], Template: *spec.Template.DeepCopy()}
+			for i := range own.Template.Spec.Containers {
+				own.Template.Spec.Containers[i].Image = vals[1]
+			}
+			spec.Templates = []workloadsv1.InstancePods{own}
+		}
 	case "flat":
 		spec.FlatInstanceOrdinal = true
 	default:

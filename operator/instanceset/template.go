@@ -18,7 +18,7 @@ const podName = "$(POD_NAME)"
 
 // templateOf is the template of an instance, the same for all instances of one template.
 func templateOf(set *workloadsv1.InstanceSet, t *appsv1.InstanceTemplate) *corev1.PodTemplateSpec {
-	out := set.Spec.Template.DeepCopy()
+	out := podsOf(set, t).DeepCopy()
 	out.Labels = merged(out.Labels, set.Spec.Selector.MatchLabels)
 	if t == nil {
 		return out
@@ -38,6 +38,18 @@ func templateOf(set *workloadsv1.InstanceSet, t *appsv1.InstanceTemplate) *corev
 	}
 	schedule(&out.Spec, t.SchedulingPolicy)
 	return out
+}
+
+// podsOf finds what the pods of a template are made from: most have that of the set.
+func podsOf(set *workloadsv1.InstanceSet, t *appsv1.InstanceTemplate) *corev1.PodTemplateSpec {
+	if t != nil {
+		for i := range set.Spec.Templates {
+			if set.Spec.Templates[i].Name == t.Name {
+				return &set.Spec.Templates[i].Template
+			}
+		}
+	}
+	return &set.Spec.Template
 }
 
 // schedule puts a policy in the place of what the template says. What keeps instances apart stays as it

@@ -148,8 +148,7 @@ func (s *Source) EnvConfigMap() (*corev1.ConfigMap, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := s.owner()
-	return &corev1.ConfigMap{ObjectMeta: s.meta(naming.EnvConfigMap(o.Cluster, o.Component)), Data: values}, nil
+	return &corev1.ConfigMap{ObjectMeta: s.meta(s.envConfigMap()), Data: values}, nil
 }
 
 // vars are the definition's variables: those that have a value, and those that stand in another object and are read by the

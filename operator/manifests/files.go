@@ -47,14 +47,13 @@ func (s *Source) FilesConfigMaps() ([]*corev1.ConfigMap, error) {
 	if err := s.checkConfigs(); err != nil {
 		return nil, err
 	}
-	o := s.owner()
 	var all []*corev1.ConfigMap
 	for _, t := range s.fileTemplates() {
 		files, err := s.render(&t)
 		if err != nil {
 			return nil, err
 		}
-		cm := &corev1.ConfigMap{ObjectMeta: s.meta(naming.FilesConfigMap(o.Cluster, o.Component, t.Name)), Data: files}
+		cm := &corev1.ConfigMap{ObjectMeta: s.meta(s.filesConfigMap(t.Name)), Data: files}
 		cm.Annotations = map[string]string{naming.AnnotationFactor: strconv.Itoa(s.ReplicationFactor)}
 		all = append(all, cm)
 	}

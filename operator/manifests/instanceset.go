@@ -20,6 +20,10 @@ func (s *Source) InstanceSet() (*workloadsv1.InstanceSet, error) {
 	if err != nil {
 		return nil, err
 	}
+	pods, err := s.instancePods()
+	if err != nil {
+		return nil, err
+	}
 	settings, definition := &s.Component.Spec.Settings, &s.Definition.Spec
 	set := &workloadsv1.InstanceSet{
 		TypeMeta:   metav1.TypeMeta{APIVersion: workloadsv1.GroupVersion.String(), Kind: "InstanceSet"},
@@ -30,6 +34,7 @@ func (s *Source) InstanceSet() (*workloadsv1.InstanceSet, error) {
 			Selector:                             workloadsv1.PodSelector{MatchLabels: naming.PodSelector(s.owner())},
 			Template:                             template,
 			Instances:                            instanceTemplates(settings.Instances),
+			Templates:                            pods,
 			Ordinals:                             settings.Ordinals.DeepCopy(),
 			FlatInstanceOrdinal:                  settings.FlatInstanceOrdinal,
 			OfflineInstances:                     settings.OfflineInstances,

@@ -1,6 +1,7 @@
 package manifests_test
 
 import (
+	"cmp"
 	"os"
 	"strings"
 	"testing"
@@ -44,14 +45,36 @@ func source(tb testing.TB, spec string) *manifests.Source {
 	if c.Spec.Replicas == 0 {
 		c.Spec.Replicas = 3
 	}
-	return &manifests.Source{
+	s := &manifests.Source{
 		Component: c, Definition: definition(tb),
 		Images:            map[string]string{"qdrant": "sextant:1", "kbagent": "sextant:1", "metrics-exporter": "sextant:1"},
 		Templates:         map[string]map[string]string{"qdrant-config-template": {"config.yaml": config}},
 		ReplicationFactor: manifests.DefaultFactor(c.Spec.Replicas),
 		TLS:               c.Spec.TLSConfig != nil && c.Spec.TLSConfig.Enable,
-		OperatorNamespace: "kb-system",
+		OperatorNamespace: "kb-system", Variants: map[string]manifests.Variant{},
 	}
+	for i := range c.Spec.Instances {
+		if t := &c.Spec.Instances[i]; t.Name != "unknown" && manifests.Differs(c, t) {
+			s.Variants[t.Name] = variant(tb, s, t)
+		}
+	}
+	return s
+}
+
+// variant is what instances of their own version run: images of it, and, where they name another definition, other files.
+func variant(tb testing.TB, s *manifests.Source, t *appsv1.InstanceTemplate) manifests.Variant {
+	tb.Helper()
+	v := manifests.Variant{Definition: s.Definition, Images: map[string]string{}, Templates: s.Templates}
+	for container := range s.Images {
+		v.Images[container] = "sextant:" + cmp.Or(t.ServiceVersion, "of-"+t.CompDef)
+	}
+	if t.CompDef != "" {
+		v.Definition = definition(tb)
+		v.Definition.Name = t.CompDef
+		v.Definition.Spec.Runtime.Containers[0].Args = []string{"--of", t.CompDef}
+		v.Templates = map[string]map[string]string{"qdrant-config-template": {"config.yaml": "other: {{ index .variables \"other\" | default \"none\" }}\n"}}
+	}
+	return v
 }
 
 // TestGolden: the input is the spec of a component, the output an object as YAML, or the error.
@@ -97,6 +120,20 @@ func build(t *testing.T, s *manifests.Source, what string) string {
 			return show(nil, err)
 		}
 		return show(set.Spec.Template, nil)
+	case "variants":
+		set, err := s.InstanceSet()
+		if err != nil {
+			return show(nil, err)
+		}
+		maps, err := s.ConfigMaps()
+		if err != nil {
+			return show(nil, err)
+		}
+		contents := map[string]map[string]string{}
+		for _, m := range maps {
+			contents[m.Name] = m.Data
+		}
+		return show(map[string]any{"templates": set.Spec.Templates, "configMaps": contents}, nil)
 	case "services":
 		return show(s.Services())
 	case "environment":

@@ -61,7 +61,6 @@ func (s *Source) setContainers(spec *corev1.PodSpec) error {
 			}
 		}
 	}
-	o := s.owner()
 	engine := &spec.Containers[0]
 	env, err := s.engineEnv()
 	if err != nil {
@@ -69,7 +68,7 @@ func (s *Source) setContainers(spec *corev1.PodSpec) error {
 	}
 	engine.Env = env
 	engine.EnvFrom = append(engine.EnvFrom, corev1.EnvFromSource{ConfigMapRef: &corev1.ConfigMapEnvSource{
-		LocalObjectReference: corev1.LocalObjectReference{Name: naming.EnvConfigMap(o.Cluster, o.Component)},
+		LocalObjectReference: corev1.LocalObjectReference{Name: s.envConfigMap()},
 	}})
 	if r := s.Component.Spec.Resources; len(r.Limits)+len(r.Requests) > 0 {
 		complete := completeResources(r)
@@ -102,13 +101,12 @@ func completeResources(r appsv1.Resources) appsv1.Resources {
 
 // addFiles adds the volumes of rendered templates.
 func (s *Source) addFiles(spec *corev1.PodSpec) {
-	o := s.owner()
 	for _, t := range s.fileTemplates() {
 		if t.VolumeName == "" {
 			continue
 		}
 		setVolume(spec, corev1.Volume{Name: t.VolumeName, VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{
-			LocalObjectReference: corev1.LocalObjectReference{Name: naming.FilesConfigMap(o.Cluster, o.Component, t.Name)},
+			LocalObjectReference: corev1.LocalObjectReference{Name: s.filesConfigMap(t.Name)},
 			DefaultMode:          t.DefaultMode,
 		}}})
 	}

@@ -1,6 +1,7 @@
 package manifests
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -27,6 +28,8 @@ type Source struct {
 	Images map[string]string
 	// Templates are the files of the definition's templates (configs and scripts), by name of the template.
 	Templates map[string]map[string]string
+	// Variants are what instances run that have a version or a definition of their own, by name of their template.
+	Variants map[string]Variant
 	// ReplicationFactor is the default of new collections unless the user names one. It was
 	// fixed when the component was created.
 	ReplicationFactor int
@@ -42,6 +45,11 @@ type Source struct {
 	Founding string
 	// ClusterDomain ends the domain names of Kubernetes, OperatorNamespace is where the operator runs.
 	ClusterDomain, OperatorNamespace string
+
+	// variant is the template of instances that this is about, "" the component; ownFiles says that they have
+	// another definition, with files of its own.
+	variant  string
+	ownFiles bool
 }
 
 // OwnerOf returns whom the objects of a component belong to.
@@ -121,24 +129,32 @@ func (s *Source) exporter() string {
 
 // Check refuses what no object can be made from.
 func (s *Source) Check() error {
-	if len(s.Definition.Spec.Runtime.Containers) == 0 {
-		return fmt.Errorf("definition %s: runtime has no containers", s.Definition.Name)
+	if err := s.checkEngine(); err != nil {
+		return err
 	}
 	if l := s.Definition.Spec.ReplicasLimit; l != nil {
 		if n := s.Component.Spec.Replicas; n < l.MinReplicas || n > l.MaxReplicas {
 			return fmt.Errorf("replicas is %d: definition %s allows %d to %d", n, s.Definition.Name, l.MinReplicas, l.MaxReplicas)
 		}
 	}
-	for _, t := range s.Component.Spec.Instances {
-		if t.ServiceVersion != "" && t.ServiceVersion != s.owner().ServiceVersion {
-			return fmt.Errorf("instances[%s].serviceVersion is %s: all instances of a component have one version, here %s", t.Name, t.ServiceVersion, s.owner().ServiceVersion)
+	for _, v := range s.variants() {
+		if v.Definition == nil {
+			return v.about(errors.New("what they run isn't known"))
 		}
-		if t.CompDef != "" && t.CompDef != s.Definition.Name {
-			return fmt.Errorf("instances[%s].compDef is %s: all instances of a component have one definition, here %s", t.Name, t.CompDef, s.Definition.Name)
+		if err := v.checkEngine(); err != nil {
+			return v.about(err)
 		}
+	}
+	return s.checkEnv()
+}
+
+// checkEngine refuses a definition that no pods can be made from.
+func (s *Source) checkEngine() error {
+	if len(s.Definition.Spec.Runtime.Containers) == 0 {
+		return fmt.Errorf("definition %s: runtime has no containers", s.Definition.Name)
 	}
 	if s.TLS && s.Definition.Spec.TLS == nil {
 		return fmt.Errorf("tls is true, but definition %s says nothing of TLS", s.Definition.Name)
 	}
-	return s.checkEnv()
+	return nil
 }

@@ -157,8 +157,35 @@ func componentFollows(want *appsv1.ClusterComponentSpec, have *appsv1.Component)
 	return want.Replicas == s.Replicas && on(want.Stop) == on(s.Stop) &&
 		sameElements(want.OfflineInstances, s.OfflineInstances) &&
 		want.Annotations[naming.AnnotationRestart] == s.Annotations[naming.AnnotationRestart] &&
-		contains(s.Resources, want.Resources) && equality.Semantic.DeepEqual(want.Instances, s.Instances) &&
+		contains(s.Resources, want.Resources) && sameInstances(want.Instances, s.Instances) &&
 		(want.ServiceVersion == "" || want.ServiceVersion == s.ServiceVersion)
+}
+
+// sameInstances compares templates of instances as a user and as the operator writes them, who makes definitions concrete.
+func sameInstances(want, have []appsv1.InstanceTemplate) bool {
+	if len(want) != len(have) {
+		return false
+	}
+	for i := range want {
+		one := *want[i].DeepCopy()
+		if one.CompDef != "" {
+			one.CompDef = have[i].CompDef
+		}
+		if !equality.Semantic.DeepEqual(one, have[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// podsOf are what the pods of a template of instances are made from.
+func podsOf(set *workloadsv1.InstanceSet, name string) *corev1.PodTemplateSpec {
+	for i := range set.Spec.Templates {
+		if set.Spec.Templates[i].Name == name {
+			return &set.Spec.Templates[i].Template
+		}
+	}
+	return &set.Spec.Template
 }
 
 func setFollows(want *appsv1.ClusterComponentSpec, component *appsv1.Component, set *workloadsv1.InstanceSet) bool {
@@ -177,6 +204,9 @@ func setFollows(want *appsv1.ClusterComponentSpec, component *appsv1.Component, 
 		j := slices.IndexFunc(set.Spec.Instances, func(s appsv1.InstanceTemplate) bool { return s.Name == t.Name })
 		if j < 0 || set.Spec.Instances[j].Count() != t.Count() ||
 			!contains(valueOf(set.Spec.Instances[j].Resources), valueOf(t.Resources)) {
+			return false
+		}
+		if v := podsOf(set, t.Name).Labels[naming.LabelServiceVersion]; v != "" && t.ServiceVersion != "" && v != t.ServiceVersion {
 			return false
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	appsv1 "github.com/sextantdb/sextant/operator/api/apps/v1"
 	operationsv1alpha1 "github.com/sextantdb/sextant/operator/api/operations/v1alpha1"
+	"github.com/sextantdb/sextant/operator/naming"
 	"github.com/sextantdb/sextant/tests/operator/sample"
 )
 
@@ -268,6 +269,47 @@ func Test26Upgrade(t *testing.T) {
 			b.served()
 		})
 	}
+}
+
+// Test26ATrialOfAVersion: some instances have a version of their own, until all have it.
+func Test26ATrialOfAVersion(t *testing.T) {
+	b := newBed(t, 3)
+	b.runs(3, func(c *appsv1.Cluster) {
+		c.Spec.ComponentSpecs[0].Instances = []appsv1.InstanceTemplate{{Name: "canary", ServiceVersion: "1.14.0"}}
+	})
+	b.redundant()
+	images := func(canary, others string) {
+		t.Helper()
+		pods, err := b.pods()
+		require.NoError(t, err)
+		require.Equal(t, []string{set + "-0", set + "-1", set + "-canary-0"}, names(pods))
+		for name, p := range pods {
+			want := others
+			if name == set+"-canary-0" {
+				want = canary
+			}
+			require.Equal(t, "test/sextant:"+want, p.Spec.Containers[0].Image)
+			require.Equal(t, want, p.Labels[naming.LabelServiceVersion])
+		}
+	}
+	images("1.14.0", "1.10.0")
+	before, err := b.pods()
+	require.NoError(t, err)
+	b.change(func(c *appsv1.Cluster) { c.Spec.ComponentSpecs[0].Instances[0].ServiceVersion = "1.13.4" })
+	b.phase(appsv1.ClusterRunning)
+	images("1.13.4", "1.10.0")
+	b.change(func(c *appsv1.Cluster) {
+		c.Spec.ComponentSpecs[0].Instances[0].ServiceVersion = ""
+		c.Spec.ComponentSpecs[0].ServiceVersion = "1.14.0"
+	})
+	b.phase(appsv1.ClusterRunning)
+	images("1.14.0", "1.14.0")
+	after, err := b.pods()
+	require.NoError(t, err)
+	for name := range before {
+		require.Equal(t, before[name].UID, after[name].UID, "images are changed in place")
+	}
+	b.whole()
 }
 
 func Test26UnknownVersionIsRefused(t *testing.T) {

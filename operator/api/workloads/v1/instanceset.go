@@ -76,6 +76,15 @@ type InstanceSetSpec struct {
 	// +kubebuilder:validation:MaxItems=32
 	Instances []appsv1.InstanceTemplate `json:"instances,omitempty"`
 
+	// Templates are the pods of those instances whose version or definition is their
+	// own: for them they take the place of template. What instances says is added to
+	// them, too.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=32
+	Templates []InstancePods `json:"templates,omitempty"`
+
 	// Ordinals that the instances may have.
 	// +optional
 	Ordinals *appsv1.Ordinals `json:"ordinals,omitempty"`
@@ -166,6 +175,20 @@ type InstanceSetSpec struct {
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="!self",message="the kind Instance is not served: leave enableInstanceAPI out or set it to false"
 	EnableInstanceAPI *bool `json:"enableInstanceAPI,omitempty"`
+}
+
+// InstancePods is the template of the pods of some instances.
+type InstancePods struct {
+	// Name of the entry in instances that it belongs to.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=32
+	Name string `json:"name"`
+
+	// Template of the pods. It is checked when pods are made from it, not here.
+	// +kubebuilder:pruning:PreserveUnknownFields
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:validation:Type=object
+	Template corev1.PodTemplateSpec `json:"template"`
 }
 
 // PodSelector matches pods by labels.
