@@ -44,7 +44,9 @@ func (p *planner) create() {
 		}
 		room--
 		p.createClaims(i)
-		p.d.CreatePods = append(p.d.CreatePods, newPod(p.set, &i.slot, i.tpl, i.rev))
+		pod := newPod(p.set, &i.slot, i.tpl, i.rev)
+		pin(&pod.Spec, p.machine(i))
+		p.d.CreatePods = append(p.d.CreatePods, pod)
 	}
 }
 

@@ -3,6 +3,8 @@ package instanceset
 import (
 	"fmt"
 	"time"
+
+	"github.com/sextantdb/sextant/operator/naming"
 )
 
 // again is how old a pod must be to be made again when it has ended: one that ends at once must not be made
@@ -21,6 +23,8 @@ func (p *planner) heal() {
 			i.say("%s", why)
 			p.progress("NodeLost", "%s starts elsewhere: %s", i.name, why)
 			p.deletePod(pod, "NodeLost", why)
+		case p.outOfPlace(i):
+			p.deletePod(pod, "MachineLost", "the machine "+pinnedTo(&pod.Spec)+" that it was made for is gone, or takes no pods")
 		case ended(pod) && pod.DeletionTimestamp == nil:
 			reason, message := trouble(pod)
 			reason = or(reason, string(pod.Status.Phase))
@@ -30,6 +34,14 @@ func (p *planner) heal() {
 			}
 		}
 	}
+}
+
+// outOfPlace tells whether the pod of an instance waits for a machine that it isn't to run on any more.
+func (p *planner) outOfPlace(i *instance) bool {
+	if i.pod.Spec.NodeName != "" || i.pod.DeletionTimestamp != nil || naming.RebuildMachine(p.token(i.name)) == "" {
+		return false // what it is pinned to, if anything, is the template's
+	}
+	return pinnedTo(&i.pod.Spec) == naming.RebuildMachine(p.token(i.name)) && p.machine(i) == ""
 }
 
 // mayLose tells whether nothing is lost with the disk of an instance, or the user gave that up; else it says

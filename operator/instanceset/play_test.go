@@ -164,7 +164,8 @@ func (w *world) change(t *testing.T, key string, vals []string) {
 	case "accept":
 		w.annotate(naming.AnnotationAcceptDataLoss, val)
 	case "rebuild":
-		w.annotate(naming.AnnotationRebuild, fmt.Sprintf(`{%q:"token"}`, val))
+		pod, machine, _ := strings.Cut(val, "@")
+		w.annotate(naming.AnnotationRebuild, fmt.Sprintf(`{%q:%q}`, pod, naming.RebuildToken("token", machine)))
 	case "stop":
 		spec.Stop = new(val != "no")
 	case "paused":
@@ -268,7 +269,11 @@ func say(d *Decision, asked []Question) string {
 		fmt.Fprintf(&out, "patch claim %s%s%s\n", c.Claim.Name, pairs("", map[string]string{"storage": c.Storage}), pairs("", c.Annotations))
 	}
 	for _, p := range d.CreatePods {
-		fmt.Fprintf(&out, "create pod %s %s\n", p.Name, p.Spec.Containers[0].Image)
+		fmt.Fprintf(&out, "create pod %s %s", p.Name, p.Spec.Containers[0].Image)
+		if machine := pinnedTo(&p.Spec); machine != "" {
+			out.WriteString(" on " + machine)
+		}
+		out.WriteString("\n")
 	}
 	for _, p := range d.PatchPods {
 		note := maps.Clone(p.Annotations)

@@ -110,7 +110,9 @@ func (s *sim) fault() {
 			rapid.SampledFrom([]string{"20Gi", "30Gi", "40Gi"}).Draw(s.t, "size"))
 	case "rebuild":
 		pod := fmt.Sprintf("c-%d", rapid.IntRange(0, 4).Draw(s.t, "ordinal"))
-		s.annotate(naming.AnnotationRebuild, fmt.Sprintf(`{%q:%q}`, pod, rapid.StringMatching(`[a-z]{3}`).Draw(s.t, "token")))
+		machine := rapid.SampledFrom([]string{"", "n0", "n1", "n4", "unknown"}).Draw(s.t, "machine")
+		token := naming.RebuildToken(rapid.StringMatching(`[a-z]{3}`).Draw(s.t, "token"), machine)
+		s.annotate(naming.AnnotationRebuild, fmt.Sprintf(`{%q:%q}`, pod, token))
 	case "drop":
 		if claims := sortedKeys(s.claims); len(claims) > 0 {
 			s.dropClaim(rapid.SampledFrom(claims).Draw(s.t, "claim"))

@@ -473,7 +473,7 @@ func (w *world) schedule(p *corev1.Pod) {
 		}
 		best := ""
 		for _, name := range sortedKeys(w.knodes) {
-			if w.up(name) && (best == "" || used[name] < used[best]) {
+			if w.up(name) && fits(p, w.knodes[name]) && (best == "" || used[name] < used[best]) {
 				best = name
 			}
 		}
@@ -487,6 +487,12 @@ func (w *world) schedule(p *corev1.Pod) {
 	} else {
 		setCond(p, corev1.PodScheduled, true, "", w.now)
 	}
+}
+
+// fits tells whether a pod may run on a node, as far as its affinity says.
+func fits(p *corev1.Pod, n *corev1.Node) bool {
+	a := p.Spec.Affinity
+	return a == nil || a.NodeAffinity == nil || selects(a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution, n)
 }
 
 func setCond(p *corev1.Pod, t corev1.PodConditionType, yes bool, reason string, now time.Time) {

@@ -1,6 +1,8 @@
 package naming
 
 import (
+	"strings"
+
 	"github.com/sextantdb/sextant/operator/api/group"
 )
 
@@ -82,8 +84,8 @@ const (
 	// AnnotationFounding on an InstanceSet is the name of the only pod that may be made
 	// before the cluster is founded.
 	AnnotationFounding = group.Workloads + "/founding"
-	// AnnotationRebuild on an InstanceSet maps pods to tokens, as JSON; on a claim it is
-	// the token. Claims of a pod without its token are replaced.
+	// AnnotationRebuild on an InstanceSet maps pods to tokens (RebuildToken), as JSON; on a
+	// claim it is the token. Claims of a pod without its token are replaced.
 	AnnotationRebuild = group.Workloads + "/rebuild"
 	// AnnotationPodRevision on a pod is a hash of that part of its template that needs a new
 	// pod when it changes.
@@ -229,4 +231,19 @@ func BackupLabels(o Owner, clusterUID, policy, method, backupType string) map[st
 		LabelBackupMethod:  method,
 		LabelBackupType:    backupType,
 	}
+}
+
+// RebuildToken tells one rebuild of an instance from others. Machine is the Kubernetes node on which it is to run
+// then, "" is any.
+func RebuildToken(operation, machine string) string {
+	if machine == "" {
+		return operation
+	}
+	return operation + "@" + machine
+}
+
+// RebuildMachine is the machine that a token names, "" is any.
+func RebuildMachine(token string) string {
+	_, machine, _ := strings.Cut(token, "@")
+	return machine
 }

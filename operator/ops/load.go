@@ -45,7 +45,7 @@ func (r *reconciler) load(ctx context.Context, key types.NamespacedName) (*Obser
 		return o, nil
 	}
 	for _, load := range []func(context.Context, *Observed, []opsv1.OpsRequest) error{
-		r.loadComponents, r.loadServices, r.loadClasses, r.loadCatalog, r.act,
+		r.loadComponents, r.loadServices, r.loadClasses, r.loadMachines, r.loadCatalog, r.act,
 	} {
 		if err := load(ctx, o, open); err != nil {
 			return nil, err
@@ -118,6 +118,26 @@ func (r *reconciler) loadClasses(ctx context.Context, o *Observed, open []opsv1.
 		return fmt.Errorf("list the storage classes: %w", err)
 	}
 	o.Classes = classes.Items
+	return nil
+}
+
+// loadMachines looks for the machines that instances are to be rebuilt on.
+func (r *reconciler) loadMachines(ctx context.Context, o *Observed, open []opsv1.OpsRequest) error {
+	for i := range open {
+		for _, of := range open[i].Spec.RebuildFrom {
+			for _, instance := range of.Instances {
+				name := instance.TargetNodeName
+				if name == "" || slices.Contains(o.Machines, name) {
+					continue
+				}
+				if found, err := r.get(ctx, types.NamespacedName{Name: name}, &corev1.Node{}); err != nil {
+					return err
+				} else if found {
+					o.Machines = append(o.Machines, name)
+				}
+			}
+		}
+	}
 	return nil
 }
 

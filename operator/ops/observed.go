@@ -34,6 +34,8 @@ type Observed struct {
 	Services []corev1.Service
 	// Classes are the storage classes, when volumes are to grow.
 	Classes []storagev1.StorageClass
+	// Machines are the names of those that are to be rebuilt on, as far as there are such Nodes.
+	Machines []string
 	// Catalog are the definitions, when there is something to upgrade.
 	Catalog Catalog
 	// Outcomes say how the actions of switchovers go, by operation.

@@ -35,6 +35,7 @@ import (
 //	phase cluster component       phases of cluster and component
 //	resize pod asked has          the size of a claim
 //	service name [address] [gone]   a Service, with an address, or none any more
+//	machine name                  there is a Node of that name
 //	dropclaim pod, class pod name   a claim goes, or is of another storage class
 //	restricted                    the set can't make the change under its podUpdatePolicy
 //	refuse, accept                the server refuses changes of the Cluster, with the input, or not
@@ -109,6 +110,8 @@ func (w *world) do(d *datadriven.TestData) {
 		w.phase(appsv1.ClusterPhase(arg(0)), appsv1.ComponentPhase(arg(1)))
 	case "resize":
 		w.resize(naming.Component(clusterName, component)+"-"+arg(0), arg(1), arg(2))
+	case "machine":
+		w.create(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: arg(0)}})
 	case "dropclaim":
 		w.dropClaim(naming.Component(clusterName, component) + "-" + arg(0))
 	case "class":

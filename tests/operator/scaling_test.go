@@ -251,6 +251,34 @@ func Test28Rebuild(t *testing.T) {
 	b.whole()
 }
 
+// Test28RebuildElsewhere: in place on a named machine, and by a new instance that takes the place of the old one.
+func Test28RebuildElsewhere(t *testing.T) {
+	b := newBed(t, 3)
+	b.runs(3)
+	b.redundant()
+	target, err := b.machines.AddMachine(b.ctx)
+	require.NoError(t, err)
+	b.ends(b.op("rebuild.yaml", func(o *operationsv1alpha1.OpsRequest) {
+		o.Spec.RebuildFrom[0].Instances[0].TargetNodeName = target
+	}), operationsv1alpha1.OpsSucceed)
+	b.phase(appsv1.ClusterRunning)
+	pods, err := b.pods()
+	require.NoError(t, err)
+	require.Equal(t, target, pods[podName(1)].Spec.NodeName)
+	b.whole()
+
+	b.ends(b.op("rebuild.yaml", func(o *operationsv1alpha1.OpsRequest) {
+		o.Name, o.Spec.RebuildFrom[0].InPlace = "elsewhere", false
+	}), operationsv1alpha1.OpsSucceed)
+	b.phase(appsv1.ClusterRunning)
+	b.consists(0, 2, 3)
+	c, err := b.cluster()
+	require.NoError(t, err)
+	require.Equal(t, []string{podName(1)}, c.Spec.ComponentSpecs[0].OfflineInstances)
+	require.EqualValues(t, 3, c.Spec.ComponentSpecs[0].Replicas)
+	b.whole()
+}
+
 // A machine that is gone with its disks is made up for elsewhere, without a human.
 func Test39MachineLost(t *testing.T) {
 	for _, removed := range []bool{false, true} {

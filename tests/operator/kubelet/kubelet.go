@@ -362,7 +362,7 @@ func (k *Kubelet) schedule(ctx context.Context, p *corev1.Pod, all []corev1.Pod)
 	}
 	var names []string
 	for name, m := range k.machines {
-		if !m.silent() && (pinned == "" || pinned == name) {
+		if !m.silent() && (pinned == "" || pinned == name) && attracted(p, name) {
 			names = append(names, name)
 		}
 	}
@@ -381,6 +381,19 @@ func (k *Kubelet) schedule(ctx context.Context, p *corev1.Pod, all []corev1.Pod)
 	}
 	k.bound[p.UID] = names[0]
 	return nil
+}
+
+// attracted tells whether a pod may run on a machine, as far as its affinity names machines.
+func attracted(p *corev1.Pod, machine string) bool {
+	a := p.Spec.Affinity
+	if a == nil || a.NodeAffinity == nil || a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
+		return true
+	}
+	return slices.ContainsFunc(a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms, func(t corev1.NodeSelectorTerm) bool {
+		return !slices.ContainsFunc(t.MatchFields, func(f corev1.NodeSelectorRequirement) bool {
+			return f.Key == "metadata.name" && !slices.Contains(f.Values, machine)
+		})
+	})
 }
 
 // unschedulable says why a pod has no machine.

@@ -669,8 +669,8 @@ type RebuildInstanceOps struct {
 	// +kubebuilder:validation:MaxItems=128
 	Instances []RebuiltInstance `json:"instances"`
 
-	// InPlace keeps the name of the instance. Otherwise a new instance is made first,
-	// and the old one removed when it is complete.
+	// InPlace keeps the name of the instance. Otherwise a new instance is made, and
+	// the old one leaves when the others have its data.
 	// +optional
 	InPlace bool `json:"inPlace,omitempty"`
 
@@ -688,8 +688,8 @@ type RebuiltInstance struct {
 	// +kubebuilder:validation:MaxLength=63
 	Name string `json:"name"`
 
-	// TargetNodeName is the node on which it is to run; the scheduler chooses when it
-	// is left out.
+	// TargetNodeName is the node on which it is to run, which needs inPlace; the
+	// scheduler chooses when it is left out.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	TargetNodeName string `json:"targetNodeName,omitempty"`
