@@ -32,6 +32,9 @@ func services(t *Tree, choices map[string]choice, p *Plan) {
 		entry := &t.Cluster.Spec.Services[i]
 		name := naming.ClusterService(t.Cluster.Name, entry.Name, entry.ServiceName)
 		ports, err := servicePorts(t, entry, choices)
+		if err == nil {
+			err = checkSelector(t, entry)
+		}
 		if err != nil {
 			p.Problems = append(p.Problems, fmt.Sprintf("service %s: %s", name, err))
 			keepAll(t, name, keep)
@@ -90,11 +93,8 @@ func entryServices(t *Tree, entry *appsv1.ClusterService, name string, ports []c
 				continue
 			}
 			s := service(t, entry, name+strings.TrimPrefix(instance.PodName, prefix), []string{component}, ports)
-			s.Spec.Selector = naming.PodSelector(t.owner(component))
+			s.Spec.Selector = podSelector(t, entry, component)
 			s.Spec.Selector[naming.LabelPodName] = instance.PodName
-			if entry.RoleSelector != "" {
-				s.Spec.Selector[naming.LabelRole] = entry.RoleSelector
-			}
 			services = append(services, s)
 		}
 	}
@@ -122,6 +122,40 @@ func selected(t *Tree, entry *appsv1.ClusterService) []string {
 	return names
 }
 
+// podSelector are the labels that the pods of a service for one pod must have, whatever trial they are part of.
+func podSelector(t *Tree, entry *appsv1.ClusterService, component string) map[string]string {
+	selector := fixedSelector(t, entry, component)
+	delete(selector, naming.LabelReleasePhase)
+	return further(selector, entry)
+}
+
+// fixedSelector are the labels by which an entry reaches the pods of a component, or of all ("").
+func fixedSelector(t *Tree, entry *appsv1.ClusterService, component string) map[string]string {
+	selector := naming.ServiceSelector(t.owner(component), entry.RoleSelector)
+	if component == "" {
+		delete(selector, naming.LabelComponentName)
+	}
+	return selector
+}
+
+// further adds the labels that an entry asks for itself. Among them may be the trial that the pods are part of.
+func further(selector map[string]string, entry *appsv1.ClusterService) map[string]string {
+	maps.Copy(selector, entry.Spec.Selector)
+	return selector
+}
+
+// checkSelector refuses labels that would have a service reach others than the pods of its cluster.
+func checkSelector(t *Tree, entry *appsv1.ClusterService) error {
+	fixed := fixedSelector(t, entry, entry.ComponentSelector)
+	delete(fixed, naming.LabelReleasePhase)
+	for _, label := range slices.Sorted(maps.Keys(entry.Spec.Selector)) {
+		if want, is := fixed[label]; is && entry.Spec.Selector[label] != want {
+			return fmt.Errorf("its selector has the label %s, which is the operator's: it is %s", label, want)
+		}
+	}
+	return nil
+}
+
 func service(t *Tree, entry *appsv1.ClusterService, name string, components []string, ports []corev1.ServicePort) *corev1.Service {
 	s := &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{
@@ -135,11 +169,10 @@ func service(t *Tree, entry *appsv1.ClusterService, name string, components []st
 	s.Spec.Ports = ports
 	if len(components) == 1 {
 		s.Labels = naming.ComponentLabels(t.owner(components[0]))
-		s.Spec.Selector = naming.ServiceSelector(t.owner(components[0]), entry.RoleSelector)
+		s.Spec.Selector = further(fixedSelector(t, entry, components[0]), entry)
 		return s
 	}
-	s.Spec.Selector = naming.ServiceSelector(naming.Owner{Cluster: t.Cluster.Name}, entry.RoleSelector)
-	delete(s.Spec.Selector, naming.LabelComponentName)
+	s.Spec.Selector = further(fixedSelector(t, entry, ""), entry)
 	return s
 }
 

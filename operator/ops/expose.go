@@ -1,7 +1,6 @@
 package ops
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -62,8 +61,6 @@ func (k expose) checkService(o *Observed, e *opsv1.ExposeOps, s *opsv1.ExposedSe
 		return false, fmt.Errorf("the service would be called %s in the Cluster, longer than %d characters: choose a shorter name", name, maxServiceName)
 	case name[0] < 'a' || name[0] > 'z':
 		return false, fmt.Errorf("the service would be called %s, which doesn't begin with a letter: choose another name", name)
-	case len(s.PodSelector) > 0:
-		return false, errors.New("podSelector isn't supported: leave it out for all pods, or use roleSelector")
 	case slices.ContainsFunc(s.Ports, peers):
 		return false, fmt.Errorf("port %d is for the nodes among themselves, without authentication, and isn't exposed: leave it out", portPeers)
 	case have != nil:
@@ -124,7 +121,10 @@ func exposed(name, component string, s *opsv1.ExposedService) appsv1.ClusterServ
 	s = s.DeepCopy()
 	return appsv1.ClusterService{
 		Name: name, ServiceName: name, Annotations: s.Annotations, ComponentSelector: component, RoleSelector: s.RoleSelector,
-		Spec: corev1.ServiceSpec{Type: s.ServiceType, Ports: s.Ports, IPFamilies: s.IPFamilies, IPFamilyPolicy: s.IPFamilyPolicy},
+		Spec: corev1.ServiceSpec{
+			Selector: s.PodSelector,
+			Type:     s.ServiceType, Ports: s.Ports, IPFamilies: s.IPFamilies, IPFamilyPolicy: s.IPFamilyPolicy,
+		},
 	}
 }
 

@@ -171,7 +171,8 @@ type ClusterService struct {
 	// +optional
 	PodService *bool `json:"podService,omitempty"`
 
-	// Spec of the service. Its selector comes from the selectors above.
+	// Spec of the service. Its selector comes from the selectors above; labels of
+	// spec.selector are further ones that the pods must have.
 	// +optional
 	Spec corev1.ServiceSpec `json:"spec,omitempty"`
 }
