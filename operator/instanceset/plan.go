@@ -14,6 +14,7 @@ import (
 	appsv1 "github.com/sextantdb/sextant/operator/api/apps/v1"
 	workloadsv1 "github.com/sextantdb/sextant/operator/api/workloads/v1"
 	"github.com/sextantdb/sextant/operator/naming"
+	"github.com/sextantdb/sextant/operator/ordinals"
 )
 
 // look is how often roles are asked for while pods exist.
@@ -206,7 +207,7 @@ func (p *planner) instances() error {
 	}
 	for name, k := range existing {
 		if p.all[name] == nil {
-			p.all[name] = &instance{slot: p.slotOf(name, k.template)}
+			p.all[name] = &instance{slot: p.slotOf(name, k.Template)}
 		}
 	}
 	p.attach()
@@ -290,11 +291,11 @@ func allLeft(claims map[string]*corev1.PersistentVolumeClaim) bool {
 }
 
 // existing lists the instances that there are, or were a moment ago.
-func (p *planner) existing() map[string]known {
-	out := map[string]known{}
+func (p *planner) existing() map[string]ordinals.Known {
+	out := map[string]ordinals.Known{}
 	for n := range p.set.Status.InstanceStatus {
 		s := &p.set.Status.InstanceStatus[n]
-		out[s.PodName] = known{runs: s.DesiredState == workloadsv1.InstanceActive, template: s.TemplateName}
+		out[s.PodName] = ordinals.Known{Runs: s.DesiredState == workloadsv1.InstanceActive, Template: s.TemplateName}
 	}
 	for n := range p.o.Claims {
 		if name := p.o.Claims[n].Labels[naming.LabelPodName]; name != "" {
@@ -304,7 +305,7 @@ func (p *planner) existing() map[string]known {
 	}
 	for n := range p.o.Pods {
 		pod := &p.o.Pods[n]
-		out[pod.Name] = known{runs: true, template: pod.Labels[naming.LabelTemplate]}
+		out[pod.Name] = ordinals.Known{Runs: true, Template: pod.Labels[naming.LabelTemplate]}
 	}
 	return out
 }
