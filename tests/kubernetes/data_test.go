@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"regexp"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -103,8 +104,8 @@ func (d *door) patiently(ctx context.Context, method, path string, body, out any
 	return tries, err
 }
 
-// persist is patiently, and tells how often a node answered that it can't.
-func (d *door) persist(ctx context.Context, method, path string, body, out any) (tries, noes int, err error) {
+// persist is patiently, and tells what nodes answered that couldn't.
+func (d *door) persist(ctx context.Context, method, path string, body, out any) (tries int, noes []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
@@ -115,13 +116,15 @@ func (d *door) persist(ctx context.Context, method, path string, body, out any) 
 			return tries, noes, err
 		}
 		if no {
-			noes++
+			noes = append(noes, fmt.Sprintf("%s %d: %s", method, r.status, number.ReplaceAllString(r.text, "#")))
 		}
 		if pause(ctx, 50*time.Millisecond) != nil {
 			return tries, noes, err
 		}
 	}
 }
+
+var number = regexp.MustCompile(`[0-9][0-9.e-]*`)
 
 type point struct {
 	ID      uint64         `json:"id"`
@@ -229,6 +232,8 @@ type traffic struct {
 	acked         []uint64
 	failed        []string
 	writes, reads requests
+	// refusals count what nodes answered that couldn't.
+	refusals map[string]int
 }
 
 // requests are what became of those of a kind.
@@ -246,7 +251,7 @@ func startTraffic(t *testing.T, d *door) *traffic {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	now := time.Now()
-	tr := &traffic{d: d, cancel: cancel, writes: requests{worked: now}, reads: requests{worked: now}}
+	tr := &traffic{d: d, cancel: cancel, refusals: map[string]int{}, writes: requests{worked: now}, reads: requests{worked: now}}
 	tr.last.Store(firstWritten)
 	for range 4 {
 		tr.wg.Go(func() { tr.forever(ctx, 20*time.Millisecond, tr.write) })
@@ -302,7 +307,7 @@ func (tr *traffic) read(ctx context.Context) {
 }
 
 // note counts a request.
-func (tr *traffic) note(of *requests, began time.Time, tries, noes int, what string, err error) {
+func (tr *traffic) note(of *requests, began time.Time, tries int, noes []string, what string, err error) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	now := time.Now()
@@ -311,8 +316,11 @@ func (tr *traffic) note(of *requests, began time.Time, tries, noes int, what str
 	if tries > 1 {
 		of.again++
 	}
-	if noes > 1 {
+	if len(noes) > 1 {
 		of.noes++
+	}
+	for _, no := range noes {
+		tr.refusals[no]++
 	}
 	if err != nil {
 		tr.failed = append(tr.failed, fmt.Sprintf("%s at %s: %v", what, now.Format(time.TimeOnly), err))
@@ -330,6 +338,9 @@ func (tr *traffic) stop(t *testing.T, what string) {
 	for name, of := range map[string]*requests{"writes": &tr.writes, "reads": &tr.reads} {
 		figure(t, what, name, fmt.Sprintf("%d, %d tried more than once, %d refused more than once, the longest took %s, longest time without one %s",
 			of.many, of.again, of.noes, of.longest.Round(time.Millisecond), of.gap.Round(time.Millisecond)))
+	}
+	for no, n := range tr.refusals {
+		figure(t, what, "answered", fmt.Sprintf("%d times %s", n, no))
 	}
 	require.Empty(t, tr.failed, "requests that failed for %s", patience)
 	tr.present(t)
