@@ -36,6 +36,11 @@ const (
 	requestsAtOnce    = 200
 )
 
+// The lease: how long it lasts, how long it is tried to renew it before the operator ends, and how often. It lasts longer
+// than is usual: with the operator its container ends, and the more often that happens the longer Kubernetes waits before it
+// starts it again, up to five minutes. An API server that is slow for a while must not come to that.
+const leaseTime, renewTime, retryTime = 30 * time.Second, 20 * time.Second, 4 * time.Second
+
 // stopTime is how long rounds under way are waited for at the end.
 const stopTime = 20 * time.Second
 
@@ -116,12 +121,13 @@ func newManager(config *rest.Config, o *Options) (ctrl.Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	wait := stopTime
+	lease, renew, retry, wait := leaseTime, renewTime, retryTime, stopTime
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme: scheme, Logger: logr.FromSlogHandler(o.Logger.Handler()),
 		Cache: caches, NewClient: newClient,
 		Metrics: metricsserver.Options{BindAddress: o.MetricsAddress}, HealthProbeBindAddress: o.HealthAddress,
 		LeaderElection: o.LeaderElection, LeaderElectionID: LeaseName, LeaderElectionNamespace: o.Namespace,
+		LeaseDuration: &lease, RenewDeadline: &renew, RetryPeriod: &retry,
 		// The process ends when Run returns, so nothing goes on under a lease that was given back.
 		LeaderElectionReleaseOnCancel: true, GracefulShutdownTimeout: &wait,
 	})
