@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sextantdb/sextant/client"
 	appsv1 "github.com/sextantdb/sextant/operator/api/apps/v1"
@@ -146,6 +147,11 @@ func (p *planner) leaveNext(v *client.View, members []*instance) {
 			p.lossAhead(i, lost)
 			continue
 		}
+		if p.withdraws(v, i, id) {
+			i.say("clients are sent elsewhere before it leaves")
+			p.progress("ScalingIn", "clients of %s are sent elsewhere", i.name)
+			return
+		}
 		q := Question{Kind: AskLeave, Pod: i.name, Through: through, AcceptLoss: p.accepted(i.name)}
 		a, ok := p.ask(q)
 		switch {
@@ -165,6 +171,48 @@ func (p *planner) leaveNext(v *client.View, members []*instance) {
 	}
 }
 
+// elsewhere is how long Kubernetes may take to send clients elsewhere when a pod ends, and to tell the
+// second.
+const elsewhere = 3 * time.Second
+
+// withdraws has the pod of a member end that has nothing any more, before the member leaves, and tells whether to
+// wait for what comes of it: Kubernetes sends clients elsewhere at once, and the node goes on serving those that
+// come all the same while its preStop hook sleeps. A node that has left refuses everybody. Where another member is
+// down, or one other is no majority, it runs until it has left.
+func (p *planner) withdraws(v *client.View, i *instance, id uint64) bool {
+	if i.pod == nil || v.Cluster.Peers[id].Fenced {
+		return false
+	}
+	if end := i.pod.DeletionTimestamp; end != nil {
+		began := end.Time
+		if s := i.pod.DeletionGracePeriodSeconds; s != nil {
+			began = began.Add(-time.Duration(*s) * time.Second)
+		}
+		if !p.o.Now.Before(began.Add(elsewhere)) {
+			return false
+		}
+		p.d.Requeue = soon
+		return true
+	}
+	all := len(v.Cluster.Peers)
+	if now, err := p.viewBut(i, false); err != nil || !i.ready || all < 3 || alive(now, id) < all-1 {
+		return false
+	}
+	p.deletePod(i.pod, "Leaving", "its node has nothing any more, and leaves the cluster")
+	p.d.Requeue = soon
+	return true
+}
+
+// alive counts the members that answer, but for one.
+func alive(v *client.View, but uint64) (n int) {
+	for id, peer := range v.Cluster.Peers {
+		if id != but && !peer.Fenced {
+			n++
+		}
+	}
+	return n
+}
+
 func rank(v *client.View, p *planner, i *instance) int {
 	if id, err := p.peer(v, i); err == nil && v.Cluster.Peers[id].Fenced {
 		return 0
@@ -175,16 +223,11 @@ func rank(v *client.View, p *planner, i *instance) int {
 // majorityWithout says what is in the way of removing a member: most of those that stay must be there,
 // else nothing can be agreed on any more.
 func majorityWithout(v *client.View, id uint64) (wait string) {
-	all, alive := len(v.Cluster.Peers)-1, 0
-	for other, peer := range v.Cluster.Peers {
-		if other != id && !peer.Fenced {
-			alive++
-		}
-	}
-	if 2*alive > all {
+	all, there := len(v.Cluster.Peers)-1, alive(v, id)
+	if 2*there > all {
 		return ""
 	}
-	return fmt.Sprintf("only %d of the %d nodes that would be left answer", alive, all)
+	return fmt.Sprintf("only %d of the %d nodes that would be left answer", there, all)
 }
 
 // lossAhead says what would be lost with a member that is gone. One that may come back is waited for.
