@@ -57,9 +57,10 @@ SEEDED    = $(if $(SEED),METAMORPHIC_SEED=$(SEED) METAMORPHIC_RUNS=25 ROBUSTNESS
 go-test   = $(SEEDED) go test $(1) $(call NOT_RAPID,$(2)) && $(SEEDED) go test $(1) $(call RAPID,$(2)) $(if $(SEED),-rapid.seed=$(SEED))
 
 .PHONY: test
-test: build clients $(BIN)/helm ## all tests, with the official clients against the real binary
+test: build clients $(BIN)/helm controlplane ## all tests, with the official clients against the real binary, the operator against a real API server
 	export SEXTANT_BINARY=$(BIN)/sextant SEXTANT_HELM=$(BIN)/helm SEXTANT_PYTHON=$(VENV)/bin/python SEXTANT_NODE_DIR=$(NODE) SEXTANT_SKIP_OPERATOR_TESTS=1; \
 	$(call go-test,-count=1 -timeout 20m,./...)
+	SEXTANT_HELM=$(BIN)/helm go test -count=1 -timeout 30m ./tests/operator # by itself: it fills a machine of two processors
 
 .PHONY: test-operator
 test-operator: controlplane $(BIN)/helm ## the operator: what it plans, and all of it against a real API server (RUN=pattern)
@@ -93,6 +94,14 @@ test-kubernetes: kubernetes-images $(BIN)/helm ## the operator on real Kubernete
 chaos-kubernetes: ## a cluster on real Kubernetes, operated and treated badly in random ways under load: LAB=<folder> DURATION=1h SEED=n
 	test -n "$(LAB)" || { echo 'say where: make chaos-kubernetes LAB=<folder>' >&2; exit 2; }
 	CHAOS_DURATION=$(or $(DURATION),10m) $(if $(SEED),CHAOS_SEED=$(SEED)) $(MAKE) --no-print-directory test-kubernetes RUN='^TestChaos' KUBE_TIMEOUT=0
+
+# Where a lab may stand. SMOKE are the checks that a change has to pass there.
+LAB_BESIDE ?= $(firstword $(wildcard $(CURDIR)/../*/kube-lab))
+SMOKE      := Test01|Test05|Test08PodsDeleted|Test14StopAndStart/patch
+
+.PHONY: kubernetes-smoke
+kubernetes-smoke: ## some of it on a Kubernetes made for it, where a lab stands beside the checkout, as root: LAB_BESIDE=<folder>
+	tests/kubernetes/lab.sh '$(LAB_BESIDE)' $(CACHE)/kube-lab '$(SMOKE)'
 
 .PHONY: kubernetes-images
 kubernetes-images:
