@@ -57,7 +57,7 @@ func Needs(ctx context.Context, a Access, c *Component) map[string]uint64 {
 		group.Go(func() error {
 			told, err := a.Memory(ctx, c, pod)
 			if err != nil {
-				return nil //nolint:nilerr // who doesn't answer tells nothing
+				return nil // who doesn't answer tells nothing
 			}
 			if bytes, known := told.Needs(); known {
 				mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -146,6 +147,7 @@ func (r *round) enoughMemory(op *operation) (doubt string, ok bool) {
 	started, changed := vertical{base{op: op.now.DeepCopy()}}, r.cluster.DeepCopy()
 	started.op.Status.LastConfiguration = k.record(r.o)
 	started.edit(r.o, changed)
+	var doubts strings.Builder
 	for _, name := range k.components() {
 		component, after := r.o.component(name), spec(changed, name)
 		accepted := memory.Accepted(r.cluster.Annotations)
@@ -163,10 +165,10 @@ func (r *round) enoughMemory(op *operation) (doubt string, ok bool) {
 			return "", false
 		}
 		if unknown != "" {
-			doubt += fmt.Sprintf("; whether the memory of component %s is enough isn't known: %s", name, unknown)
+			fmt.Fprintf(&doubts, "; whether the memory of component %s is enough isn't known: %s", name, unknown)
 		}
 	}
-	return doubt, len(r.out.Measure) == 0
+	return doubts.String(), len(r.out.Measure) == 0
 }
 
 func lastResources(last opsv1.LastComponentConfiguration, name string) *appsv1.Resources {

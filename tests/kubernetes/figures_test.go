@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -184,13 +185,13 @@ func (b *bed) operatorWrites() (map[string]float64, error) {
 
 // difference says what was written between two looks.
 func difference(before, after map[string]float64) string {
-	var text string
+	var text strings.Builder
 	for _, method := range names(after) {
 		if n := after[method] - before[method]; n != 0 {
-			text += fmt.Sprintf("%.0f %s ", n, method)
+			fmt.Fprintf(&text, "%.0f %s ", n, method)
 		}
 	}
-	return text
+	return text.String()
 }
 
 // Scaling out and in under load with as much data as is asked for.
