@@ -105,6 +105,19 @@ func TestDeadlineReachesTheHandler(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
+// The deadline of a call passes on both sides. What the caller gets doesn't depend on who notices first.
+func TestDeadlineThatTheHandlerNotices(t *testing.T) {
+	n := newNode()
+	n.write = func(context.Context, peer.From, peer.Write) (peer.Written, error) {
+		return peer.Written{}, context.DeadlineExceeded
+	}
+	addr, _ := serve(t, "127.0.0.1:0", peer.ServerOptions{Handler: n})
+	p, _ := dial(t, addr)
+	_, err := conn(t, p).Write(t.Context(), peer.Write{})
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.Equal(t, apierror.Timeout, apierror.KindOf(err))
+}
+
 func TestCallsFailAtOnceWhileThePeerIsDown(t *testing.T) {
 	n := newNode()
 	addr, _ := serve(t, "127.0.0.1:0", peer.ServerOptions{Handler: n})

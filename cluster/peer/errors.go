@@ -94,7 +94,11 @@ func errorFromPB(e *peerpb.Error) error {
 	if e == nil {
 		return nil
 	}
-	err := error(&apierror.Error{Kind: kindFromPB(e.GetKind()), Msg: e.GetText()})
+	public := &apierror.Error{Kind: kindFromPB(e.GetKind()), Msg: e.GetText()}
+	if public.Kind == apierror.Timeout {
+		public.Err = context.DeadlineExceeded // whichever of the two clocks noticed first
+	}
+	err := error(public)
 	if e.GetReason() == 0 {
 		return err
 	}
