@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // View is a cluster and where everything is, as one node sees it. Its methods are pure.
@@ -37,18 +39,33 @@ func (c *Client) View(ctx context.Context) (*View, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range names {
-		one, err := c.Collection(ctx, name)
-		if StatusOf(err) == http.StatusNotFound {
-			continue
+	all := make([]*Collection, len(names))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(viewedAtOnce)
+	for i, name := range names {
+		group.Go(func() error {
+			one, err := c.Collection(ctx, name)
+			if StatusOf(err) == http.StatusNotFound {
+				return nil // it has been deleted meanwhile
+			}
+			all[i] = &one
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	for _, one := range all {
+		if one != nil {
+			v.Collections = append(v.Collections, *one)
 		}
-		if err != nil {
-			return nil, err
-		}
-		v.Collections = append(v.Collections, one)
 	}
 	return v, nil
 }
+
+// viewedAtOnce is how many collections are asked for at the same time: an answer takes seconds where shards can't be
+// read.
+const viewedAtOnce = 8
 
 // Collection asks how a collection is and where its copies are.
 func (c *Client) Collection(ctx context.Context, name string) (Collection, error) {

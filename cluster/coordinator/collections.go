@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 	pb "github.com/qdrant/go-client/qdrant"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sextantdb/sextant/cluster/shardcall"
@@ -335,11 +336,11 @@ func (col *collection) info(ctx context.Context) *pb.CollectionInfo {
 		info.PayloadSchema[field] = schema
 	}
 	worst := 0
-	for _, r := range col.shards {
-		one, err := r.describe(ctx)
-		if err != nil {
+	for _, d := range col.descriptions(ctx) {
+		one := d.info
+		if d.err != nil {
 			worst = len(severity) - 1
-			info.OptimizerStatus = &pb.OptimizerStatus{Error: err.Error()}
+			info.OptimizerStatus = &pb.OptimizerStatus{Error: d.err.Error()}
 			continue
 		}
 		worst = max(worst, slices.Index(severity, one.Status))
@@ -358,6 +359,38 @@ func (col *collection) info(ctx context.Context) *pb.CollectionInfo {
 	}
 	info.Status = severity[worst]
 	return info
+}
+
+const (
+	// infoTime bounds how long the description of a collection waits for its shards. Reads of a shard without a copy that
+	// answers go on longer, in the hope of one; who asks how a collection is wants to be told just that.
+	infoTime = 2 * time.Second
+	// describedAtOnce is how many shards are asked at the same time.
+	describedAtOnce = 16
+)
+
+// description is what a shard says of itself, or why it doesn't.
+type description struct {
+	info shard.Info
+	err  error
+}
+
+// descriptions asks all shards, which they are in the order of.
+func (col *collection) descriptions(ctx context.Context) []description {
+	ctx, cancel := context.WithTimeout(ctx, infoTime)
+	defer cancel()
+	ids := slices.Sorted(maps.Keys(col.shards))
+	all := make([]description, len(ids))
+	var group errgroup.Group
+	group.SetLimit(describedAtOnce)
+	for i, id := range ids {
+		group.Go(func() error {
+			all[i].info, all[i].err = col.shards[id].describe(ctx)
+			return nil
+		})
+	}
+	_ = group.Wait() // none fails
+	return all
 }
 
 // describe asks a shard for its description, or says why there is none.
