@@ -244,14 +244,11 @@ func untilReady(ctx context.Context, target Target) (since time.Time, err error)
 		if err != nil {
 			return since, fmt.Errorf("ask whether the index is ready: %w", err)
 		}
-		switch {
-		case !ready:
-			calm = 0
-		case calm == 0:
+		if calm == 0 {
 			since = time.Now()
-			fallthrough
-		default:
-			calm++
+		}
+		if calm++; !ready {
+			calm = 0
 		}
 		select {
 		case <-tick.C:

@@ -38,10 +38,11 @@ func (p *planner) heal() {
 
 // outOfPlace tells whether the pod of an instance waits for a machine that it isn't to run on any more.
 func (p *planner) outOfPlace(i *instance) bool {
-	if i.pod.Spec.NodeName != "" || i.pod.DeletionTimestamp != nil || naming.RebuildMachine(p.token(i.name)) == "" {
+	named := naming.RebuildMachine(p.token(i.name))
+	if i.pod.Spec.NodeName != "" || i.pod.DeletionTimestamp != nil || named == "" {
 		return false // what it is pinned to, if anything, is the template's
 	}
-	return pinnedTo(&i.pod.Spec) == naming.RebuildMachine(p.token(i.name)) && p.machine(i) == ""
+	return pinnedTo(&i.pod.Spec) == named && p.machine(i) == ""
 }
 
 // mayLose tells whether nothing is lost with the disk of an instance, or the user gave that up; else it says
