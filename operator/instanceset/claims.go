@@ -25,7 +25,7 @@ func (p *planner) claims() {
 // grow asks for the size that the template has. A volume never shrinks: one that somebody has grown by
 // hand stays as it is.
 func (p *planner) grow(i *instance) {
-	for _, t := range claimTemplates(p.set, i.template) {
+	for _, t := range claimTemplates(p.set, i.Template) {
 		c := i.claims[t.Name]
 		size, sized := t.Spec.Resources.Requests[corev1.ResourceStorage]
 		if c == nil || !sized || c.DeletionTimestamp != nil {
@@ -53,7 +53,7 @@ func growing(c *corev1.PersistentVolumeClaim, asked resource.Quantity) bool {
 
 // expanding tells whether a volume of an instance is smaller than it is to be.
 func (p *planner) expanding(i *instance) bool {
-	for _, t := range claimTemplates(p.set, i.template) {
+	for _, t := range claimTemplates(p.set, i.Template) {
 		c := i.claims[t.Name]
 		if c == nil {
 			continue
@@ -89,7 +89,7 @@ func howItGrows(c *corev1.PersistentVolumeClaim) string {
 
 // useless says why the claims of an instance can't be kept, "" is that they can. Reason is one word.
 func (p *planner) useless(i *instance) (reason, why string) {
-	for _, t := range claimTemplates(p.set, i.template) {
+	for _, t := range claimTemplates(p.set, i.Template) {
 		c := i.claims[t.Name]
 		if c == nil {
 			continue
@@ -99,7 +99,7 @@ func (p *planner) useless(i *instance) (reason, why string) {
 			return "ClaimDeleted", fmt.Sprintf("the claim %s was deleted", c.Name)
 		case c.Status.Phase == corev1.ClaimLost:
 			return "ClaimLost", fmt.Sprintf("the volume %s of the claim %s is gone", c.Spec.VolumeName, c.Name)
-		case i.wanted && p.token(i.name) != "" && c.Annotations[naming.AnnotationRebuild] != p.token(i.name):
+		case i.wanted && p.token(i.Name) != "" && c.Annotations[naming.AnnotationRebuild] != p.token(i.Name):
 			return "Rebuild", "its rebuild was asked for"
 		case i.released() && c.Annotations[naming.AnnotationLeft] == "" && p.hasLeft(i):
 			return "Left", "its node has left the cluster, and can't come back with what it has"
@@ -180,7 +180,7 @@ func (p *planner) replace(i *instance) {
 	if reason == "" || i.pod == nil && reason == "ClaimDeleted" || i.gone {
 		return // a claim that nobody uses goes by itself
 	}
-	p.progress(reason, "%s gets a new volume: %s", i.name, why)
+	p.progress(reason, "%s gets a new volume: %s", i.Name, why)
 	if i.pod != nil && i.pod.DeletionTimestamp != nil {
 		return
 	}
@@ -189,11 +189,11 @@ func (p *planner) replace(i *instance) {
 	case err != nil:
 		i.say("%s; it is replaced when it is known that nothing is lost with it: %v", why, err)
 		return
-	case lost != "" && !p.accepted(i.name):
+	case lost != "" && !p.accepted(i.Name):
 		p.fail(i, reason, fmt.Sprintf("%s, and no other node has all data of %s; to give it up, name %s in the annotation %s of the Cluster",
-			why, lost, i.name, naming.AnnotationAcceptDataLoss))
+			why, lost, i.Name, naming.AnnotationAcceptDataLoss))
 		return
-	case !p.accepted(i.name):
+	case !p.accepted(i.Name):
 		if wait := p.mayStartAnew(i); wait != "" {
 			i.say("%s; it is replaced later: %s", why, wait)
 			return
@@ -206,7 +206,7 @@ func (p *planner) replace(i *instance) {
 		p.down = true
 		p.deletePod(i.pod, reason, why)
 	}
-	for _, t := range claimTemplates(p.set, i.template) {
+	for _, t := range claimTemplates(p.set, i.Template) {
 		if c := i.claims[t.Name]; c != nil {
 			p.deleteClaim(c, reason, why)
 		}

@@ -17,7 +17,7 @@ import (
 func (p *planner) create() {
 	var due []*instance
 	for _, i := range p.wanted {
-		if founder := p.founding(); founder != "" && i.name != founder {
+		if founder := p.founding(); founder != "" && i.Name != founder {
 			if i.pod == nil {
 				i.say("waits until %s has founded the cluster", founder)
 				p.progress("Founding", "%s founds the cluster", founder)
@@ -39,12 +39,12 @@ func (p *planner) create() {
 	for _, i := range due {
 		if room == 0 || !p.inOrder(i) {
 			i.say("its pod is made later")
-			p.progress("Creating", "%s is made when those before it are ready", i.name)
+			p.progress("Creating", "%s is made when those before it are ready", i.Name)
 			continue
 		}
 		room--
 		p.createClaims(i)
-		pod := newPod(p.set, &i.slot, i.tpl, i.rev)
+		pod := newPod(p.set, &i.Slot, i.tpl, i.rev)
 		pin(&pod.Spec, p.machine(i))
 		p.d.CreatePods = append(p.d.CreatePods, pod)
 	}
@@ -66,7 +66,7 @@ func (p *planner) due(i *instance) bool {
 	if i.pod != nil {
 		return false
 	}
-	for _, t := range claimTemplates(p.set, i.template) {
+	for _, t := range claimTemplates(p.set, i.Template) {
 		switch c := i.claims[t.Name]; {
 		case c == nil && !i.wanted:
 			return false
@@ -89,10 +89,10 @@ func (p *planner) deleting(c *corev1.PersistentVolumeClaim) bool {
 
 // createClaims makes the claims of an instance that are missing.
 func (p *planner) createClaims(i *instance) {
-	templates := claimTemplates(p.set, i.template)
+	templates := claimTemplates(p.set, i.Template)
 	for n := range templates {
 		if i.wanted && i.claims[templates[n].Name] == nil {
-			p.d.CreateClaims = append(p.d.CreateClaims, newClaim(p.set, &i.slot, &templates[n], p.token(i.name)))
+			p.d.CreateClaims = append(p.d.CreateClaims, newClaim(p.set, &i.Slot, &templates[n], p.token(i.Name)))
 		}
 	}
 }
@@ -138,7 +138,7 @@ func (p *planner) inOrder(i *instance) bool {
 		return true
 	}
 	for _, other := range p.wanted {
-		if strings.Compare(other.templateName(), i.templateName()) == 0 && other.ordinal < i.ordinal && !other.ready && other.name != p.founding() {
+		if strings.Compare(other.TemplateName(), i.TemplateName()) == 0 && other.Ordinal < i.Ordinal && !other.ready && other.Name != p.founding() {
 			return false
 		}
 	}

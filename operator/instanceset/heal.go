@@ -21,7 +21,7 @@ func (p *planner) heal() {
 		case pod.Spec.NodeName != "" && p.nodeLost(pod.Spec.NodeName):
 			why := fmt.Sprintf("the Kubernetes node %s is gone", pod.Spec.NodeName)
 			i.say("%s", why)
-			p.progress("NodeLost", "%s starts elsewhere: %s", i.name, why)
+			p.progress("NodeLost", "%s starts elsewhere: %s", i.Name, why)
 			p.deletePod(pod, "NodeLost", why)
 		case p.outOfPlace(i):
 			p.deletePod(pod, "MachineLost", "the machine "+pinnedTo(&pod.Spec)+" that it was made for is gone, or takes no pods")
@@ -38,7 +38,7 @@ func (p *planner) heal() {
 
 // outOfPlace tells whether the pod of an instance waits for a machine that it isn't to run on any more.
 func (p *planner) outOfPlace(i *instance) bool {
-	named := naming.RebuildMachine(p.token(i.name))
+	named := naming.RebuildMachine(p.token(i.Name))
 	if i.pod.Spec.NodeName != "" || i.pod.DeletionTimestamp != nil || named == "" {
 		return false // what it is pinned to, if anything, is the template's
 	}
@@ -53,7 +53,7 @@ func (p *planner) mayLose(i *instance) bool {
 	case err != nil:
 		i.say("its claim was deleted; the pod is made again when it is known that nothing is lost: %v", err)
 		return false
-	case lost != "" && !p.accepted(i.name):
+	case lost != "" && !p.accepted(i.Name):
 		p.fail(i, "ClaimDeleted", "its claim was deleted, and no other node has all data of "+lost)
 		return false
 	}

@@ -27,7 +27,7 @@ func (p *planner) undrain() {
 		}
 		if err := p.undrainOne(i); err != nil {
 			i.say("it stays, but has no copies yet: %v", err)
-			p.progress("ScalingOut", "%s stays", i.name)
+			p.progress("ScalingOut", "%s stays", i.Name)
 			continue
 		}
 		i.undraining = false
@@ -51,7 +51,7 @@ func (p *planner) undrainOne(i *instance) error {
 	if err != nil || !v.Cluster.Peers[id].Draining {
 		return err
 	}
-	a, _ := p.ask(Question{Kind: AskUndrain, Pod: i.name, Peer: id})
+	a, _ := p.ask(Question{Kind: AskUndrain, Pod: i.Name, Peer: id})
 	return a.Err
 }
 
@@ -63,7 +63,7 @@ func (p *planner) leave() {
 	}
 	var names []string
 	for _, i := range p.leaving {
-		names = append(names, i.name)
+		names = append(names, i.Name)
 	}
 	p.progress("ScalingIn", "leaving: %s", strings.Join(names, ", "))
 	if p.founding() != "" {
@@ -89,7 +89,7 @@ func (p *planner) leave() {
 		case err == nil && !v.Cluster.Peers[id].Draining:
 			var a Answer
 			var ok bool
-			if a, ok = p.ask(Question{Kind: AskDrain, Pod: i.name, Peer: id}); !ok {
+			if a, ok = p.ask(Question{Kind: AskDrain, Pod: i.Name, Peer: id}); !ok {
 				ready = false
 				continue
 			}
@@ -98,7 +98,7 @@ func (p *planner) leave() {
 		if err != nil {
 			ready = false
 			i.say("it can't be drained: %v", err)
-			p.progress("ScalingIn", "%s can't be drained: %v", i.name, err)
+			p.progress("ScalingIn", "%s can't be drained: %v", i.Name, err)
 		}
 		members = append(members, i)
 	}
@@ -136,36 +136,36 @@ func (p *planner) leaveNext(v *client.View, members []*instance) {
 		}
 		if wait := majorityWithout(v, id); wait != "" {
 			i.say("%s", wait)
-			p.progress("ScalingIn", "%s waits: %s", i.name, wait)
+			p.progress("ScalingIn", "%s waits: %s", i.Name, wait)
 			continue
 		}
 		if fenced := v.Cluster.Peers[id].Fenced; !fenced && !v.Empty(id) {
 			i.say("leaves: %s", remaining(v, id))
-			p.progress("ScalingIn", "%s: %s", i.name, remaining(v, id))
+			p.progress("ScalingIn", "%s: %s", i.Name, remaining(v, id))
 			continue
-		} else if lost := shardNames(v.OnlyOn(id)); fenced && lost != "" && !p.accepted(i.name) {
+		} else if lost := shardNames(v.OnlyOn(id)); fenced && lost != "" && !p.accepted(i.Name) {
 			p.lossAhead(i, lost)
 			continue
 		}
 		if p.withdraws(v, i, id) {
 			i.say("clients are sent elsewhere before it leaves")
-			p.progress("ScalingIn", "clients of %s are sent elsewhere", i.name)
+			p.progress("ScalingIn", "clients of %s are sent elsewhere", i.Name)
 			return
 		}
-		q := Question{Kind: AskLeave, Pod: i.name, Through: through, AcceptLoss: p.accepted(i.name)}
+		q := Question{Kind: AskLeave, Pod: i.Name, Through: through, AcceptLoss: p.accepted(i.Name)}
 		a, ok := p.ask(q)
 		switch {
 		case !ok:
 		case a.Err != nil:
 			i.say("it can't leave: %v", a.Err)
-			p.progress("ScalingIn", "%s can't leave: %v", i.name, a.Err)
+			p.progress("ScalingIn", "%s can't leave: %v", i.Name, a.Err)
 		case !a.Outcome.Done:
 			i.say("is being removed from the cluster")
 		case a.Outcome.Word == "":
 			p.farewell(i)
 		default:
 			i.say("it can't leave: %s: %s", a.Outcome.Word, a.Outcome.Message)
-			p.progress("ScalingIn", "%s can't leave: %s: %s", i.name, a.Outcome.Word, a.Outcome.Message)
+			p.progress("ScalingIn", "%s can't leave: %s: %s", i.Name, a.Outcome.Word, a.Outcome.Message)
 		}
 		return
 	}
@@ -233,7 +233,7 @@ func majorityWithout(v *client.View, id uint64) (wait string) {
 // lossAhead says what would be lost with a member that is gone. One that may come back is waited for.
 func (p *planner) lossAhead(i *instance, lost string) {
 	message := fmt.Sprintf("it is gone, and no other node has all data of %s; to give it up, name %s in the annotation %s of the Cluster",
-		lost, i.name, naming.AnnotationAcceptDataLoss)
+		lost, i.Name, naming.AnnotationAcceptDataLoss)
 	if i.pod != nil && p.o.Now.Before(since(i.pod).Add(failedAfter)) {
 		i.say("waits for its node: no other has all data of %s", lost)
 		return
@@ -245,7 +245,7 @@ func (p *planner) lossAhead(i *instance, lost string) {
 func (p *planner) through(v *client.View) string {
 	for _, i := range p.wanted {
 		if _, err := p.peer(v, i); err == nil && i.ready && !i.gone {
-			return i.name
+			return i.Name
 		}
 	}
 	return ""

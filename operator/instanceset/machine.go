@@ -11,7 +11,7 @@ import (
 // machine is the Kubernetes node on which the pod of an instance is to be made, "" is any: the one that its rebuild
 // names, as long as that is there and takes pods. A machine that is lost must not keep its pods from others.
 func (p *planner) machine(i *instance) string {
-	name := naming.RebuildMachine(p.token(i.name))
+	name := naming.RebuildMachine(p.token(i.Name))
 	at := slices.IndexFunc(p.o.Nodes, func(n corev1.Node) bool { return n.Name == name })
 	if name == "" || at < 0 || p.silent(&p.o.Nodes[at]) || p.o.Nodes[at].Spec.Unschedulable {
 		return ""

@@ -47,7 +47,7 @@ type failure struct{ reason, message string }
 
 // instance is one instance, as it is and as it should be.
 type instance struct {
-	slot
+	ordinals.Slot
 
 	wanted bool
 	pod    *corev1.Pod
@@ -75,7 +75,7 @@ func (i *instance) say(format string, args ...any) {
 func (p *planner) fail(i *instance, reason, message string) {
 	i.failed = true
 	i.say("%s", message)
-	p.failures = append(p.failures, failure{reason, i.name + ": " + message})
+	p.failures = append(p.failures, failure{reason, i.Name + ": " + message})
 }
 
 // broken tells whether the pod serves nobody, and won't by waiting.
@@ -201,13 +201,13 @@ func (p *planner) instances() error {
 		p.failures = append(p.failures, failure{"OrdinalsExhausted", missing})
 	}
 	for _, s := range chosen {
-		i := &instance{slot: s, wanted: true}
-		p.all[s.name] = i
+		i := &instance{Slot: s, wanted: true}
+		p.all[s.Name] = i
 		p.wanted = append(p.wanted, i)
 	}
 	for name, k := range existing {
 		if p.all[name] == nil {
-			p.all[name] = &instance{slot: p.slotOf(name, k.Template)}
+			p.all[name] = &instance{Slot: p.slotOf(name, k.Template)}
 		}
 	}
 	p.attach()
@@ -258,14 +258,14 @@ func (p *planner) revisions() error {
 	}
 	known := map[*appsv1.InstanceTemplate]made{}
 	for _, i := range p.all {
-		m, ok := known[i.template]
+		m, ok := known[i.Template]
 		if !ok {
 			var err error
-			m.tpl = templateOf(p.set, i.template)
-			if m.rev, err = revisionOf(p.set, i.template, m.tpl); err != nil {
-				return fmt.Errorf("instance %s: hash its template: %w", i.name, err)
+			m.tpl = templateOf(p.set, i.Template)
+			if m.rev, err = revisionOf(p.set, i.Template, m.tpl); err != nil {
+				return fmt.Errorf("instance %s: hash its template: %w", i.Name, err)
 			}
-			known[i.template] = m
+			known[i.Template] = m
 		}
 		i.tpl, i.rev = m.tpl, m.rev
 	}
@@ -274,10 +274,10 @@ func (p *planner) revisions() error {
 
 // byOrdinal orders instances from the lowest ordinal.
 func byOrdinal(a, b *instance) int {
-	if a.ordinal != b.ordinal {
-		return int(a.ordinal) - int(b.ordinal)
+	if a.Ordinal != b.Ordinal {
+		return int(a.Ordinal) - int(b.Ordinal)
 	}
-	return strings.Compare(a.name, b.name)
+	return strings.Compare(a.Name, b.Name)
 }
 
 // allLeft tells whether claims are only kept for their data: their node has left.
@@ -311,13 +311,13 @@ func (p *planner) existing() map[string]ordinals.Known {
 }
 
 // slotOf finds what an instance was made from that isn't wanted any more.
-func (p *planner) slotOf(name, template string) slot {
+func (p *planner) slotOf(name, template string) ordinals.Slot {
 	ordinal, _ := naming.Ordinal(name)
-	s := slot{name: name, ordinal: ordinal}
+	s := ordinals.Slot{Name: name, Ordinal: ordinal}
 	for n := range p.set.Spec.Instances {
 		t := &p.set.Spec.Instances[n]
 		if t.Name == template || template == "" && !p.set.Spec.FlatInstanceOrdinal && naming.Instance(p.set.Name, t.Name, ordinal) == name {
-			s.template = t
+			s.Template = t
 		}
 	}
 	return s
@@ -412,7 +412,7 @@ func losing(i *instance) bool {
 
 // peer finds the node of an instance.
 func (p *planner) peer(v *client.View, i *instance) (uint64, error) {
-	return v.Cluster.PeerOfPod(i.name, naming.InstanceFQDN(p.set.Name, i.name, p.set.Namespace, p.o.ClusterDomain))
+	return v.Cluster.PeerOfPod(i.Name, naming.InstanceFQDN(p.set.Name, i.Name, p.set.Namespace, p.o.ClusterDomain))
 }
 
 // only says which shards would be lost with an instance, "" is none.

@@ -37,13 +37,13 @@ func (p *planner) roles() {
 		}
 		before := i.pod.Labels[naming.LabelRole]
 		i.role = before
-		if said, ok := p.o.Roles[i.name]; ok {
+		if said, ok := p.o.Roles[i.Name]; ok {
 			i.role = said.Name
 		}
-		if holder := holders[i.role]; holder != "" && holder != i.name {
+		if holder := holders[i.role]; holder != "" && holder != i.Name {
 			// Two say that they lead: the one with the older term doesn't know yet that it no longer does.
 			i.role = ""
-			if said, ok := p.o.Roles[i.name]; ok {
+			if said, ok := p.o.Roles[i.Name]; ok {
 				i.role = p.lesser(said.Name)
 			}
 		}
@@ -58,12 +58,12 @@ func (p *planner) roles() {
 func (p *planner) holders() map[string]string {
 	out := map[string]string{}
 	for _, i := range p.sorted() {
-		said, ok := p.o.Roles[i.name]
+		said, ok := p.o.Roles[i.Name]
 		if !ok || !p.roleNamed(said.Name).IsExclusive {
 			continue
 		}
 		if other, taken := out[said.Name]; !taken || p.o.Roles[other].Term < said.Term {
-			out[said.Name] = i.name
+			out[said.Name] = i.Name
 		}
 	}
 	return out

@@ -32,10 +32,10 @@ func (p *planner) status() *workloadsv1.InstanceSetStatus {
 		if i.pod == nil {
 			continue
 		}
-		t := templates[i.templateName()]
+		t := templates[i.TemplateName()]
 		if t == nil {
-			t = &workloadsv1.TemplateStatus{Name: i.templateName()}
-			templates[i.templateName()] = t
+			t = &workloadsv1.TemplateStatus{Name: i.TemplateName()}
+			templates[i.TemplateName()] = t
 		}
 		count(t, &one)
 	}
@@ -63,7 +63,7 @@ func (p *planner) listed() []*instance {
 			list = append(list, i)
 		}
 	}
-	slices.SortFunc(list, func(a, b *instance) int { return strings.Compare(a.name, b.name) })
+	slices.SortFunc(list, func(a, b *instance) int { return strings.Compare(a.Name, b.Name) })
 	return list
 }
 
@@ -80,12 +80,12 @@ func count(t *workloadsv1.TemplateStatus, i *workloadsv1.InstanceStatus) {
 
 func (p *planner) instanceStatus(i *instance) workloadsv1.InstanceStatus {
 	s := workloadsv1.InstanceStatus{
-		PodName: i.name, TemplateName: i.templateName(), DesiredState: workloadsv1.InstanceActive, CurrentState: workloadsv1.InstanceAbsent,
+		PodName: i.Name, TemplateName: i.TemplateName(), DesiredState: workloadsv1.InstanceActive, CurrentState: workloadsv1.InstanceAbsent,
 		Ready: i.ready, Available: i.available, Failed: i.failed, Role: i.role, Message: bounded(strings.Join(i.messages, "; "), mostSaid),
 		VolumeExpansion: p.expanding(i), UpToDate: i.upToDate() && !replacing(i.pod, p.o.Now),
 	}
 	switch {
-	case slices.Contains(p.set.Spec.OfflineInstances, i.name):
+	case slices.Contains(p.set.Spec.OfflineInstances, i.Name):
 		s.DesiredState = workloadsv1.InstanceOffline
 	case !i.wanted, i.undraining:
 		s.DesiredState = workloadsv1.InstanceReleased

@@ -11,6 +11,7 @@ import (
 	appsv1 "github.com/sextantdb/sextant/operator/api/apps/v1"
 	workloadsv1 "github.com/sextantdb/sextant/operator/api/workloads/v1"
 	"github.com/sextantdb/sextant/operator/naming"
+	"github.com/sextantdb/sextant/operator/ordinals"
 )
 
 // podName is what stands in the template for the name of the pod.
@@ -120,11 +121,11 @@ func substituted(in map[string]string, pod string) map[string]string {
 }
 
 // newPod is the pod of an instance.
-func newPod(set *workloadsv1.InstanceSet, s *slot, tpl *corev1.PodTemplateSpec, rev revision) *corev1.Pod {
+func newPod(set *workloadsv1.InstanceSet, s *ordinals.Slot, tpl *corev1.PodTemplateSpec, rev revision) *corev1.Pod {
 	p := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
-			Name: s.name, Namespace: set.Namespace,
-			Labels: ownLabels(tpl, set.Name, s.name), Annotations: substituted(tpl.Annotations, s.name), Finalizers: tpl.Finalizers,
+			Name: s.Name, Namespace: set.Namespace,
+			Labels: ownLabels(tpl, set.Name, s.Name), Annotations: substituted(tpl.Annotations, s.Name), Finalizers: tpl.Finalizers,
 			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(set, workloadsv1.GroupVersion.WithKind("InstanceSet"))},
 		},
 		Spec: *tpl.Spec.DeepCopy(),
@@ -132,25 +133,25 @@ func newPod(set *workloadsv1.InstanceSet, s *slot, tpl *corev1.PodTemplateSpec, 
 	p.Annotations[naming.AnnotationManagedKeys] = managedKeys(p.Labels, p.Annotations)
 	p.Annotations[naming.AnnotationPodRevision] = rev.pod
 	p.Labels[naming.LabelRevision] = rev.all
-	p.Spec.Hostname, p.Spec.Subdomain = s.name, naming.SetHeadlessService(set.Name)
+	p.Spec.Hostname, p.Spec.Subdomain = s.Name, naming.SetHeadlessService(set.Name)
 	for i := range p.Spec.InitContainers {
-		nameKeys(p.Spec.InitContainers[i].Env, s.name)
+		nameKeys(p.Spec.InitContainers[i].Env, s.Name)
 	}
 	for i := range p.Spec.Containers {
-		nameKeys(p.Spec.Containers[i].Env, s.name)
+		nameKeys(p.Spec.Containers[i].Env, s.Name)
 	}
 	for i := range p.Spec.Volumes {
 		if m := p.Spec.Volumes[i].ConfigMap; m != nil {
 			for k := range m.Items {
-				m.Items[k].Key = strings.ReplaceAll(m.Items[k].Key, podName, s.name)
+				m.Items[k].Key = strings.ReplaceAll(m.Items[k].Key, podName, s.Name)
 			}
 		}
 	}
-	claims := claimTemplates(set, s.template)
+	claims := claimTemplates(set, s.Template)
 	volumes := make([]corev1.Volume, len(claims))
 	for i := range claims {
 		volumes[i] = corev1.Volume{Name: claims[i].Name, VolumeSource: corev1.VolumeSource{
-			PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: naming.Claim(claims[i].Name, s.name)},
+			PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: naming.Claim(claims[i].Name, s.Name)},
 		}}
 	}
 	p.Spec.Volumes = overlaid(p.Spec.Volumes, volumes, func(v corev1.Volume) string { return v.Name })
@@ -168,13 +169,13 @@ func nameKeys(env []corev1.EnvVar, pod string) {
 
 // newClaim is a claim of an instance. No owner is set: whether claims go with the set is for the set to
 // say, not for the garbage collector.
-func newClaim(set *workloadsv1.InstanceSet, s *slot, t *appsv1.VolumeClaimTemplate, token string) *corev1.PersistentVolumeClaim {
+func newClaim(set *workloadsv1.InstanceSet, s *ordinals.Slot, t *appsv1.VolumeClaimTemplate, token string) *corev1.PersistentVolumeClaim {
 	labels := merged(t.Labels, set.Spec.Selector.MatchLabels)
-	labels[naming.LabelClaimTemplate], labels[naming.LabelPodName] = t.Name, s.name
+	labels[naming.LabelClaimTemplate], labels[naming.LabelPodName] = t.Name, s.Name
 	labels[naming.LabelWorkloadManagedBy], labels[naming.LabelWorkloadInstance] = naming.WorkloadInstanceSet, set.Name
 	c := &corev1.PersistentVolumeClaim{
 		ObjectMeta: metav1.ObjectMeta{
-			Name: naming.Claim(t.Name, s.name), Namespace: set.Namespace, Labels: labels, Annotations: merged(t.Annotations, nil),
+			Name: naming.Claim(t.Name, s.Name), Namespace: set.Namespace, Labels: labels, Annotations: merged(t.Annotations, nil),
 		},
 		Spec: corev1.PersistentVolumeClaimSpec{
 			StorageClassName: t.Spec.StorageClassName, VolumeAttributesClassName: t.Spec.VolumeAttributesClassName,

@@ -92,7 +92,7 @@ func (p *planner) inTurn(pods []*instance) {
 func (p *planner) updateOne(i *instance, turn bool) bool {
 	c := p.changeOf(i)
 	if c.forbidden {
-		p.restricted = append(p.restricted, i.name)
+		p.restricted = append(p.restricted, i.Name)
 		i.say("its update needs a new pod, which podUpdatePolicy StrictInPlace forbids")
 		return turn
 	}
@@ -117,7 +117,7 @@ func (p *planner) updateOne(i *instance, turn bool) bool {
 			break
 		}
 		i.say("its update waits: %s", wait)
-		p.progress("Updating", "the update of %s waits: %s", i.name, wait)
+		p.progress("Updating", "the update of %s waits: %s", i.Name, wait)
 		return turn && !i.ready
 	}
 	p.updateNow(i, &c)
@@ -161,7 +161,7 @@ func userVisible(c *change) bool {
 // updateNow takes the pod away, to be made anew, or changes it in place.
 func (p *planner) updateNow(i *instance, c *change) {
 	p.down = p.down || !i.broken()
-	p.progress("Updating", "%s is updated", i.name)
+	p.progress("Updating", "%s is updated", i.Name)
 	if c.anew {
 		p.deletePod(i.pod, "Updated", "its template has changed")
 		return
@@ -190,7 +190,7 @@ func (p *planner) wait(i *instance) string {
 	}
 	for _, other := range p.wanted {
 		if other != i && (other.pod == nil || other.gone || other.pod.DeletionTimestamp != nil || replacing(other.pod, p.o.Now)) {
-			return other.name + " is down"
+			return other.Name + " is down"
 		}
 	}
 	if p.down {
@@ -223,7 +223,7 @@ func (p *planner) turn(i *instance) string {
 	if wait == "" && len(lasting) > 0 {
 		text := strings.Join(lasting, "; ")
 		i.say("it is taken down although: %s", text)
-		p.progress("Updating", "%s is taken down although, for a while: %s", i.name, text)
+		p.progress("Updating", "%s is taken down although, for a while: %s", i.Name, text)
 	}
 	return wait
 }
@@ -245,15 +245,15 @@ func (p *planner) unavailable(but *instance) (down []string) {
 		switch {
 		case i == but:
 		case i.pod == nil:
-			down = append(down, i.name+" is missing")
+			down = append(down, i.Name+" is missing")
 		case i.gone || i.pod.DeletionTimestamp != nil:
-			down = append(down, i.name+" is going")
+			down = append(down, i.Name+" is going")
 		case !i.ready:
-			down = append(down, i.name+" is not ready")
+			down = append(down, i.Name+" is not ready")
 		case !i.available:
-			down = append(down, fmt.Sprintf("%s has not been ready for %d s", i.name, p.set.Spec.MinReadySeconds))
+			down = append(down, fmt.Sprintf("%s has not been ready for %d s", i.Name, p.set.Spec.MinReadySeconds))
 		case i.role == "" && len(p.set.Spec.Roles) > 0:
-			down = append(down, i.name+" has no role yet")
+			down = append(down, i.Name+" has no role yet")
 		}
 	}
 	return down
@@ -299,7 +299,7 @@ func (p *planner) handOver(i *instance, wait *string) bool {
 		!slices.ContainsFunc(p.wanted, func(other *instance) bool { return other != i && other.ready }) {
 		return true
 	}
-	a, ok := p.ask(Question{Kind: AskSwitchover, Pod: i.name, Through: i.name})
+	a, ok := p.ask(Question{Kind: AskSwitchover, Pod: i.Name, Through: i.Name})
 	switch {
 	case !ok:
 		*wait = errAsked.Error()

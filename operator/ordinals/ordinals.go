@@ -36,8 +36,8 @@ type Slot struct {
 	Template *appsv1.InstanceTemplate
 }
 
-// templateName is the name of the template, "" that of the set's own.
-func (s *Slot) templateName() string {
+// TemplateName is the name of the template, "" that of the set's own.
+func (s *Slot) TemplateName() string {
 	if s.Template == nil {
 		return ""
 	}
@@ -73,7 +73,7 @@ func Choose(s *Spec, existing map[string]Known) (chosen []Slot, missing string) 
 		c.fill(&parts[i])
 	}
 	slices.SortFunc(c.chosen, func(a, b Slot) int {
-		return cmp.Or(cmp.Compare(a.templateName(), b.templateName()), cmp.Compare(a.Ordinal, b.Ordinal))
+		return cmp.Or(cmp.Compare(a.TemplateName(), b.TemplateName()), cmp.Compare(a.Ordinal, b.Ordinal))
 	})
 	return c.chosen, c.missing
 }
