@@ -147,9 +147,9 @@ func (p *planner) leaveNext(v *client.View, members []*instance) {
 			p.lossAhead(i, lost)
 			continue
 		}
-		if p.withdraws(v, i, id) {
-			i.say("clients are sent elsewhere before it leaves")
-			p.progress("ScalingIn", "clients of %s are sent elsewhere", i.Name)
+		if wait := p.withdraws(v, i, id); wait != "" {
+			i.say("before it leaves: %s", wait)
+			p.progress("ScalingIn", "before %s leaves: %s", i.Name, wait)
 			return
 		}
 		q := Question{Kind: AskLeave, Pod: i.Name, Through: through, AcceptLoss: p.accepted(i.Name)}
@@ -175,32 +175,53 @@ func (p *planner) leaveNext(v *client.View, members []*instance) {
 // second.
 const elsewhere = 3 * time.Second
 
-// withdraws has the pod of a member end that has nothing any more, before the member leaves, and tells whether to
-// wait for what comes of it: Kubernetes sends clients elsewhere at once, and the node goes on serving those that
-// come all the same while its preStop hook sleeps. A node that has left refuses everybody. Where another member is
-// down, or one other is no majority, it runs until it has left.
-func (p *planner) withdraws(v *client.View, i *instance, id uint64) bool {
+// withdraws has the pod of a member end that has nothing any more, before the member leaves, and says what to
+// wait for: Kubernetes sends clients elsewhere at once, and the node goes on serving those that
+// come all the same while its preStop hook sleeps. A node that has left refuses everybody. Where another member or
+// instance is down, or one other is no majority, it runs until it has left.
+func (p *planner) withdraws(v *client.View, i *instance, id uint64) (wait string) {
 	if i.pod == nil || v.Cluster.Peers[id].Fenced {
-		return false
+		return ""
 	}
+	const sent = "clients are sent elsewhere"
 	if end := i.pod.DeletionTimestamp; end != nil {
 		began := end.Time
 		if s := i.pod.DeletionGracePeriodSeconds; s != nil {
 			began = began.Add(-time.Duration(*s) * time.Second)
 		}
 		if !p.o.Now.Before(began.Add(elsewhere)) {
-			return false
+			return ""
 		}
 		p.d.Requeue = soon
-		return true
+		return sent
+	}
+	if !i.ready {
+		return ""
+	}
+	for _, other := range p.wanted {
+		switch {
+		case p.starting(other):
+			p.d.Requeue = soon
+			return other.Name + " isn't ready yet"
+		case !other.ready || other.gone:
+			return ""
+		}
 	}
 	all := len(v.Cluster.Peers)
-	if now, err := p.viewBut(i, false); err != nil || !i.ready || all < 3 || alive(now, id) < all-1 {
-		return false
+	if now, err := p.viewBut(i, false); err != nil || all < 3 || alive(now, id) < all-1 {
+		return ""
 	}
 	p.deletePod(i.pod, "Leaving", "its node has nothing any more, and leaves the cluster")
 	p.d.Requeue = soon
-	return true
+	return sent
+}
+
+// starting tells whether an instance has just been made and is about to be ready.
+func (p *planner) starting(i *instance) bool {
+	if i.pod == nil {
+		return i.before == nil
+	}
+	return !i.ready && !i.gone && i.pod.DeletionTimestamp == nil && !i.broken() && p.o.Now.Before(i.pod.CreationTimestamp.Add(failedAfter))
 }
 
 // alive counts the members that answer, but for one.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -30,4 +31,22 @@ func TestClientsAreSentElsewhereBeforeAMemberLeaves(t *testing.T) {
 	require.False(t, leaves())
 	w.now = w.now.Add(elsewhere)
 	require.True(t, leaves())
+}
+
+// An instance that isn't ready may be no member: then all members answer, and there is one instance too few all the same.
+func TestNobodyLeavesEarlyWhileAnInstanceIsDown(t *testing.T) {
+	w := newWorld()
+	w.set.Spec.Replicas = new(int32(4))
+	w.rounds(t, mostRounds, true)
+	id, runs := w.process("c-1")
+	require.True(t, runs)
+	w.remove(id)
+	w.pods["c-1"].Status.Phase = corev1.PodFailed
+	w.set.Spec.Replicas = new(int32(3))
+	d, asked, err := w.plan()
+	require.NoError(t, err)
+	require.True(t, slices.ContainsFunc(asked, func(q Question) bool { return q.Kind == AskLeave && q.Pod == "c-3" }), asked)
+	for _, one := range d.DeletePods {
+		require.Equal(t, "c-1", one.Pod.Name, one.Why)
+	}
 }
