@@ -134,7 +134,12 @@ func (p *planner) leaveNext(v *client.View, members []*instance) {
 		if err != nil {
 			continue
 		}
-		if wait := majorityWithout(v, id); wait != "" {
+		// Nodes may not have noticed yet who is down, or goes in this round.
+		after, err := p.viewBut(i, false)
+		if err != nil {
+			continue
+		}
+		if wait := majorityWithout(after, id); wait != "" {
 			i.say("%s", wait)
 			p.progress("ScalingIn", "%s waits: %s", i.Name, wait)
 			continue

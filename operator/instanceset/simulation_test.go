@@ -327,8 +327,8 @@ func (s *sim) right(when string) {
 			return
 		}
 	}
-	require.Len(s.t, s.pods, int(*s.set.Spec.Replicas), "%s:\n%s\n%+v", when, s.statusText(), s.view().Cluster)
-	require.Len(s.t, s.claims, int(*s.set.Spec.Replicas), "%s: %v", when, sortedKeys(s.claims))
+	require.Equal(s.t, int(*s.set.Spec.Replicas), len(s.pods), "%s:\n%s\n%+v", when, s.statusText(), s.view().Cluster)
+	require.Equal(s.t, int(*s.set.Spec.Replicas), len(s.claims), "%s: %v\n%s", when, sortedKeys(s.claims), s.statusText())
 	var members []string
 	for _, m := range s.peers {
 		members = append(members, m.pod)
