@@ -51,14 +51,14 @@ func (p *planner) create() {
 }
 
 // needed tells whether the pod of an instance that leaves is needed once more: its node has what no other
-// has, or nothing is known.
+// has, another is down and it may be needed for a majority, or nothing is known.
 func (p *planner) needed(i *instance) bool {
-	v, err := p.view()
+	v, err := p.viewBut(i, false)
 	if err != nil {
 		return true
 	}
 	id, err := p.peer(v, i)
-	return err == nil && len(v.OnlyOn(id)) > 0
+	return err == nil && (len(v.OnlyOn(id)) > 0 || alive(v, id) < len(v.Cluster.Peers)-1)
 }
 
 // due tells whether the pod of an instance is missing and can be made.

@@ -60,9 +60,9 @@ func (s *sim) makeShard(n int) {
 func (s *sim) step() {
 	d, asked, err := s.plan()
 	require.NoError(s.t, err)
+	s.t.Logf("%s", say(&d, asked))
 	s.check(&d)
 	s.apply(&d)
-	s.t.Logf("%s", say(&d, asked))
 	s.tick()
 }
 
@@ -171,7 +171,16 @@ func (s *sim) dropClaim(name string) {
 func (s *sim) bearable(id uint64) bool {
 	left := s.disksLeft()
 	delete(left, id)
-	return s.spare(id) && 2*len(left) > len(s.peers)
+	voters, votes := 0, 0
+	for peer, m := range s.peers {
+		if m.voter {
+			voters++
+			if left[peer] {
+				votes++
+			}
+		}
+	}
+	return s.spare(id) && 2*len(left) > len(s.peers) && 2*votes > voters
 }
 
 // disksLeft are the members whose disks are there and stay.
@@ -225,9 +234,9 @@ func (s *sim) check(d *Decision) {
 		}
 	}
 	s.checkDown(down)
-	for name := range down {
-		if c := s.claims["data-"+name]; c != nil && c.DeletionTimestamp != nil {
-			require.True(s.t, s.spare(s.disks[c.UID]), "pod %s goes, and its claim and data with it", name)
+	for _, one := range d.DeletePods { // where only containers are replaced the claim is still in use
+		if c := s.claims["data-"+one.Pod.Name]; c != nil && c.DeletionTimestamp != nil {
+			require.True(s.t, s.spare(s.disks[c.UID]), "pod %s goes, and its claim and data with it", one.Pod.Name)
 		}
 	}
 	for _, one := range d.DeleteClaims {
@@ -301,13 +310,13 @@ func (s *sim) calm(when string) {
 	for range 300 {
 		d, asked, err := s.plan()
 		require.NoError(s.t, err)
+		s.t.Logf("%s", say(&d, asked))
 		s.check(&d)
 		if d.Idle() && equality.Semantic.DeepEqual(d.Status, &s.set.Status) {
 			quiet++
 		} else {
 			quiet = 0
 		}
-		s.t.Logf("%s", say(&d, asked))
 		s.apply(&d)
 		s.tick()
 		if quiet >= 12 {
