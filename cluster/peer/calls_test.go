@@ -165,8 +165,8 @@ func TestCallUnderWayEndsWhenThePeerFallsSilent(t *testing.T) {
 
 func TestAskBeforeJoining(t *testing.T) {
 	n := newNode()
-	addr, stop := serve(t, "127.0.0.1:0", peer.ServerOptions{Handler: n, Key: "secret"})
-	a := peer.NewAsk(peer.PoolOptions{Self: peer.Identity{Peer: 9, Incarnation: 1}, Key: "secret", Timing: quick}, addr)
+	addr, stop := serve(t, "127.0.0.1:0", peer.ServerOptions{Handler: n, Keys: []string{"secret", "next"}})
+	a := peer.NewAsk(peer.PoolOptions{Self: peer.Identity{Peer: 9, Incarnation: 1}, Keys: []string{"before", "secret"}, Timing: quick}, addr)
 	defer a.Close()
 	status, err := a.Status(t.Context())
 	require.NoError(t, err)
@@ -183,16 +183,16 @@ func TestAskBeforeJoining(t *testing.T) {
 
 func TestHandshakesThatDontFit(t *testing.T) {
 	n := newNode()
-	addr, _ := serve(t, "127.0.0.1:0", peer.ServerOptions{Handler: n, Key: "secret"})
-	good := func(o *peer.PoolOptions) { o.Key = "secret" }
+	addr, _ := serve(t, "127.0.0.1:0", peer.ServerOptions{Handler: n, Keys: []string{"secret", "next"}})
+	good := func(o *peer.PoolOptions) { o.Keys = []string{"next"} }
 	for name, c := range map[string]struct {
 		options func(*peer.PoolOptions)
 		target  peer.Target
 		reason  peer.RefusedReason
 		text    string
 	}{
-		"no key":        {func(o *peer.PoolOptions) { o.Key = "" }, peer.Target{Peer: 2}, peer.RefusedKey, "no api key"},
-		"other key":     {func(o *peer.PoolOptions) { o.Key = "secret2" }, peer.Target{Peer: 2}, peer.RefusedKey, "another api key"},
+		"no key":        {func(o *peer.PoolOptions) { o.Keys = nil }, peer.Target{Peer: 2}, peer.RefusedKey, "no api key"},
+		"other key":     {func(o *peer.PoolOptions) { o.Keys = []string{"secret2", "3"} }, peer.Target{Peer: 2}, peer.RefusedKey, "another api key"},
 		"other cluster": {func(o *peer.PoolOptions) { o.Self.Cluster = "there" }, peer.Target{Peer: 2}, peer.RefusedCluster, `cluster "here", the caller wants "there"`},
 		"no cluster":    {func(o *peer.PoolOptions) { o.Self.Cluster = "" }, peer.Target{Peer: 2}, peer.RefusedCluster, `cluster "here"`},
 		"other peer":    {good, peer.Target{Peer: 3}, peer.RefusedPeer, "peer 2, the caller wants 3"},
@@ -201,7 +201,7 @@ func TestHandshakesThatDontFit(t *testing.T) {
 		"other process": {good, peer.Target{Peer: 2, Incarnation: 19}, peer.RefusedIncarnation, "process 20 of peer 2, the caller wants process 19"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o := peer.PoolOptions{Self: one, Key: "secret", Timing: quick}
+			o := peer.PoolOptions{Self: one, Keys: []string{"secret"}, Timing: quick}
 			c.options(&o)
 			p := peer.NewPool(o)
 			defer p.Close()

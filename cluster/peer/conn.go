@@ -254,7 +254,7 @@ func (c *Conn) begin(ctx context.Context, l *line, h *peerpb.Handshake) (context
 	}
 	client, err := c.dial(l)
 	if err == nil {
-		ctx, err = outgoing(ctx, h, c.pool.o.Key)
+		ctx, err = outgoing(ctx, h, c.pool.o.Keys)
 	}
 	if err != nil {
 		c.report(unknown, "")

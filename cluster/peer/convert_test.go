@@ -131,7 +131,7 @@ func TestNumbersOnTheWire(t *testing.T) {
 }
 
 func TestHandshakeOfAnOldOrGarbledProtocol(t *testing.T) {
-	g := newGatekeeper(Identity{Cluster: "c", Peer: 2}, "", nil)
+	g := newGatekeeper(Identity{Cluster: "c", Peer: 2}, nil, nil)
 	raw, err := proto.Marshal(&peerpb.Handshake{Cluster: "c", From: 1, To: 2})
 	require.NoError(t, err)
 	for text, md := range map[string]metadata.MD{

@@ -51,7 +51,7 @@ type RefusedReason uint8
 const (
 	// RefusedOther is a reason that this version doesn't know.
 	RefusedOther RefusedReason = iota
-	// RefusedKey: the api key is missing or another one.
+	// RefusedKey: a key is demanded, and the caller has none of them.
 	RefusedKey
 	// RefusedProtocol: the versions don't fit.
 	RefusedProtocol
@@ -108,15 +108,15 @@ func refusedOf(err error) *Refused {
 	return nil
 }
 
-// outgoing adds a handshake, and the key when there is one, to a call.
-func outgoing(ctx context.Context, h *peerpb.Handshake, key string) (context.Context, error) {
+// outgoing adds a handshake and keys to a call.
+func outgoing(ctx context.Context, h *peerpb.Handshake, keys []string) (context.Context, error) {
 	h.Protocol = Protocol
 	raw, err := proto.Marshal(h)
 	if err != nil {
 		return nil, err
 	}
 	kv := []string{handshakeKey, string(raw)}
-	if key != "" {
+	for _, key := range keys {
 		kv = append(kv, apiKeyKey, key)
 	}
 	return metadata.AppendToOutgoingContext(ctx, kv...), nil
@@ -138,16 +138,22 @@ func handshakeIn(md metadata.MD) (*peerpb.Handshake, error) {
 // gatekeeper decides about handshakes.
 type gatekeeper struct {
 	self Identity
-	key  [sha256.Size]byte
-	// keyed says that a key is demanded.
-	keyed bool
+	// keys are those of which a caller must have one; empty demands none.
+	keys [][sha256.Size]byte
 	// latest returns the highest incarnation of a peer that is known, 0 for none.
 	latest func(topology.PeerID) uint64
 }
 
-func newGatekeeper(self Identity, key string, latest func(topology.PeerID) uint64) gatekeeper {
-	return gatekeeper{self: self, key: sha256.Sum256([]byte(key)), keyed: key != "", latest: latest}
+func newGatekeeper(self Identity, keys []string, latest func(topology.PeerID) uint64) gatekeeper {
+	g := gatekeeper{self: self, latest: latest}
+	for _, key := range keys {
+		g.keys = append(g.keys, sha256.Sum256([]byte(key)))
+	}
+	return g
 }
+
+// mostKeys is how many keys a caller may have.
+const mostKeys = 4
 
 // admit checks a call's metadata. A stranger is one who may not know the cluster's identity nor
 // this node's ID.
@@ -181,17 +187,24 @@ func (g *gatekeeper) admit(md metadata.MD, stranger bool) (*peerpb.Handshake, er
 	return h, err
 }
 
-// checkKey compares the key in constant time.
+// checkKey looks for a key that both sides have: while keys are changed node by node they have one in common. It
+// compares in constant time.
 func (g *gatekeeper) checkKey(md metadata.MD) error {
-	if !g.keyed {
+	if len(g.keys) == 0 {
 		return nil
 	}
 	given := md.Get(apiKeyKey)
 	if len(given) == 0 {
 		return refuse(RefusedKey, "the caller has no api key")
 	}
-	sum := sha256.Sum256([]byte(given[0]))
-	if len(given) > 1 || subtle.ConstantTimeCompare(sum[:], g.key[:]) != 1 {
+	shared := 0
+	for _, key := range given[:min(len(given), mostKeys)] {
+		sum := sha256.Sum256([]byte(key))
+		for i := range g.keys {
+			shared |= subtle.ConstantTimeCompare(sum[:], g.keys[i][:])
+		}
+	}
+	if shared != 1 {
 		return refuse(RefusedKey, "the caller has another api key")
 	}
 	return nil

@@ -181,7 +181,7 @@ func (l *lane) handshake(s *session, target Target) (uint64, error) {
 		// A process that isn't registered yet needs the consensus's messages to become so.
 		h.ToIncarnation = 0
 	}
-	ctx, err := outgoing(s.ctx, h, l.conn.pool.o.Key)
+	ctx, err := outgoing(s.ctx, h, l.conn.pool.o.Keys)
 	if err != nil {
 		return 0, err
 	}

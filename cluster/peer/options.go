@@ -51,8 +51,8 @@ const (
 type PoolOptions struct {
 	// Self is who dials.
 	Self Identity
-	// Key is the api key for peers; empty for none.
-	Key string
+	// Keys are the api keys that peers are shown, whether they demand one or not.
+	Keys []string
 	// TLS, when not nil, is asked for the configuration of each new connection.
 	TLS    func() *tls.Config
 	Timing Timing

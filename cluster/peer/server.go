@@ -27,8 +27,8 @@ import (
 type ServerOptions struct {
 	// Self is who is called.
 	Self Identity
-	// Key is the api key that callers must have; empty for none.
-	Key string
+	// Keys are the api keys of which callers must have one; empty demands none.
+	Keys []string
 	// TLS, when not nil, is asked for the configuration of each new connection.
 	TLS     func() *tls.Config
 	Timing  Timing
@@ -75,7 +75,7 @@ func NewServer(o ServerOptions) *Server {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{o: o, stop: make(chan struct{}), streams: make(map[laneKey]*laneStream)}
-	s.gate = newGatekeeper(o.Self, o.Key, o.Latest)
+	s.gate = newGatekeeper(o.Self, o.Keys, o.Latest)
 	options := []grpc.ServerOption{
 		grpc.UnaryInterceptor(s.unary),
 		grpc.StreamInterceptor(s.stream),

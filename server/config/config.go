@@ -174,7 +174,7 @@ type Service struct {
 	AltAPIKey                  Secret  `cfg:"alt_api_key"`
 	ReadOnlyAPIKey             Secret  `cfg:"read_only_api_key"`
 	JWTRBAC                    bool    `cfg:"jwt_rbac"`
-	EnforceInternalAuth        bool    `cfg:"enforce_internal_auth,inert"`
+	EnforceInternalAuth        bool    `cfg:"enforce_internal_auth"`
 	HideJWTDashboard           bool    `cfg:"hide_jwt_dashboard,inert"`
 	StaticContentDir           *string `cfg:"static_content_dir,inert"`
 	EnableStaticContent        bool    `cfg:"enable_static_content,inert"`

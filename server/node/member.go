@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/sextantdb/sextant/cluster/topology"
 	"github.com/sextantdb/sextant/engine/shard"
 	"github.com/sextantdb/sextant/internal/observe"
+	"github.com/sextantdb/sextant/server/config"
 	"github.com/sextantdb/sextant/server/p2p"
 )
 
@@ -39,13 +41,16 @@ func openMember(ctx context.Context, o Options, options coordinator.Options) (*D
 			NoRebalance:  !c.Rebalance, ReplicaQuiet: time.Duration(c.RebalanceAfterSec) * time.Second,
 		},
 		Release: o.Version,
-		Pool:    peer.PoolOptions{Key: string(o.Config.Service.APIKey)},
+		Pool:    peer.PoolOptions{Keys: peerKeys(&o.Config.Service)},
 		Logger:  observe.Component(o.Logger, "member"),
 	}
 	if c.PeerID != nil {
 		mo.PeerID = topology.PeerID(*c.PeerID)
 	}
-	so := peer.ServerOptions{Key: mo.Pool.Key, Logger: observe.Component(o.Logger, "peer")}
+	so := peer.ServerOptions{Logger: observe.Component(o.Logger, "peer")}
+	if o.Config.Service.EnforceInternalAuth {
+		so.Keys = mo.Pool.Keys
+	}
 	if c.P2P.EnableTLS {
 		// With an authority both sides are checked by it; without one only the called side is, by the
 		// system's.
@@ -82,6 +87,11 @@ func openMember(ctx context.Context, o Options, options coordinator.Options) (*D
 			return errors.Join(shut(), front.Close())
 		},
 	}, nil
+}
+
+// peerKeys are what nodes show each other: while keys are changed node by node they have one in common.
+func peerKeys(s *config.Service) []string {
+	return slices.DeleteFunc([]string{string(s.APIKey), string(s.AltAPIKey)}, func(key string) bool { return key == "" })
 }
 
 // ownURI is where other nodes reach this one: what the user says, or the host's name.
