@@ -336,8 +336,8 @@ func (s *sim) right(when string) {
 			return
 		}
 	}
-	require.Equal(s.t, int(*s.set.Spec.Replicas), len(s.pods), "%s:\n%s\n%+v", when, s.statusText(), s.view().Cluster)
-	require.Equal(s.t, int(*s.set.Spec.Replicas), len(s.claims), "%s: %v\n%s", when, sortedKeys(s.claims), s.statusText())
+	require.Len(s.t, sortedKeys(s.pods), int(*s.set.Spec.Replicas), "%s:\n%s\n%+v", when, s.statusText(), s.view().Cluster)
+	require.Len(s.t, sortedKeys(s.claims), int(*s.set.Spec.Replicas), "%s: %v\n%s", when, sortedKeys(s.claims), s.statusText())
 	var members []string
 	for _, m := range s.peers {
 		members = append(members, m.pod)

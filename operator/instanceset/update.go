@@ -11,6 +11,7 @@ import (
 	"github.com/sextantdb/sextant/client"
 	appsv1 "github.com/sextantdb/sextant/operator/api/apps/v1"
 	"github.com/sextantdb/sextant/operator/naming"
+	"github.com/sextantdb/sextant/operator/nodes"
 )
 
 // change is what a pod lacks to be the newest.
@@ -216,7 +217,12 @@ func (p *planner) turn(i *instance) string {
 		return strings.Join(down, ", ")
 	}
 	v, err := p.viewBut(i, false)
-	if err != nil {
+	switch {
+	case errors.Is(err, nodes.ErrKey):
+		// The key is one that nodes get by starting anew, so one has to be the first. All are ready, each with its copies.
+		i.say("it is taken down although nobody can be asked what is lost with it: the nodes have another api key")
+		return ""
+	case err != nil:
 		return err.Error()
 	}
 	wait, lasting := p.risks(v, i)

@@ -60,6 +60,9 @@ type access struct {
 // errNoPods says that there is nobody to ask.
 var errNoPods = errors.New("no pod has an address yet")
 
+// ErrKey says that all nodes of a component answer and none takes its key: they were started with another one.
+var ErrKey = errors.New("all nodes have another api key")
+
 // node makes a client for one pod; it is to be closed.
 func (a *access) node(c *Component, pod Pod) (*client.Client, error) {
 	if pod.IP == "" {
@@ -117,7 +120,7 @@ func (a *access) Memory(ctx context.Context, c *Component, pod Pod) (*client.Mem
 }
 
 // View implements Access. A node that knows a leader knows more than one that is cut off, so it is
-// preferred.
+// preferred. The error is ErrKey when it is about nothing but the key.
 func (a *access) View(ctx context.Context, c *Component) (*client.View, error) {
 	ctx, cancel := context.WithTimeout(ctx, viewLimit)
 	defer cancel()
@@ -126,11 +129,15 @@ func (a *access) View(ctx context.Context, c *Component) (*client.View, error) {
 	}
 	var second *client.View
 	var failed error
+	refused := 0
 	for _, pod := range c.Pods {
 		v, err := a.viewFrom(ctx, c, pod)
 		switch {
 		case err != nil:
 			failed = errors.Join(failed, err)
+			if client.StatusOf(err) == http.StatusUnauthorized {
+				refused++
+			}
 		case !v.Cluster.Enabled() || v.Cluster.Raft.Leader != 0:
 			return v, nil
 		case second == nil:
@@ -140,8 +147,11 @@ func (a *access) View(ctx context.Context, c *Component) (*client.View, error) {
 			break
 		}
 	}
-	if second != nil {
+	switch {
+	case second != nil:
 		return second, nil
+	case refused == len(c.Pods):
+		return nil, fmt.Errorf("look at %s: %w: %w", c.Key, ErrKey, failed)
 	}
 	return nil, fmt.Errorf("look at %s: %w", c.Key, failed)
 }

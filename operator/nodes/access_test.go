@@ -138,6 +138,19 @@ func TestAViewIsOfANodeThatKnowsALeader(t *testing.T) {
 	require.ErrorContains(t, err, "look at demo/c: no pod has an address yet")
 }
 
+func TestNodesThatHaveAnotherKey(t *testing.T) {
+	refusing := func() *pod {
+		return &pod{status: http.StatusUnauthorized, answers: map[string]string{"/cluster": `{"status":{"error":"Invalid API key"}}`}}
+	}
+	a, c := serve(t, false, refusing(), refusing())
+	_, err := a.View(t.Context(), c)
+	require.ErrorIs(t, err, nodes.ErrKey)
+	require.ErrorContains(t, err, "Invalid API key")
+	c.Pods = append(c.Pods, nodes.Pod{Name: "c-9", IP: "127.0.0.9"})
+	_, err = a.View(t.Context(), c)
+	require.NotErrorIs(t, err, nodes.ErrKey, "one doesn't answer, which may be a reason to wait")
+}
+
 func TestDrain(t *testing.T) {
 	p := &pod{leader: 1}
 	a, c := serve(t, false, p)

@@ -28,7 +28,8 @@ func TestKeysOfPeers(t *testing.T) {
 		},
 		"one in common": {
 			[]string{"QDRANT__SERVICE__API_KEY=old", "QDRANT__SERVICE__ALT_API_KEY=new", enforced},
-			[]string{"QDRANT__SERVICE__API_KEY=new", enforced}, "",
+			[]string{"QDRANT__SERVICE__API_KEY=new", enforced},
+			"",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	appsv1 "github.com/sextantdb/sextant/operator/api/apps/v1"
+	operationsv1alpha1 "github.com/sextantdb/sextant/operator/api/operations/v1alpha1"
 	"github.com/sextantdb/sextant/operator/naming"
 	"github.com/sextantdb/sextant/tests/operator/sample"
 )
@@ -364,6 +365,29 @@ func Test35KeyFromASecret(t *testing.T) {
 	var events corev1.EventList
 	require.NoError(t, b.c.List(b.ctx, &events, client.InNamespace(b.ns)))
 	require.NotContains(t, fmt.Sprint(maps.Items, events.Items), "secret-word")
+}
+
+// The nodes have the key before until each has been restarted, the operator has only the new one.
+func Test35KeyOfASecretChanges(t *testing.T) {
+	b := newBed(t, 3)
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: b.ns, Name: "qdrant-api-key"}, StringData: map[string]string{"api-key": "old-word"}}
+	require.NoError(t, b.c.Create(b.ctx, secret))
+	b.runs(3, func(c *appsv1.Cluster) {
+		c.Spec.ComponentSpecs[0].Env = []corev1.EnvVar{{Name: "QDRANT__SERVICE__API_KEY", ValueFrom: &corev1.EnvVarSource{
+			SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: "qdrant-api-key"}, Key: "api-key"},
+		}}}
+	})
+	b.redundant()
+	secret.StringData = map[string]string{"api-key": "new-word"}
+	require.NoError(t, b.c.Update(b.ctx, secret))
+	before, err := b.pods()
+	require.NoError(t, err)
+	o := b.ends(b.op("restart.yaml"), operationsv1alpha1.OpsSucceed)
+	require.Equal(t, "3/3", o.Status.Progress)
+	b.phase(appsv1.ClusterRunning)
+	b.replaced(before)
+	require.Equal(t, 1, b.world.Load().Down, "nodes down at once")
+	b.whole()
 }
 
 func Test36TLS(t *testing.T) {
