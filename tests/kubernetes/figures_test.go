@@ -157,6 +157,9 @@ func scrape(ctx context.Context, host string) (map[string]*dto.MetricFamily, err
 	if err := errors.Join(err, resp.Body.Close()); err != nil {
 		return nil, fmt.Errorf("read metrics: %w", err)
 	}
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("ask %s for metrics: %s", host, resp.Status)
+	}
 	parser := expfmt.NewTextParser(model.LegacyValidation)
 	all, err := parser.TextToMetricFamilies(bytes.NewReader(raw))
 	if err != nil {
