@@ -152,6 +152,9 @@ func (p *planner) mayStartAnew(i *instance) string {
 	if wait == "" && !p.handOver(i, &wait) {
 		return wait
 	}
+	if wait == "" && len(v.Cluster.Peers) == 2 && v.Cluster.Raft.Leader == id {
+		return "it leads the consensus, and the other node has no vote"
+	}
 	return wait
 }
 

@@ -183,7 +183,7 @@ const elsewhere = 3 * time.Second
 // withdraws has the pod of a member end that has nothing any more, before the member leaves, and says what to
 // wait for: Kubernetes sends clients elsewhere at once, and the node goes on serving those that
 // come all the same while its preStop hook sleeps. A node that has left refuses everybody. Where another member or
-// instance is down, or one other is no majority, it runs until it has left.
+// instance is down, or the others could agree on nothing without it, it runs until it has left.
 func (p *planner) withdraws(v *client.View, i *instance, id uint64) (wait string) {
 	if i.pod == nil || v.Cluster.Peers[id].Fenced {
 		return ""
@@ -213,7 +213,8 @@ func (p *planner) withdraws(v *client.View, i *instance, id uint64) (wait string
 		}
 	}
 	all := len(v.Cluster.Peers)
-	if now, err := p.viewBut(i, false); err != nil || all < 3 || alive(now, id) < all-1 {
+	able := all > 2 || v.Cluster.Raft.Leader != id // of two one has a vote, who leads
+	if now, err := p.viewBut(i, false); err != nil || !able || alive(now, id) < all-1 {
 		return ""
 	}
 	p.deletePod(i.pod, "Leaving", "its node has nothing any more, and leaves the cluster")
