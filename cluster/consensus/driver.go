@@ -353,11 +353,15 @@ func (d *driver) announce() {
 	d.o.OnLeader(now.leader, now.ready)
 }
 
-// arrangeVoters makes the next change of who votes. A learner that is ready doesn't wait: two voters
+// arrangeVoters makes the next change of who is a member and who votes. A learner that is ready doesn't wait: two voters
 // of a group that has just grown to three nodes survive nothing. Taking a vote away isn't urgent.
 func (d *driver) arrangeVoters(demote bool) {
-	change, ok := NextChange(d.o.ID, d.progress())
-	if !ok || change.Kind == Demote && !demote {
+	if d.isGone(d.o.ID) && d.handOver() {
+		return // the next leader removes this one
+	}
+	all := d.progress()
+	change, ok := NextChange(d.o.ID, all)
+	if !ok || change.Kind == Demote && !demote || !Survives(change, all) {
 		return
 	}
 	// A change that is under way makes etcd-raft ignore this one.
@@ -365,6 +369,9 @@ func (d *driver) arrangeVoters(demote bool) {
 		d.o.Logger.Info("members of the consensus change", slog.Any("change", change))
 	}
 }
+
+// isGone tells whether the machine knows a node for one that never comes back.
+func (d *driver) isGone(id topology.PeerID) bool { return d.o.Gone != nil && d.o.Gone(id) }
 
 // progress returns what a leader knows about the members.
 func (d *driver) progress() []Member {
@@ -377,6 +384,7 @@ func (d *driver) progress() []Member {
 				ID: id, Voter: d.members.isVoter(id),
 				Active: p.RecentActive || id == d.o.ID,
 				Ready:  id == d.o.ID || isReady(p, status.GetCommit()),
+				Gone:   d.isGone(id),
 			})
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -175,7 +176,7 @@ func TestSessionsAdmitOnce(t *testing.T) {
 
 func TestNextChange(t *testing.T) {
 	// A member is its role (v, l), upper case when it is the leader, with ! when it isn't
-	// ready and ? when it isn't heard of either.
+	// ready, ? when it isn't heard of either, and - when it is gone.
 	f := func(all string, want Change) {
 		t.Helper()
 		var list []Member
@@ -188,9 +189,9 @@ func TestNextChange(t *testing.T) {
 			case 'v':
 				m.Voter = true
 			}
-			if i+1 < len(all) && (all[i+1] == '!' || all[i+1] == '?') {
+			if i+1 < len(all) && strings.ContainsRune("!?-", rune(all[i+1])) {
 				i++
-				m.Ready, m.Active = false, all[i] == '!'
+				m.Ready, m.Active, m.Gone = false, all[i] == '!', all[i] == '-'
 			}
 			list = append(list, m)
 		}
@@ -222,6 +223,23 @@ func TestNextChange(t *testing.T) {
 	f("vv!v?V", Change{Demote, 3})
 	f("Vvvvvv", Change{Demote, 6})
 	f("Vvvvvvvv", Change{Demote, 8})
+	f("Vv-vl", Change{Remove, 2}) // before the learner gets a vote
+	f("Vvl-", Change{Remove, 3})
+	f("V-vvl", Change{}) // another must lead first
+}
+
+func TestWhatAChangeLeavesMustBeAMajority(t *testing.T) {
+	v := func(id topology.PeerID, active bool) Member { return Member{ID: id, Voter: true, Active: active} }
+	l := func(id topology.PeerID) Member { return Member{ID: id, Active: true} }
+	all := []Member{v(1, true), v(2, true), v(3, true), v(4, false), v(5, false), l(6)}
+	require.False(t, Survives(Change{Remove, 3}, all), "two of four")
+	require.False(t, Survives(Change{Demote, 3}, all), "two of four")
+	require.True(t, Survives(Change{Remove, 4}, all))
+	require.True(t, Survives(Change{Demote, 4}, all))
+	require.True(t, Survives(Change{Promote, 6}, all))
+	require.True(t, Survives(Change{Remove, 6}, all))
+	require.True(t, Survives(Change{Remove, 9}, all), "no member")
+	require.False(t, Survives(Change{Remove, 2}, []Member{v(1, true), v(2, true), v(3, false)}))
 }
 
 // From any group the changes come to an end, with as many voters as there should be,

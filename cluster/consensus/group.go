@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -246,7 +247,7 @@ func (g *Group) AddLearner(ctx context.Context, id topology.PeerID) error {
 }
 
 // RemoveMember removes a node from the group for ever, whether it was a member or not.
-// The last member can't be removed.
+// The last member can't be removed. While most of those that would be left with a vote don't answer it waits.
 func (g *Group) RemoveMember(ctx context.Context, id topology.PeerID) error {
 	if !validID(id) {
 		return apierror.New(apierror.BadInput, "%d is not the ID of a peer", id)
@@ -257,14 +258,19 @@ func (g *Group) RemoveMember(ctx context.Context, id topology.PeerID) error {
 		}
 		return d.state.isRemoved(id), nil
 	}, func(d *driver) {
-		// A leader that removes itself would leave the others to wait for an election.
-		if id == d.o.ID && d.leads() {
-			if to := d.bestVoter(); to != 0 {
-				d.node.TransferLeader(uint64(to))
-				return
-			}
+		if d.isGone(id) {
+			return // the leader sees to it
 		}
-		_ = d.node.ProposeConfChange(Change{Remove, id}.conf()) // it is tried again
+		// A leader that removes itself would leave the others to wait for an election.
+		if id == d.o.ID && d.leads() && d.handOver() {
+			return
+		}
+		change := Change{Remove, id}
+		if d.leads() && !Survives(change, d.progress()) {
+			d.o.Logger.Warn("a member isn't removed: most of those that would be left with a vote don't answer", slog.Any("member", id))
+			return // some may come back
+		}
+		_ = d.node.ProposeConfChange(change.conf()) // it is tried again
 	})
 }
 

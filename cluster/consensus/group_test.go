@@ -373,6 +373,66 @@ func TestRemovedMemberNeverComesBack(t *testing.T) {
 	})
 }
 
+// The machine says who is gone; their votes would count against those that are there.
+func TestMembersThatAreGoneAreRemoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
+		var mu sync.Mutex
+		gone := map[topology.PeerID]bool{}
+		c.options = func(o *consensus.Options) {
+			o.Gone = func(id topology.PeerID) bool {
+				mu.Lock()
+				defer mu.Unlock()
+				return gone[id]
+			}
+		}
+		goes := func(id topology.PeerID) {
+			mu.Lock()
+			defer mu.Unlock()
+			gone[id] = true
+		}
+		c.grow(5)
+		// Two are lost for good: three of five votes are left.
+		for _, id := range []topology.PeerID{4, 5} {
+			c.stop(id)
+			goes(id)
+		}
+		c.eventually("the dead have no votes", func() bool { return len(c.leader().group.Status().Voters) == 3 })
+		// So one more may go, the leader, as the others agree on without it.
+		old := c.leader()
+		goes(old.id)
+		require.NoError(t, old.group.RemoveMember(c.deadline(), old.id))
+		c.stop(old.id)
+		c.eventually("another leads", func() bool { return c.leader() != nil && c.leader() != old })
+		require.Len(t, c.leader().group.Status().Voters, 2)
+		c.propose(c.leader(), "with those that are left")
+		require.Equal(t, []string{"with those that are left"}, c.agree())
+	})
+}
+
+// Who is removed must not leave a group that can agree on nothing.
+func TestARemovalWaitsForAMajority(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
+		c.grow(3)
+		leader := c.leader()
+		var others []topology.PeerID
+		for _, n := range c.sorted() {
+			if n != leader {
+				others = append(others, n.id)
+			}
+		}
+		disk := c.stop(others[0])
+		<-time.After(5 * time.Second) // until nothing was heard of it for a while
+		require.Error(t, leader.group.RemoveMember(within(t, 5*time.Second), others[1]))
+		require.Len(t, leader.group.Status().Voters, 3)
+		c.propose(leader, "x")
+		c.start(others[0], disk)
+		require.NoError(t, leader.group.RemoveMember(c.deadline(), others[1]))
+		require.Len(t, leader.group.Status().Voters, 2)
+	})
+}
+
 func TestLeaderRemovesItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(t)

@@ -40,6 +40,8 @@ type Member struct {
 	// Active says that it was heard of lately, Ready that it also has (nearly) all
 	// entries.
 	Active, Ready bool
+	// Gone says that the machine knows it for one that never comes back.
+	Gone bool
 }
 
 // votersFor is how many of n members should vote. More voters survive more
@@ -55,14 +57,35 @@ func votersFor(n int) int {
 	}
 }
 
-// NextChange says how the leader should change who votes: at most one change, since
-// the group makes one at a time. An even number of voters survives no more failures
-// than one less, so a second one must be ready before an odd number (above one) is
+// Survives tells whether most of the voters that a change leaves are active. Without them the group could
+// agree on nothing any more, not even on going back.
+func Survives(c Change, all []Member) bool {
+	voters, active := 0, 0
+	for _, m := range all {
+		votes := m.Voter
+		if m.ID == c.Peer {
+			votes = c.Kind == Promote
+		}
+		if votes {
+			voters++
+			if m.Active {
+				active++
+			}
+		}
+	}
+	return 2*active > voters
+}
+
+// NextChange says how the leader should change who is a member and who votes: at most one change, since
+// the group makes one at a time. First go those that are gone: their votes count against those that are there. An even number
+// of voters survives no more failures than one less, so a second one must be ready before an odd number (above one) is
 // left behind.
 func NextChange(leader topology.PeerID, all []Member) (Change, bool) {
 	var voters, ready []Member
 	for _, m := range all {
 		switch {
+		case m.Gone && m.ID != leader:
+			return Change{Remove, m.ID}, true
 		case m.Voter:
 			voters = append(voters, m)
 		case m.Active && m.Ready:

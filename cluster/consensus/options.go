@@ -68,6 +68,9 @@ type Options struct {
 	// Send carries a message to another node; it may be lost. It must return at once,
 	// must not change the message, and must not call the group. Required.
 	Send func(to topology.PeerID, m *raftpb.Message)
+	// Gone, when not nil, tells whether the machine knows a node for one that never comes back; such members are
+	// removed. It must return at once and must not call the group.
+	Gone func(topology.PeerID) bool
 	// OnLeader is told of each change of who leads; 0 is nobody as far as is known
 	// here. me comes only when everything is applied that was committed before this
 	// node led. It must return at once and must not call the group; it may be called

@@ -292,3 +292,12 @@ func (d *driver) bestVoter() topology.PeerID {
 	}
 	return best
 }
+
+// handOver has another voter lead, and tells whether there is one that can.
+func (d *driver) handOver() bool {
+	to := d.bestVoter()
+	if to != 0 {
+		d.node.TransferLeader(uint64(to))
+	}
+	return to != 0
+}

@@ -197,6 +197,7 @@ func New(ctx context.Context, o Options) (_ *Member, err error) {
 	if m.group, err = consensus.Open(ctx, consensus.Options{
 		ID: m.self.Peer, FS: m.disk, Dir: layout.Consensus(o.StoragePath), Machine: m.machine, Send: m.sendRaft,
 		Reserve: consensusReserve, OnShort: m.short.Store,
+		Gone:     func(p topology.PeerID) bool { return m.State().Removed(p) },
 		OnLeader: m.boss.leaderChanged, TickInterval: o.Tick, SnapshotEntries: o.SnapshotEntries, Logger: o.Logger,
 	}); err != nil {
 		if errors.Is(err, oplog.ErrCorrupted) || errors.Is(err, consensus.ErrCorrupted) {

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -304,9 +305,15 @@ func TestANodeWithoutItsDiskIsFilledAgain(t *testing.T) {
 	nodes[2].stop()
 	nodes[2].disk = fsx.NewMem()
 	nodes[1].await("the node counts as gone", func(s *topology.State) bool { return s.Peer(nodes[2].id).Fenced })
+	old := nodes[2].id
 	nodes[2].start()
 	nodes[1].await("all copies in sync again", inSync(2))
 	has(t, nodes, "c", w.end(t))
+	// A vote that nobody has any more would count against those that are there.
+	require.Eventually(t, func() bool {
+		s := nodes[1].member.Status()
+		return !slices.Contains(s.Voters, old) && !slices.Contains(s.Learners, old) && len(s.Voters) == 3
+	}, 20*time.Second, 10*time.Millisecond, "peer %d is a member of the consensus still", old)
 }
 
 // A copy whose state isn't the others' is found when they are compared, and made anew.
