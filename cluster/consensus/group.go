@@ -267,7 +267,7 @@ func (g *Group) RemoveMember(ctx context.Context, id topology.PeerID) error {
 		}
 		change := Change{Remove, id}
 		if d.leads() && !Survives(change, d.progress()) {
-			d.o.Logger.Warn("a member isn't removed: most of those that would be left with a vote don't answer", slog.Any("member", id))
+			d.o.Logger.WarnContext(ctx, "a member isn't removed: most of those that would be left with a vote don't answer", slog.Any("member", id))
 			return // some may come back
 		}
 		_ = d.node.ProposeConfChange(change.conf()) // it is tried again
