@@ -1,4 +1,5 @@
-// Package budget shares the processor between queries and background work.
+// Package budget shares the processor between queries and background work, and among shards the memory for what isn't
+// saved yet.
 //
 // Background workers (indexing, merging, transfers) take a slot before they
 // start a job and call Yield between small pieces of it; queries mark their
@@ -30,9 +31,12 @@ type Options struct {
 	// entirely; 0 is GOMAXPROCS. Below that number a worker only lets others go
 	// first.
 	Processors int
+	// Unsaved is how many bytes of operations all shards together may have in memory that no checkpoint has
+	// yet; 0 leaves it to each of them.
+	Unsaved int64
 }
 
-// Budget is the processor time of one process. Its methods are safe for
+// Budget is the processor time of one process, and its memory for what isn't saved yet. Its methods are safe for
 // concurrent use, and on a nil Budget do nothing.
 type Budget struct {
 	slots      chan struct{}
@@ -40,6 +44,9 @@ type Budget struct {
 	processors int64
 	queries    atomic.Int64
 	waiters    atomic.Int64
+	// maxUnsaved bounds unsaved, which holders shards have.
+	maxUnsaved       int64
+	unsaved, holders atomic.Int64
 
 	// mu guards quiet.
 	mu sync.Mutex
@@ -62,6 +69,7 @@ func New(o Options) *Budget {
 		slots:      make(chan struct{}, o.Slots),
 		maxPause:   o.MaxPause,
 		processors: int64(o.Processors),
+		maxUnsaved: o.Unsaved,
 		quiet:      make(chan struct{}),
 	}
 }

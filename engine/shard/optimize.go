@@ -13,6 +13,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
+	"github.com/sextantdb/sextant/engine/budget"
 	"github.com/sextantdb/sextant/engine/oplog"
 	"github.com/sextantdb/sextant/engine/segment"
 )
@@ -22,7 +23,7 @@ import (
 type optimizer struct {
 	wake chan struct{}
 	// logged counts the bytes of log since the last checkpoint.
-	logged atomic.Int64
+	logged *budget.Unsaved
 	// started says that the optimizer has looked for work since the shard was
 	// opened.
 	started atomic.Bool
@@ -183,10 +184,10 @@ func (s *Shard) written() bool {
 }
 
 // due says whether it is time for a checkpoint: when nothing else is to do; when
-// much log has come together; and from time to time, so that not too much of a
+// much log has come together, here or in all shards; and from time to time, so that not too much of a
 // long build is lost. The latter two leave time between checkpoints in proportion
 // to what one takes, because a graph is written as a whole: under a steady load a
-// fifth of the time goes into checkpoints at most, and under a trickle 5 %.
+// fifth of the time goes into checkpoints at most, under a trickle 5 %, and half of it when memory is short.
 func (s *Shard) due(idle bool) bool {
 	if s.written() {
 		return false
@@ -194,8 +195,10 @@ func (s *Shard) due(idle bool) bool {
 	s.optimizer.mu.Lock()
 	defer s.optimizer.mu.Unlock()
 	since, took := time.Since(s.optimizer.last), s.optimizer.took
+	pressure := s.optimizer.logged.Pressure()
 	return idle ||
-		s.optimizer.logged.Load() >= s.o.CheckpointBytes && since >= 4*took ||
+		(pressure >= 1 || s.optimizer.logged.Load() >= s.o.CheckpointBytes) && since >= 4*took ||
+		pressure >= 2 && since >= took ||
 		since >= max(12*s.o.CheckpointIdle, 20*took)
 }
 

@@ -177,6 +177,7 @@ func Open(ctx context.Context, o Options) (*Shard, error) {
 	s.flushed.Store(&oplog.Position{})
 	s.background, s.stop = context.WithCancel(context.Background())
 	s.optimizer.wake, s.optimizer.last = make(chan struct{}, 1), time.Now()
+	s.optimizer.logged = o.Budget.Unsaved()
 	switch err := s.recover(ctx); {
 	case err == nil:
 	case isDamage(err):

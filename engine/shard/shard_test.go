@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/sextantdb/sextant/engine/budget"
 	"github.com/sextantdb/sextant/engine/oplog"
 	"github.com/sextantdb/sextant/engine/payload"
 	"github.com/sextantdb/sextant/engine/point"
@@ -226,6 +227,29 @@ func TestOpenFailsWhenTheDiskFails(t *testing.T) {
 }
 
 // After a checkpoint failed the next one writes everything, and nothing is lost.
+// Many shards would each keep what makes a checkpoint due of one.
+func TestACheckpointIsDueWhenAllShardsHaveTooMuch(t *testing.T) {
+	b := budget.New(budget.Options{Unsaved: 3 << 20})
+	open := func() *node {
+		return openNode(t, fsx.NewMem(), Options{Config: singleVector(2, pb.Distance_Dot), Manual: true, Budget: b})
+	}
+	much, little := open(), open()
+	fill := func(n *node, id, size int) {
+		p := numbered(id, dense(1, 1))
+		p.Payload = map[string]*pb.Value{"text": pb.NewValueString(strings.Repeat("x", size))}
+		require.NoError(t, n.apply(upsertOf(t, p)))
+	}
+	fill(little, 1, 1<<20)
+	require.False(t, little.shard.due(false))
+	fill(much, 1, 3<<20)
+	require.True(t, much.shard.due(false))
+	require.False(t, little.shard.due(false), "the other one has more than its share")
+	require.NoError(t, much.shard.Checkpoint(t.Context()))
+	require.False(t, much.shard.due(false))
+	fill(little, 2, 2<<20)
+	require.True(t, little.shard.due(false))
+}
+
 func TestCheckpointFailsAndIsRepeated(t *testing.T) {
 	mem := fsx.NewMem()
 	fault := fsx.NewFault(mem, nil)

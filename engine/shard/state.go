@@ -438,6 +438,7 @@ func (s *Shard) closeDropped(name string, x interface{ Close() error }) {
 
 // closeComponents closes what was opened. Nothing is in use any more.
 func (s *Shard) closeComponents() {
+	s.optimizer.logged.Release()
 	st := s.state.Load()
 	for name, x := range only[interface{ Close() error }](st) {
 		s.closeDropped(name, x)

@@ -2,10 +2,13 @@ package node
 
 import (
 	"context"
+	"math"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"time"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	pb "github.com/qdrant/go-client/qdrant"
 
 	"github.com/sextantdb/sextant/cluster/coordinator"
@@ -42,7 +45,23 @@ func openDesk(ctx context.Context, o Options) (*Desk, error) {
 	return &Desk{Points: front.Points(), Collections: front.Collections(), Cluster: front.Admin(), Close: front.Close}, nil
 }
 
-// newBudget makes the processor budget of background work.
+// unsavedShare is one by the part of the process's memory that operations may take which no checkpoint has yet. While a
+// checkpoint is written the next ones come together, and the collector lets half as much again lie about.
+const unsavedShare, leastUnsaved = 8, 32 << 20
+
+// memoryForUnsaved is how much memory shards may have together for what isn't saved yet, given the soft limit of the
+// heap and the machine's memory, 0 is unknown.
+func memoryForUnsaved(limit int64, machine uint64) int64 {
+	if limit == math.MaxInt64 { // there is none
+		limit = int64(min(machine, math.MaxInt64))
+	}
+	if limit == 0 {
+		return 0
+	}
+	return max(limit/unsavedShare, leastUnsaved)
+}
+
+// newBudget makes the budget of background work.
 func newBudget(p *config.Performance) *budget.Budget {
 	slots := p.OptimizerCPUBudget
 	if slots < 0 { // leave that many processors free
@@ -51,7 +70,11 @@ func newBudget(p *config.Performance) *budget.Budget {
 	if n := p.MaxOptimizationThreads; n > 0 && (slots == 0 || n < slots) {
 		slots = n
 	}
-	return budget.New(budget.Options{Slots: slots})
+	machine, err := memlimit.FromSystem()
+	if err != nil {
+		machine = 0 // each shard decides for itself
+	}
+	return budget.New(budget.Options{Slots: slots, Unsaved: memoryForUnsaved(debug.SetMemoryLimit(-1), machine)})
 }
 
 // collectionDefaults turns the configuration's view of new collections into the

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"math"
 	"runtime"
 	"strings"
 	"testing"
@@ -91,4 +92,12 @@ func TestBudget(t *testing.T) {
 	f(0, 5, 5)
 	f(3, 5, 3)
 	f(5, 3, 3)
+}
+
+func TestMemoryForWhatIsNotSaved(t *testing.T) {
+	const gib = 1 << 30
+	require.EqualValues(t, gib/8, memoryForUnsaved(gib, 64*gib), "the container's limit")
+	require.EqualValues(t, 8*gib, memoryForUnsaved(math.MaxInt64, 64*gib), "the machine's memory")
+	require.EqualValues(t, 32<<20, memoryForUnsaved(100<<20, 64*gib), "less would be checkpoints all the time")
+	require.Zero(t, memoryForUnsaved(math.MaxInt64, 0))
 }
