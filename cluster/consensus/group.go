@@ -274,14 +274,15 @@ func (g *Group) RemoveMember(ctx context.Context, id topology.PeerID) error {
 	})
 }
 
-// TransferLeadership makes another voter lead; 0, asked of the leader, is the one that
-// is fit best.
+// TransferLeadership makes another member lead; 0, asked of the leader, is the voter that
+// is fit best. A learner gets a vote for that, and another one loses its own.
 func (g *Group) TransferLeadership(ctx context.Context, to topology.PeerID) error {
 	from := g.Status().Leader
-	return g.errand(ctx, g.o.ElectionTicks, func(d *driver) (bool, error) {
+	// Asked often: a learner that gets a vote to lead may be the one too many.
+	return g.errand(ctx, max(1, g.o.ElectionTicks/5), func(d *driver) (bool, error) {
 		switch leader := d.known.leader; {
-		case to != 0 && !d.members.isVoter(to):
-			return false, apierror.New(apierror.BadInput, "peer %d has no vote", to)
+		case to != 0 && !d.members.has(to):
+			return false, apierror.New(apierror.BadInput, "peer %d is no member of the consensus", to)
 		case to != 0:
 			return leader == to, nil
 		case leader == d.o.ID && len(d.members.voters) == 1:
@@ -293,6 +294,10 @@ func (g *Group) TransferLeadership(ctx context.Context, to topology.PeerID) erro
 		next := to
 		if next == 0 && d.leads() {
 			next = d.bestVoter()
+		}
+		if d.members.isLearner(next) {
+			d.giveVote(next)
+			return
 		}
 		if next != 0 {
 			d.node.TransferLeader(uint64(next))

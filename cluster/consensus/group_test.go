@@ -469,6 +469,21 @@ func TestLastMemberStays(t *testing.T) {
 	})
 }
 
+func TestALearnerGetsAVoteToLead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
+		c.grow(4)
+		old := c.leader()
+		learner := old.group.Status().Learners[0]
+		require.NoError(t, old.group.TransferLeadership(c.deadline(), learner))
+		require.Equal(t, learner, c.leader().id)
+		c.eventually("three vote", func() bool { return len(c.leader().group.Status().Voters) == 3 })
+		require.Contains(t, c.leader().group.Status().Voters, learner)
+		c.propose(old, "x")
+		require.Equal(t, []string{"x"}, c.agree())
+	})
+}
+
 func TestTransferLeadership(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(t)

@@ -301,3 +301,13 @@ func (d *driver) handOver() bool {
 	}
 	return to != 0
 }
+
+// giveVote has a learner vote that is to lead, once it has what that needs. Another one loses its vote afterwards.
+func (d *driver) giveVote(id topology.PeerID) {
+	all := d.progress()
+	i := slices.IndexFunc(all, func(m Member) bool { return m.ID == id })
+	change := Change{Promote, id}
+	if d.leads() && i >= 0 && all[i].Ready && Survives(change, all) {
+		_ = d.node.ProposeConfChange(change.conf()) // it is tried again
+	}
+}
