@@ -141,7 +141,7 @@ func (p *planner) mayStartAnew(i *instance) string {
 	switch all := len(v.Cluster.Peers); {
 	case left == 0:
 		return "no other node would be left of the cluster"
-	case all > 2 && 2*left <= all:
+	case 2*left <= all:
 		return fmt.Sprintf("only %d of %d nodes would be left of the cluster", left, all)
 	case !i.ready && v.Cluster.Raft.Leader == id:
 		return "the nodes haven't noticed yet that it is down, and it leads the consensus"
@@ -151,9 +151,6 @@ func (p *planner) mayStartAnew(i *instance) string {
 	wait := p.turn(i)
 	if wait == "" && !p.handOver(i, &wait) {
 		return wait
-	}
-	if wait == "" && len(v.Cluster.Peers) == 2 && v.Cluster.Raft.Leader == id {
-		return "it leads the consensus, and the other node has no vote"
 	}
 	return wait
 }

@@ -51,9 +51,9 @@ func (p *planner) create() {
 }
 
 // needed tells whether the pod of an instance that leaves is needed once more: its node has what no other
-// has, another is down and it may be needed for a majority, or nothing is known.
+// has, another is down or loses its disk and it may be needed for a majority, or nothing is known.
 func (p *planner) needed(i *instance) bool {
-	v, err := p.viewBut(i, false)
+	v, err := p.viewBut(i, true)
 	if err != nil {
 		return true
 	}

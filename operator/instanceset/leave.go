@@ -134,8 +134,8 @@ func (p *planner) leaveNext(v *client.View, members []*instance) {
 		if err != nil {
 			continue
 		}
-		// Nodes may not have noticed yet who is down, or goes in this round.
-		after, err := p.viewBut(i, false)
+		// Nodes may not have noticed yet who is down, and don't know whose disk goes.
+		after, err := p.viewBut(i, true)
 		if err != nil {
 			continue
 		}
@@ -213,8 +213,7 @@ func (p *planner) withdraws(v *client.View, i *instance, id uint64) (wait string
 		}
 	}
 	all := len(v.Cluster.Peers)
-	able := all > 2 || v.Cluster.Raft.Leader != id // of two one has a vote, who leads
-	if now, err := p.viewBut(i, false); err != nil || !able || alive(now, id) < all-1 {
+	if now, err := p.viewBut(i, false); err != nil || all < 3 || alive(now, id) < all-1 { // of two both have a vote
 		return ""
 	}
 	p.deletePod(i.pod, "Leaving", "its node has nothing any more, and leaves the cluster")
@@ -247,14 +246,14 @@ func rank(v *client.View, p *planner, i *instance) int {
 	return 1
 }
 
-// majorityWithout says what is in the way of removing a member: most of those that stay must be there,
+// majorityWithout says what is in the way of removing a member: most of those that stay must be there, and stay,
 // else nothing can be agreed on any more.
 func majorityWithout(v *client.View, id uint64) (wait string) {
 	all, there := len(v.Cluster.Peers)-1, alive(v, id)
 	if 2*there > all {
 		return ""
 	}
-	return fmt.Sprintf("only %d of the %d nodes that would be left answer", there, all)
+	return fmt.Sprintf("only %d of the %d nodes that would be left answer and keep their disks", there, all)
 }
 
 // lossAhead says what would be lost with a member that is gone. One that may come back is waited for.

@@ -306,6 +306,7 @@ func (s *sim) repair() {
 
 // calm runs until nothing changes any more, and checks that everything is as it should be.
 func (s *sim) calm(when string) {
+	const rest = int(replacedAfter/tickTime) + 10 // some things are waited for without a sign of it
 	quiet := 0
 	for range 300 {
 		d, asked, err := s.plan()
@@ -319,7 +320,7 @@ func (s *sim) calm(when string) {
 		}
 		s.apply(&d)
 		s.tick()
-		if quiet >= 12 {
+		if quiet >= rest {
 			s.right(when)
 			return
 		}
@@ -347,7 +348,7 @@ func (s *sim) right(when string) {
 	require.Equal(s.t, sortedKeys(s.pods), members, when)
 	leaders := 0
 	for name, p := range s.pods {
-		require.True(s.t, podAvailable(p, 10, s.now), "%s: %s isn't available:\n%s", when, name, s.statusText())
+		require.True(s.t, podAvailable(p, 10, s.now), "%s: %s isn't available:\n%s\n%s", when, name, s.statusText(), s.shardText())
 		require.NotContains(s.t, s.set.Spec.OfflineInstances, name, when)
 		if p.Labels[naming.LabelRole] == "leader" {
 			leaders++
@@ -371,4 +372,24 @@ func (s *sim) right(when string) {
 	}
 	require.Equal(s.t, *s.set.Spec.Replicas, s.set.Status.AvailableReplicas, when)
 	require.Equal(s.t, *s.set.Spec.Replicas, s.set.Status.UpdatedReplicas, when)
+}
+
+// shardText says where copies are; a name with ! is not in sync.
+func (s *sim) shardText() string {
+	var text strings.Builder
+	for _, one := range s.shards {
+		fmt.Fprintf(&text, "%s:", one.name)
+		for _, id := range ids(one.copies) {
+			mark := "!"
+			if one.copies[id] {
+				mark = ""
+			}
+			fmt.Fprintf(&text, " %d%s", id, mark)
+		}
+		text.WriteString("\n")
+	}
+	for _, id := range ids(s.peers) {
+		fmt.Fprintf(&text, "%d is %+v\n", id, *s.peers[id])
+	}
+	return text.String()
 }

@@ -206,14 +206,10 @@ func (w *world) answer(q Question) Answer {
 	}
 }
 
-// handOver has another member lead, with a vote.
+// handOver has another member lead that has a vote.
 func (w *world) handOver(from string) bool {
 	for _, id := range w.living() {
-		if w.peers[id].pod != from {
-			w.peers[id].voter = true
-			if len(w.peers) == 2 {
-				w.peers[w.leader].voter = false // there is one vote
-			}
+		if m := w.peers[id]; m.pod != from && m.voter {
 			w.leader = id
 			w.term++
 			return true
@@ -328,32 +324,31 @@ func (w *world) majority() bool {
 	return 2*alive > votes
 }
 
-// vote gives votes to living members, and takes some away, until an odd number has one.
+// vote gives votes to living members, and takes some away: all of three have one, of more an odd number.
 func (w *world) vote() {
 	living := w.living()
-	for _, id := range living { // a dead one's vote goes to a living one
-		for _, dead := range ids(w.peers) {
-			m := w.peers[dead]
-			if m.voter && m.fenced && !w.peers[id].voter {
-				m.voter, w.peers[id].voter = false, true
-			}
-		}
+	should, have := len(w.peers), 0
+	if should > 3 {
+		should -= 1 - should%2
 	}
-	should, have := len(w.peers)-1+len(w.peers)%2, 0
 	for _, m := range w.peers {
 		if m.voter {
 			have++
 		}
 	}
 	for _, id := range living {
-		m := w.peers[id]
-		switch {
-		case have < should && !m.voter:
+		if m := w.peers[id]; have < should && !m.voter {
 			m.voter = true
 			have++
-		case have > should && m.voter && id != w.leader:
-			m.voter = false
-			have--
+		}
+	}
+	// Those that aren't there lose theirs first.
+	for _, dead := range []bool{true, false} {
+		for _, id := range ids(w.peers) {
+			if m := w.peers[id]; have > should && m.voter && id != w.leader && slices.Contains(living, id) != dead {
+				m.voter = false
+				have--
+			}
 		}
 	}
 }
