@@ -56,11 +56,14 @@ SEED     ?=
 SEEDED    = $(if $(SEED),METAMORPHIC_SEED=$(SEED) METAMORPHIC_RUNS=25 ROBUSTNESS_SEED=$(SEED))
 go-test   = $(SEEDED) go test $(1) $(call NOT_RAPID,$(2)) && $(SEEDED) go test $(1) $(call RAPID,$(2)) $(if $(SEED),-rapid.seed=$(SEED))
 
+# These start many processes and wait for them most of the time: side by side, with nothing else beside them.
+SLOW = github.com/sextantdb/sextant/tests/robustness github.com/sextantdb/sextant/tests/operator
+
 .PHONY: test
 test: build clients $(BIN)/helm controlplane ## all tests, with the official clients against the real binary, the operator against a real API server
-	export SEXTANT_BINARY=$(BIN)/sextant SEXTANT_HELM=$(BIN)/helm SEXTANT_PYTHON=$(VENV)/bin/python SEXTANT_NODE_DIR=$(NODE) SEXTANT_SKIP_OPERATOR_TESTS=1; \
-	$(call go-test,-count=1 -timeout 20m,./...)
-	SEXTANT_HELM=$(BIN)/helm go test -count=1 -timeout 30m ./tests/operator # by itself: it fills a machine of two processors
+	export SEXTANT_BINARY=$(BIN)/sextant SEXTANT_HELM=$(BIN)/helm SEXTANT_PYTHON=$(VENV)/bin/python SEXTANT_NODE_DIR=$(NODE); \
+	$(call go-test,-count=1 -timeout 20m,$(filter-out $(SLOW),$(shell go list ./...))) && \
+	$(SEEDED) go test -count=1 -timeout 30m -p 2 $(SLOW)
 
 .PHONY: test-operator
 test-operator: controlplane $(BIN)/helm ## the operator: what it plans, and all of it against a real API server (RUN=pattern)
