@@ -291,16 +291,15 @@ func (g *Group) TransferLeadership(ctx context.Context, to topology.PeerID) erro
 			return leader != 0 && leader != from, nil
 		}
 	}, func(d *driver) {
-		next := to
-		if next == 0 && d.leads() {
-			next = d.bestVoter()
-		}
-		if d.members.isLearner(next) {
-			d.giveVote(next)
-			return
-		}
-		if next != 0 {
-			d.node.TransferLeader(uint64(next))
+		switch {
+		case to == 0:
+			if d.leads() {
+				d.handOver()
+			}
+		case d.members.isLearner(to):
+			d.giveVote(to)
+		default:
+			d.node.TransferLeader(uint64(to))
 		}
 	})
 }

@@ -23,9 +23,10 @@ func (u *Unsaved) Add(delta int64) {
 	}
 	u.b.unsaved.Add(delta)
 	switch {
-	case now == delta && delta != 0:
+	case delta == 0:
+	case now == delta:
 		u.b.holders.Add(1)
-	case now == 0 && delta != 0:
+	case now == 0:
 		u.b.holders.Add(-1)
 	}
 }

@@ -132,13 +132,7 @@ func (p *planner) mayStartAnew(i *instance) string {
 	if errors.Is(err, client.ErrNoPeer) {
 		return ""
 	}
-	left := 0
-	for other, peer := range v.Cluster.Peers {
-		if other != id && !peer.Fenced {
-			left++
-		}
-	}
-	switch all := len(v.Cluster.Peers); {
+	switch all, left := len(v.Cluster.Peers), alive(v, id); {
 	case left == 0:
 		return "no other node would be left of the cluster"
 	case 2*left <= all:

@@ -12,7 +12,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	appsv1 "github.com/sextantdb/sextant/operator/api/apps/v1"
-	"github.com/sextantdb/sextant/operator/naming"
 )
 
 // Check 34: monitoring.
@@ -104,11 +103,8 @@ func Test34MonitoringOfASecuredCluster(t *testing.T) {
 	userSecret(t, "qdrant-api-key", map[string][]byte{"api-key": []byte(word)})
 	b := newBed(t)
 	b.runs(1, func(c *appsv1.Cluster) {
-		spec := &c.Spec.ComponentSpecs[0]
-		spec.TLS = true
-		spec.Env = []corev1.EnvVar{{Name: naming.KeyVariable, ValueFrom: &corev1.EnvVarSource{
-			SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: "qdrant-api-key"}, Key: "api-key"},
-		}}}
+		c.Spec.ComponentSpecs[0].TLS = true
+		keyFromSecret(c)
 	})
 	m := monitors()["the chart's"]
 	b.eventually("the chart's PodMonitor scrapes every pod", func() (string, error) { return b.up(&m, 1) })

@@ -83,15 +83,18 @@ func userSecret(t *testing.T, name string, data map[string][]byte) *corev1.Secre
 	return s
 }
 
+// keyFromSecret has nodes take their key from a Secret, as in cluster-api-key.yaml.
+func keyFromSecret(c *appsv1.Cluster) {
+	c.Spec.ComponentSpecs[0].Env = []corev1.EnvVar{{Name: naming.KeyVariable, ValueFrom: &corev1.EnvVarSource{
+		SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: "qdrant-api-key"}, Key: "api-key"},
+	}}}
+}
+
 func Test35KeyFromASecret(t *testing.T) {
 	const word = "a-word-of-a-secret"
 	userSecret(t, "qdrant-api-key", map[string][]byte{"api-key": []byte(word)})
 	b := newBed(t)
-	b.runs(4, func(c *appsv1.Cluster) {
-		c.Spec.ComponentSpecs[0].Env = []corev1.EnvVar{{Name: naming.KeyVariable, ValueFrom: &corev1.EnvVarSource{
-			SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: "qdrant-api-key"}, Key: "api-key"},
-		}}}
-	})
+	b.runs(4, keyFromSecret)
 	b.door.key = word
 	b.keyed(word)
 	b.besides()

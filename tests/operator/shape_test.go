@@ -346,15 +346,18 @@ func Test13Deletion(t *testing.T) {
 	})
 }
 
+// keyFromSecret has nodes take their key from a Secret, as in cluster-api-key.yaml.
+func keyFromSecret(c *appsv1.Cluster) {
+	c.Spec.ComponentSpecs[0].Env = []corev1.EnvVar{{Name: "QDRANT__SERVICE__API_KEY", ValueFrom: &corev1.EnvVarSource{
+		SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: "qdrant-api-key"}, Key: "api-key"},
+	}}}
+}
+
 func Test35KeyFromASecret(t *testing.T) {
 	b := newBed(t, 4)
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: b.ns, Name: "qdrant-api-key"}, StringData: map[string]string{"api-key": "secret-word"}}
 	require.NoError(t, b.c.Create(b.ctx, secret))
-	b.runs(4, func(c *appsv1.Cluster) {
-		c.Spec.ComponentSpecs[0].Env = []corev1.EnvVar{{Name: "QDRANT__SERVICE__API_KEY", ValueFrom: &corev1.EnvVarSource{
-			SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: "qdrant-api-key"}, Key: "api-key"},
-		}}}
-	})
+	b.runs(4, keyFromSecret)
 	b.load()
 	b.change(func(c *appsv1.Cluster) { replicas(3)(c) })
 	b.phase(appsv1.ClusterRunning)
@@ -372,11 +375,7 @@ func Test35KeyOfASecretChanges(t *testing.T) {
 	b := newBed(t, 3)
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: b.ns, Name: "qdrant-api-key"}, StringData: map[string]string{"api-key": "old-word"}}
 	require.NoError(t, b.c.Create(b.ctx, secret))
-	b.runs(3, func(c *appsv1.Cluster) {
-		c.Spec.ComponentSpecs[0].Env = []corev1.EnvVar{{Name: "QDRANT__SERVICE__API_KEY", ValueFrom: &corev1.EnvVarSource{
-			SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: "qdrant-api-key"}, Key: "api-key"},
-		}}}
-	})
+	b.runs(3, keyFromSecret)
 	b.redundant()
 	secret.StringData = map[string]string{"api-key": "new-word"}
 	require.NoError(t, b.c.Update(b.ctx, secret))
