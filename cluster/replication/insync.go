@@ -24,9 +24,13 @@ func (c *change) has(id topology.PeerID) bool { return slices.Contains(c.union, 
 func (s *seat) noteSeat(inSync, gone bool, now Now, l *Limits) {
 	switch {
 	case s.inSync && !inSync && (s.slow || !gone):
-		wait := l.RejoinAfter
-		for i := 0; i < s.flaps && wait < l.RejoinMax; i++ {
-			wait = back(wait, l.RejoinMax)
+		most := l.RejoinMax
+		if s.cut {
+			most = min(most, l.RelinkMax)
+		}
+		wait := min(l.RejoinAfter, most)
+		for i := 0; i < s.flaps && wait < most; i++ {
+			wait = back(wait, most)
 		}
 		s.flaps++
 		s.outUntil = now + wait
@@ -34,7 +38,7 @@ func (s *seat) noteSeat(inSync, gone bool, now Now, l *Limits) {
 		s.seatedAt = now
 	}
 	if s.inSync != inSync {
-		s.marked, s.slow, s.near, s.awaited = false, false, false, false
+		s.marked, s.slow, s.cut, s.near, s.awaited = false, false, false, false, false
 		s.dead = s.dead && !inSync
 	}
 	s.inSync = inSync
@@ -127,7 +131,7 @@ func (r *Replica) judgeMember(p *peer) {
 	}
 	switch {
 	case p.durable >= r.log.last.Seq && p.applied >= r.commit:
-		p.marked, p.slow = false, false
+		p.marked, p.slow, p.cut = false, false, false
 	case !p.marked || !p.slow && p.durable >= p.markDurable && p.applied >= p.markApplied:
 		p.marked, p.markDurable, p.markApplied, p.markedAt = true, r.log.last.Seq, r.commit, r.now
 	case r.now >= p.markedAt+r.opt.EjectAfter:
@@ -137,7 +141,7 @@ func (r *Replica) judgeMember(p *peer) {
 		p.slow = true
 	}
 	if at, ok := r.givenUp(p); ok && r.now >= at && (p.marked || r.lead.reads.wait(p)) {
-		p.slow, p.dead = true, r.died(p)
+		p.slow, p.cut, p.dead = true, p.cut || !p.slow, r.died(p)
 	}
 }
 

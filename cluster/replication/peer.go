@@ -58,9 +58,9 @@ type seat struct {
 	marked                   bool
 	markDurable, markApplied uint64
 	markedAt                 Now
-	// slow says that it is to lose its seat, dead that this is because its process is gone:
-	// the next one has done nothing wrong.
-	slow, dead bool
+	// slow says that it is to lose its seat, cut that this is only because its node can't be reached,
+	// dead because its process is gone: the next one has done nothing wrong.
+	slow, cut, dead bool
 	// near says that it has been near enough since then to get one.
 	near   bool
 	nearAt Now

@@ -52,8 +52,9 @@ type Limits struct {
 	EjectAfter             Now
 	LinkAfter, CutOffAfter Now
 	// RejoinAfter is for how long a copy that was too slow stays out, the first time;
-	// every time twice as long, up to RejoinMax.
-	RejoinAfter, RejoinMax Now
+	// every time twice as long, up to RejoinMax, or RelinkMax when its node couldn't be
+	// reached: that costs the others LinkAfter, not EjectAfter.
+	RejoinAfter, RejoinMax, RelinkMax Now
 	// RetryAfter is when an answer counts as lost, the first time; every time twice as
 	// long, up to RetryMax. HelloAfter is the same for Hello.
 	RetryAfter, RetryMax Now
@@ -84,6 +85,7 @@ func (l *Limits) setDefaults() {
 	l.CutOffAfter = cmp.Or(l.CutOffAfter, 5*time.Second)
 	l.RejoinAfter = cmp.Or(l.RejoinAfter, 5*time.Second)
 	l.RejoinMax = cmp.Or(l.RejoinMax, 5*time.Minute)
+	l.RelinkMax = cmp.Or(l.RelinkMax, 30*time.Second)
 	l.RetryAfter = cmp.Or(l.RetryAfter, 500*time.Millisecond)
 	l.RetryMax = cmp.Or(l.RetryMax, 5*time.Second)
 	l.HelloAfter = cmp.Or(l.HelloAfter, 50*time.Millisecond)
