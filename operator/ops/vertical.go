@@ -104,12 +104,22 @@ func acceptMemory(c *appsv1.Cluster, lowest *resource.Quantity) {
 	c.Annotations[naming.AnnotationAcceptLowMemory] = lowest.String()
 }
 
+// forgetMemory takes back what acceptMemory has noted.
+func forgetMemory(c *appsv1.Cluster, lowest *resource.Quantity) {
+	if accepted := memory.Accepted(c.Annotations); lowest != nil && accepted != nil && accepted.Cmp(*lowest) == 0 {
+		delete(c.Annotations, naming.AnnotationAcceptLowMemory)
+	}
+}
+
 func (k vertical) undo(c *appsv1.Cluster) {
 	for i := range k.op.Spec.VerticalScaling {
 		v := &k.op.Spec.VerticalScaling[i]
 		component, last := spec(c, v.ComponentName), k.last(v.ComponentName)
 		if component == nil {
 			continue
+		}
+		if k.op.Spec.Force && limitsMemory(v) {
+			forgetMemory(c, memory.Lowest(&component.Settings))
 		}
 		component.Resources = *last.Resources.DeepCopy()
 		for _, instances := range v.Instances {
