@@ -198,6 +198,6 @@ func (t *adapting) attempt(ctx context.Context, leader topology.PeerID) error {
 	if err != nil {
 		return err
 	}
-	_, err = conn.Read(ctx, peer.Read{Shard: t.s.name, Kind: awaitAdapted, MinApplied: t.version})
+	_, err = conn.Call(ctx, peer.Call{Shard: t.s.name, Kind: awaitAdapted, At: t.version})
 	return err
 }

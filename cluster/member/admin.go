@@ -204,7 +204,7 @@ func askPeers[T any](ctx context.Context, m *Member, ids []topology.PeerID, abou
 			continue
 		}
 		all.Go(func() {
-			data, err := conn.Read(ctx, peer.Read{Shard: about, Kind: kind})
+			data, err := conn.Call(ctx, peer.Call{Shard: about, Kind: kind})
 			answer := new(T)
 			if err != nil || json.Unmarshal(data, answer) != nil {
 				return // what it would have said stays unknown

@@ -112,13 +112,8 @@ func (d desk) Heartbeat(_ context.Context, from peer.From, h peer.Heartbeat) (pe
 	return peer.HeartbeatAnswer{Leader: d.m.group.Status().Leader, Answer: answer}, err
 }
 
-// Write implements peer.Handler. Writes come as calls of a shard: see Read.
-func (d desk) Write(context.Context, peer.From, peer.Write) (peer.Written, error) {
-	return peer.Written{}, apierror.New(apierror.NotImplemented, "writes are calls of a shard")
-}
-
-// Read implements peer.Handler: a call of a shard, which may be a write.
-func (d desk) Read(ctx context.Context, _ peer.From, r peer.Read) ([]byte, error) {
+// Call implements peer.Handler.
+func (d desk) Call(ctx context.Context, _ peer.From, r peer.Call) ([]byte, error) {
 	switch r.Kind {
 	case describeNode:
 		return json.Marshal(d.m.ownAnswer())
@@ -146,9 +141,9 @@ func (d desk) Read(ctx context.Context, _ peer.From, r peer.Read) ([]byte, error
 	}
 	switch r.Kind {
 	case checksumRead:
-		return own.answerChecksum(ctx, r.MinApplied)
+		return own.answerChecksum(ctx, r.At)
 	case awaitAdapted:
-		return nil, elsewhere(d.m.awaitAdapted(ctx, own, r.MinApplied))
+		return nil, elsewhere(d.m.awaitAdapted(ctx, own, r.At))
 	case handOverShard:
 		var h hand
 		if err := json.Unmarshal(r.Request, &h); err != nil {

@@ -42,7 +42,7 @@ func (a *Admin) HandOver(ctx context.Context, id, to uint64, timeout time.Durati
 	if err != nil {
 		return err
 	}
-	_, err = conn.Read(ctx, peer.Read{Kind: handOverNode, Request: data})
+	_, err = conn.Call(ctx, peer.Call{Kind: handOverNode, Request: data})
 	return err
 }
 
@@ -111,6 +111,6 @@ func (m *Member) askToHandOver(ctx context.Context, leader topology.PeerID, h ha
 	if err != nil {
 		return err
 	}
-	_, err = conn.Read(ctx, peer.Read{Shard: h.Shard, Kind: handOverShard, Request: data})
+	_, err = conn.Call(ctx, peer.Call{Shard: h.Shard, Kind: handOverShard, Request: data})
 	return err
 }

@@ -85,7 +85,7 @@ const (
 	// checksumRead asks for the checksum of a copy at an entry.
 	checksumRead
 	// awaitAdapted waits until the shard follows its collection as of the schema version that is given
-	// as MinApplied.
+	// as At.
 	awaitAdapted
 	// handOverShard asks the leader of a shard to hand it over, handOverNode a node to hand over all
 	// that it leads.
@@ -100,7 +100,7 @@ func (s *routed) at(p topology.PeerID, kind uint32) *shardcall.Remote {
 		if err != nil {
 			return nil, err
 		}
-		return conn.Read(ctx, peer.Read{Shard: s.name, Kind: kind, Request: req})
+		return conn.Call(ctx, peer.Call{Shard: s.name, Kind: kind, Request: req})
 	}}
 }
 

@@ -158,7 +158,7 @@ func (m *Member) checksumOf(ctx context.Context, p topology.PeerID, name topolog
 	if err != nil {
 		return sum, err
 	}
-	b, err := conn.Read(ctx, peer.Read{Shard: name, Kind: checksumRead, MinApplied: seq})
+	b, err := conn.Call(ctx, peer.Call{Shard: name, Kind: checksumRead, At: seq})
 	if err != nil {
 		return sum, err
 	}

@@ -43,15 +43,15 @@ type node struct {
 	raft         chan []byte
 	replicated   chan replication.Envelope
 	onReplicated func()
-	write        func(context.Context, peer.From, peer.Write) (peer.Written, error)
+	call         func(context.Context, peer.From, peer.Call) ([]byte, error)
 	exports      *transfer.Exports
 }
 
 func newNode() *node {
 	return &node{
 		raft: make(chan []byte, 1000), replicated: make(chan replication.Envelope, 100000),
-		write: func(_ context.Context, _ peer.From, w peer.Write) (peer.Written, error) {
-			return peer.Written{Seq: uint64(len(w.Op)), Status: peer.Committed}, nil
+		call: func(_ context.Context, from peer.From, r peer.Call) ([]byte, error) {
+			return fmt.Appendf(nil, "%d: %v %d %d %s", from.Peer, r.Shard, r.At, r.Kind, r.Request), nil
 		},
 	}
 }
@@ -83,15 +83,8 @@ func (n *node) Heartbeat(_ context.Context, from peer.From, h peer.Heartbeat) (p
 	return peer.HeartbeatAnswer{Leader: 7, Answer: answer}, nil
 }
 
-func (n *node) Write(ctx context.Context, from peer.From, w peer.Write) (peer.Written, error) {
-	return n.write(ctx, from, w)
-}
-
-func (n *node) Read(_ context.Context, from peer.From, r peer.Read) ([]byte, error) {
-	if r.Kind == 0 {
-		return nil, apierror.New(apierror.NotFound, "no such read")
-	}
-	return fmt.Appendf(nil, "%d: %v %d %s", from.Peer, r.Shard, r.MinApplied, r.Request), nil
+func (n *node) Call(ctx context.Context, from peer.From, r peer.Call) ([]byte, error) {
+	return n.call(ctx, from, r)
 }
 
 func (n *node) Command(_ context.Context, _ peer.From, c []byte) (peer.Commanded, error) {

@@ -55,20 +55,11 @@ func (c *Conn) Status(ctx context.Context) (Status, error) {
 	return statusFromPB(r), err
 }
 
-// Write gives a write to the leader of its shard. A *NotTaken says that it isn't, or
-// can't; an ErrUnreachable that isn't ErrDown, and a timeout, leave open whether it was carried out.
-func (c *Conn) Write(ctx context.Context, w Write) (Written, error) {
-	r, err := call(ctx, c, &c.forward, false, peerpb.PeerClient.Write, &peerpb.WriteRequest{
-		Collection: w.Shard.Collection, Shard: w.Shard.Shard, RingEpoch: w.RingEpoch,
-		OpId: opToPB(w.ID), Op: w.Op, Wait: w.Wait,
-	})
-	return Written{Seq: r.GetSeq(), Status: WriteStatus(r.GetStatus())}, err
-}
-
-// Read asks the peer's copy of a shard.
-func (c *Conn) Read(ctx context.Context, q Read) ([]byte, error) {
-	r, err := call(ctx, c, &c.forward, false, peerpb.PeerClient.Read, &peerpb.ReadRequest{
-		Collection: q.Shard.Collection, Shard: q.Shard.Shard, MinApplied: q.MinApplied, Kind: q.Kind, Request: q.Request,
+// Call asks the peer, or its copy of a shard. An ErrUnreachable that isn't ErrDown, and a timeout, leave open
+// whether it was carried out.
+func (c *Conn) Call(ctx context.Context, q Call) ([]byte, error) {
+	r, err := call(ctx, c, &c.forward, false, peerpb.PeerClient.Call, &peerpb.CallRequest{
+		Collection: q.Shard.Collection, Shard: q.Shard.Shard, At: q.At, Kind: q.Kind, Request: q.Request,
 	})
 	return r.GetResponse(), err
 }

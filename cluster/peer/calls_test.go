@@ -10,33 +10,18 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sextantdb/sextant/cluster/peer"
-	"github.com/sextantdb/sextant/cluster/replication"
 	"github.com/sextantdb/sextant/internal/apierror"
 )
 
 func TestCalls(t *testing.T) {
 	n := newNode()
-	var wrote peer.Write
-	n.write = func(_ context.Context, from peer.From, w peer.Write) (peer.Written, error) {
-		if from != (peer.From{Peer: 1, Incarnation: 10}) {
-			return peer.Written{}, fmt.Errorf("called by %v", from)
-		}
-		wrote = w
-		return peer.Written{Seq: 5, Status: peer.Visible}, nil
-	}
 	addr, _ := serve(t, "127.0.0.1:0", peer.ServerOptions{Handler: n})
 	p, _ := dial(t, addr)
 	c := conn(t, p)
 
-	w := peer.Write{Shard: shard, RingEpoch: 4, ID: replication.OpID{Peer: 1, Incarnation: 10, Counter: 6}, Op: []byte("op"), Wait: true}
-	written, err := c.Write(t.Context(), w)
+	answer, err := c.Call(t.Context(), peer.Call{Shard: shard, At: 8, Kind: 1, Request: []byte("q")})
 	require.NoError(t, err)
-	require.Equal(t, peer.Written{Seq: 5, Status: peer.Visible}, written)
-	require.Equal(t, w, wrote)
-
-	answer, err := c.Read(t.Context(), peer.Read{Shard: shard, MinApplied: 8, Kind: 1, Request: []byte("q")})
-	require.NoError(t, err)
-	require.Equal(t, "1: {c-1 3} 8 q", string(answer))
+	require.Equal(t, "1: {c-1 3} 8 1 q", string(answer))
 
 	beat, err := c.Heartbeat(t.Context(), peer.Heartbeat{Incarnation: 10, Load: []byte("load"), Digest: []byte("digest")})
 	require.NoError(t, err)
@@ -56,8 +41,8 @@ func TestErrorsKeepTheirMeaning(t *testing.T) {
 	addr, _ := serve(t, "127.0.0.1:0", peer.ServerOptions{Handler: n})
 	p, _ := dial(t, addr)
 	fail := func(err error) error {
-		n.write = func(context.Context, peer.From, peer.Write) (peer.Written, error) { return peer.Written{}, err }
-		_, got := conn(t, p).Write(t.Context(), peer.Write{})
+		n.call = func(context.Context, peer.From, peer.Call) ([]byte, error) { return nil, err }
+		_, got := conn(t, p).Call(t.Context(), peer.Call{})
 		require.Error(t, got)
 		return got
 	}
@@ -69,51 +54,40 @@ func TestErrorsKeepTheirMeaning(t *testing.T) {
 	}
 	require.Equal(t, "Service internal error: plain", fail(errors.New("plain")).Error())
 	require.Equal(t, apierror.Timeout, apierror.KindOf(fail(context.DeadlineExceeded)))
-
-	got := fail(&peer.NotTaken{Reason: replication.NotLeader, Leader: 3, Err: apierror.New(apierror.Unavailable, "another leads")})
-	taken, ok := errors.AsType[*peer.NotTaken](got)
-	require.True(t, ok)
-	require.Equal(t, replication.NotLeader, taken.Reason)
-	require.EqualValues(t, 3, taken.Leader)
-	require.Equal(t, apierror.Unavailable, apierror.KindOf(got))
-	require.Equal(t, "Shard temporarily unavailable: another leads", got.Error())
-
-	_, err := conn(t, p).Read(t.Context(), peer.Read{})
-	require.Equal(t, apierror.NotFound, apierror.KindOf(err))
 }
 
 func TestDeadlineReachesTheHandler(t *testing.T) {
 	n := newNode()
 	ended := make(chan error, 1)
-	n.write = func(ctx context.Context, _ peer.From, _ peer.Write) (peer.Written, error) {
+	n.call = func(ctx context.Context, _ peer.From, _ peer.Call) ([]byte, error) {
 		<-ctx.Done()
 		ended <- ctx.Err()
-		return peer.Written{}, ctx.Err()
+		return nil, ctx.Err()
 	}
 	addr, _ := serve(t, "127.0.0.1:0", peer.ServerOptions{Handler: n})
 	p, _ := dial(t, addr)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	_, err := conn(t, p).Write(ctx, peer.Write{})
+	_, err := conn(t, p).Call(ctx, peer.Call{})
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.Equal(t, apierror.Timeout, apierror.KindOf(err))
 	require.Error(t, next(t, ended))
 
 	ctx, cancel = context.WithCancel(t.Context())
 	cancel()
-	_, err = conn(t, p).Write(ctx, peer.Write{})
+	_, err = conn(t, p).Call(ctx, peer.Call{})
 	require.ErrorIs(t, err, context.Canceled)
 }
 
 // The deadline of a call passes on both sides. What the caller gets doesn't depend on who notices first.
 func TestDeadlineThatTheHandlerNotices(t *testing.T) {
 	n := newNode()
-	n.write = func(context.Context, peer.From, peer.Write) (peer.Written, error) {
-		return peer.Written{}, context.DeadlineExceeded
+	n.call = func(context.Context, peer.From, peer.Call) ([]byte, error) {
+		return nil, context.DeadlineExceeded
 	}
 	addr, _ := serve(t, "127.0.0.1:0", peer.ServerOptions{Handler: n})
 	p, _ := dial(t, addr)
-	_, err := conn(t, p).Write(t.Context(), peer.Write{})
+	_, err := conn(t, p).Call(t.Context(), peer.Call{})
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.Equal(t, apierror.Timeout, apierror.KindOf(err))
 }
@@ -143,10 +117,10 @@ func TestCallsFailAtOnceWhileThePeerIsDown(t *testing.T) {
 func TestCallUnderWayEndsWhenThePeerFallsSilent(t *testing.T) {
 	n := newNode()
 	began := make(chan struct{}, 1)
-	n.write = func(ctx context.Context, _ peer.From, _ peer.Write) (peer.Written, error) {
+	n.call = func(ctx context.Context, _ peer.From, _ peer.Call) ([]byte, error) {
 		began <- struct{}{}
 		<-ctx.Done()
-		return peer.Written{}, ctx.Err()
+		return nil, ctx.Err()
 	}
 	addr, _ := serve(t, "127.0.0.1:0", peer.ServerOptions{Handler: n, Timing: nervous})
 	px := proxy(t, addr)
@@ -155,7 +129,7 @@ func TestCallUnderWayEndsWhenThePeerFallsSilent(t *testing.T) {
 	failed := make(chan error, 1)
 	c := conn(t, p)
 	go func() {
-		_, err := c.Write(context.Background(), peer.Write{})
+		_, err := c.Call(context.Background(), peer.Call{})
 		failed <- err
 	}()
 	next(t, began)
@@ -209,12 +183,12 @@ func TestHandshakesThatDontFit(t *testing.T) {
 			require.NoError(t, p.Set(c.target))
 			cc, err := p.Peer(c.target.Peer)
 			require.NoError(t, err)
-			_, err = cc.Write(t.Context(), peer.Write{})
+			_, err = cc.Call(t.Context(), peer.Call{})
 			refused, ok := errors.AsType[*peer.Refused](err)
 			require.True(t, ok, "%v", err)
 			require.Equal(t, c.reason, refused.Reason)
 			require.Contains(t, refused.Text, c.text)
-			_, err = cc.Write(t.Context(), peer.Write{})
+			_, err = cc.Call(t.Context(), peer.Call{})
 			require.NotErrorIs(t, err, peer.ErrDown, "who refuses isn't down")
 
 			e := envelope(1)
@@ -237,9 +211,9 @@ func TestControlLaneReachesAnyProcess(t *testing.T) {
 	require.Equal(t, peer.Up{Peer: 2, Incarnation: 20}, next(t, news.up))
 	_, err := conn(t, p).Status(t.Context())
 	require.NoError(t, err)
-	_, err = conn(t, p).Write(t.Context(), peer.Write{})
+	_, err = conn(t, p).Call(t.Context(), peer.Call{})
 	require.ErrorContains(t, err, "the caller wants process 19")
 	require.NoError(t, p.Set(peer.Target{Peer: 2, Addr: addr, Incarnation: 20}))
-	_, err = conn(t, p).Write(t.Context(), peer.Write{})
+	_, err = conn(t, p).Call(t.Context(), peer.Call{})
 	require.NoError(t, err)
 }

@@ -112,13 +112,6 @@ func TestEnvelopeWithoutMessageIsRefused(t *testing.T) {
 
 // What has numbers of its own on the wire has the same ones here.
 func TestNumbersOnTheWire(t *testing.T) {
-	for here, wire := range map[WriteStatus]peerpb.WriteStatus{
-		Committed:   peerpb.WriteStatus_WRITE_STATUS_COMMITTED,
-		Visible:     peerpb.WriteStatus_WRITE_STATUS_VISIBLE,
-		WaitTimeout: peerpb.WriteStatus_WRITE_STATUS_WAIT_TIMEOUT,
-	} {
-		require.EqualValues(t, wire, here)
-	}
 	for here, wire := range map[RefusedReason]peerpb.Refusal_Reason{
 		RefusedOther: peerpb.Refusal_REASON_UNSPECIFIED, RefusedKey: peerpb.Refusal_REASON_KEY,
 		RefusedProtocol: peerpb.Refusal_REASON_PROTOCOL, RefusedCluster: peerpb.Refusal_REASON_CLUSTER,

@@ -9,7 +9,7 @@
 //     messages, the protocols on top tolerate that. A lane dials when there is something
 //     to send, beats while it is open, redials with a growing wait of at most a second,
 //     and closes when nothing was sent for a while;
-//   - calls (Write, Read and so on) on connections of their own for forwarded requests, for
+//   - calls (Call, Heartbeat and so on) on connections of their own for forwarded requests, for
 //     control and for bulk, behind a breaker: while a peer is known to be down, they fail at once.
 //
 // What a lane notices becomes news: OnUp when it reached a process, OnDown when its stream

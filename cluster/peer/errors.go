@@ -9,8 +9,6 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/sextantdb/sextant/cluster/peer/peerpb"
-	"github.com/sextantdb/sextant/cluster/replication"
-	"github.com/sextantdb/sextant/cluster/topology"
 	"github.com/sextantdb/sextant/internal/apierror"
 )
 
@@ -21,21 +19,6 @@ var ErrUnreachable = errors.New("peer is unreachable")
 
 // ErrDown is an ErrUnreachable that was known before the call: nothing was sent.
 var ErrDown = fmt.Errorf("%w: it is known to be down", ErrUnreachable)
-
-// NotTaken is a write or read that a shard's copy didn't take, and why.
-type NotTaken struct {
-	Reason replication.Reason
-	// Leader is who leads as far as the copy knows, 0 for nobody.
-	Leader topology.PeerID
-	// Err is the same for a client.
-	Err error
-}
-
-// Error returns the client's text.
-func (n *NotTaken) Error() string { return n.Err.Error() }
-
-// Unwrap returns the client's error.
-func (n *NotTaken) Unwrap() error { return n.Err }
 
 // kinds are the numbers that kinds of errors have on the wire.
 var kinds = map[apierror.Kind]peerpb.Error_Kind{
@@ -74,9 +57,6 @@ func errorToPB(err error) *peerpb.Error {
 		return nil
 	}
 	out := new(peerpb.Error)
-	if n, ok := errors.AsType[*NotTaken](err); ok {
-		out.Reason, out.Leader = uint32(n.Reason), uint64(n.Leader)
-	}
 	if e, ok := errors.AsType[*apierror.Error](err); ok {
 		out.Kind, out.Text = kinds[e.Kind], e.Msg
 		return out
@@ -98,11 +78,7 @@ func errorFromPB(e *peerpb.Error) error {
 	if public.Kind == apierror.Timeout {
 		public.Err = context.DeadlineExceeded // whichever of the two clocks noticed first
 	}
-	err := error(public)
-	if e.GetReason() == 0 {
-		return err
-	}
-	return &NotTaken{Reason: replication.Reason(e.GetReason()), Leader: topology.PeerID(e.GetLeader()), Err: err}
+	return public
 }
 
 // errorFromGRPC says what a failure of a connection or a handshake means to the caller.

@@ -9,8 +9,7 @@ import (
 )
 
 // Handler is what a node does with what other nodes say. Methods are called by many
-// goroutines. Errors reach the caller with their apierror kind and text; a *NotTaken with
-// its reason and leader, too.
+// goroutines. Errors reach the caller with their apierror kind and text.
 type Handler interface {
 	// OnRaft gets messages of the consensus in the order in which they were sent, some
 	// perhaps missing, one call at a time. It must not block: while it does, nothing is read from that peer's
@@ -23,10 +22,8 @@ type Handler interface {
 	Join(ctx context.Context, r Join) (Joined, error)
 	// Heartbeat hears that a node lives.
 	Heartbeat(ctx context.Context, from From, h Heartbeat) (HeartbeatAnswer, error)
-	// Write carries out a write as the leader of its shard.
-	Write(ctx context.Context, from From, w Write) (Written, error)
-	// Read answers from this node's copy of a shard.
-	Read(ctx context.Context, from From, r Read) ([]byte, error)
+	// Call answers a request of this node, or of its copy of a shard.
+	Call(ctx context.Context, from From, c Call) ([]byte, error)
 	// Command proposes a change of the topology.
 	Command(ctx context.Context, from From, command []byte) (Commanded, error)
 	// Status tells who the node is. The caller needn't know the cluster.
@@ -76,44 +73,13 @@ type HeartbeatAnswer struct {
 	Answer []byte
 }
 
-// Write is a write on its way to the leader of its shard. Its time is the context's.
-type Write struct {
+// Call is a request on its way to a node, or to its copy of a shard: a read, a write or what else Handlers
+// have agreed on.
+type Call struct {
 	Shard topology.ShardName
-	// RingEpoch is the hash ring by which the shard was chosen.
-	RingEpoch uint64
-	// ID names the write for trying it again, Op is what engine/shard encodes.
-	ID replication.OpID
-	Op []byte
-	// Wait asks for an answer only when every copy in sync has applied it.
-	Wait bool
-}
-
-// WriteStatus is what is known of a write that was taken.
-type WriteStatus uint8
-
-// What is known of a write.
-const (
-	// Committed: it is never lost.
-	Committed WriteStatus = iota + 1
-	// Visible: every copy in sync has applied it.
-	Visible
-	// WaitTimeout: it is committed, and wasn't seen to be visible in time.
-	WaitTimeout
-)
-
-// Written answers a write.
-type Written struct {
-	// Seq is its place in the shard's log.
-	Seq    uint64
-	Status WriteStatus
-}
-
-// Read is a read on its way to a copy of a shard.
-type Read struct {
-	Shard topology.ShardName
-	// MinApplied is the entry that the copy must have applied before it answers.
-	MinApplied uint64
-	// Kind says what Request is; the coordinator's.
+	// At is the entry or the version that the request is about, 0 for none.
+	At uint64
+	// Kind says what Request is; opaque here.
 	Kind    uint32
 	Request []byte
 }

@@ -82,19 +82,19 @@ func TestRefusedIsNoticedAndRestartToo(t *testing.T) {
 	p.SendRaft(two.Peer, []byte("a"), nil)
 	require.Equal(t, peer.Up{Peer: 2, Incarnation: 20}, next(t, news.up))
 	next(t, n.raft)
-	_, err := conn(t, p).Write(t.Context(), peer.Write{Shard: shard})
+	_, err := conn(t, p).Call(t.Context(), peer.Call{Shard: shard})
 	require.NoError(t, err)
 
 	stop()
 	until(t, news.down, func(d peer.Down) bool { return sudden(d) == peer.Down{Peer: 2, Incarnation: 20, Refused: true} })
-	_, err = conn(t, p).Write(t.Context(), peer.Write{Shard: shard})
+	_, err = conn(t, p).Call(t.Context(), peer.Call{Shard: shard})
 	require.ErrorIs(t, err, peer.ErrUnreachable)
 
 	again := two
 	again.Incarnation++
 	serve(t, addr, peer.ServerOptions{Handler: n, Self: again})
 	require.Equal(t, peer.Up{Peer: 2, Incarnation: 21}, next(t, news.up))
-	_, err = conn(t, p).Write(t.Context(), peer.Write{Shard: shard})
+	_, err = conn(t, p).Call(t.Context(), peer.Call{Shard: shard})
 	require.NoError(t, err)
 	p.SendRaft(two.Peer, []byte("b"), nil)
 	until(t, n.raft, func(m []byte) bool { return string(m) == "b" })

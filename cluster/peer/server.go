@@ -216,22 +216,13 @@ func (s *Server) Heartbeat(ctx context.Context, r *peerpb.HeartbeatRequest) (*pe
 	return &peerpb.HeartbeatResponse{Leader: uint64(a.Leader), Answer: a.Answer, Error: errorToPB(err)}, nil
 }
 
-// Write asks the handler.
-func (s *Server) Write(ctx context.Context, r *peerpb.WriteRequest) (*peerpb.WriteResponse, error) {
-	w, err := s.o.Handler.Write(ctx, callerOf(ctx).From, Write{
-		Shard:     topology.ShardName{Collection: r.GetCollection(), Shard: r.GetShard()},
-		RingEpoch: r.GetRingEpoch(), ID: opFromPB(r.GetOpId()), Op: r.GetOp(), Wait: r.GetWait(),
+// Call asks the handler.
+func (s *Server) Call(ctx context.Context, r *peerpb.CallRequest) (*peerpb.CallResponse, error) {
+	b, err := s.o.Handler.Call(ctx, callerOf(ctx).From, Call{
+		Shard: topology.ShardName{Collection: r.GetCollection(), Shard: r.GetShard()},
+		At:    r.GetAt(), Kind: r.GetKind(), Request: r.GetRequest(),
 	})
-	return &peerpb.WriteResponse{Seq: w.Seq, Status: peerpb.WriteStatus(w.Status), Error: errorToPB(err)}, nil
-}
-
-// Read asks the handler.
-func (s *Server) Read(ctx context.Context, r *peerpb.ReadRequest) (*peerpb.ReadResponse, error) {
-	b, err := s.o.Handler.Read(ctx, callerOf(ctx).From, Read{
-		Shard:      topology.ShardName{Collection: r.GetCollection(), Shard: r.GetShard()},
-		MinApplied: r.GetMinApplied(), Kind: r.GetKind(), Request: r.GetRequest(),
-	})
-	return &peerpb.ReadResponse{Response: b, Error: errorToPB(err)}, nil
+	return &peerpb.CallResponse{Response: b, Error: errorToPB(err)}, nil
 }
 
 // Command asks the handler.

@@ -76,61 +76,6 @@ func (Lane) EnumDescriptor() ([]byte, []int) {
 	return file_peer_proto_rawDescGZIP(), []int{0}
 }
 
-type WriteStatus int32
-
-const (
-	WriteStatus_WRITE_STATUS_UNSPECIFIED WriteStatus = 0
-	// Committed: it is never lost.
-	WriteStatus_WRITE_STATUS_COMMITTED WriteStatus = 1
-	// Visible: every copy in sync has applied it.
-	WriteStatus_WRITE_STATUS_VISIBLE WriteStatus = 2
-	// Wait timeout: it is committed, and wasn't seen to be visible in time.
-	WriteStatus_WRITE_STATUS_WAIT_TIMEOUT WriteStatus = 3
-)
-
-// Enum value maps for WriteStatus.
-var (
-	WriteStatus_name = map[int32]string{
-		0: "WRITE_STATUS_UNSPECIFIED",
-		1: "WRITE_STATUS_COMMITTED",
-		2: "WRITE_STATUS_VISIBLE",
-		3: "WRITE_STATUS_WAIT_TIMEOUT",
-	}
-	WriteStatus_value = map[string]int32{
-		"WRITE_STATUS_UNSPECIFIED":  0,
-		"WRITE_STATUS_COMMITTED":    1,
-		"WRITE_STATUS_VISIBLE":      2,
-		"WRITE_STATUS_WAIT_TIMEOUT": 3,
-	}
-)
-
-func (x WriteStatus) Enum() *WriteStatus {
-	p := new(WriteStatus)
-	*p = x
-	return p
-}
-
-func (x WriteStatus) String() string {
-	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
-}
-
-func (WriteStatus) Descriptor() protoreflect.EnumDescriptor {
-	return file_peer_proto_enumTypes[1].Descriptor()
-}
-
-func (WriteStatus) Type() protoreflect.EnumType {
-	return &file_peer_proto_enumTypes[1]
-}
-
-func (x WriteStatus) Number() protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(x)
-}
-
-// Deprecated: Use WriteStatus.Descriptor instead.
-func (WriteStatus) EnumDescriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{1}
-}
-
 type Refusal_Reason int32
 
 const (
@@ -183,11 +128,11 @@ func (x Refusal_Reason) String() string {
 }
 
 func (Refusal_Reason) Descriptor() protoreflect.EnumDescriptor {
-	return file_peer_proto_enumTypes[2].Descriptor()
+	return file_peer_proto_enumTypes[1].Descriptor()
 }
 
 func (Refusal_Reason) Type() protoreflect.EnumType {
-	return &file_peer_proto_enumTypes[2]
+	return &file_peer_proto_enumTypes[1]
 }
 
 func (x Refusal_Reason) Number() protoreflect.EnumNumber {
@@ -278,11 +223,11 @@ func (x Error_Kind) String() string {
 }
 
 func (Error_Kind) Descriptor() protoreflect.EnumDescriptor {
-	return file_peer_proto_enumTypes[3].Descriptor()
+	return file_peer_proto_enumTypes[2].Descriptor()
 }
 
 func (Error_Kind) Type() protoreflect.EnumType {
-	return &file_peer_proto_enumTypes[3]
+	return &file_peer_proto_enumTypes[2]
 }
 
 func (x Error_Kind) Number() protoreflect.EnumNumber {
@@ -291,7 +236,7 @@ func (x Error_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Error_Kind.Descriptor instead.
 func (Error_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{19, 0}
+	return file_peer_proto_rawDescGZIP(), []int{17, 0}
 }
 
 // Handshake says who speaks to whom. Callers send it with every call, servers answer
@@ -826,159 +771,12 @@ func (x *HeartbeatResponse) GetError() *Error {
 	return nil
 }
 
-type WriteRequest struct {
+type CallRequest struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	Collection string                 `protobuf:"bytes,1,opt,name=collection,proto3" json:"collection,omitempty"`
 	Shard      uint32                 `protobuf:"varint,2,opt,name=shard,proto3" json:"shard,omitempty"`
-	// Ring epoch is the hash ring by which the caller chose the shard.
-	RingEpoch uint64 `protobuf:"varint,3,opt,name=ring_epoch,json=ringEpoch,proto3" json:"ring_epoch,omitempty"`
-	OpId      *OpID  `protobuf:"bytes,4,opt,name=op_id,json=opId,proto3" json:"op_id,omitempty"`
-	// Op is the operation as the engine encodes it.
-	Op []byte `protobuf:"bytes,5,opt,name=op,proto3" json:"op,omitempty"`
-	// Wait asks for an answer only when the write is visible at every copy in sync.
-	Wait          bool `protobuf:"varint,6,opt,name=wait,proto3" json:"wait,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *WriteRequest) Reset() {
-	*x = WriteRequest{}
-	mi := &file_peer_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *WriteRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*WriteRequest) ProtoMessage() {}
-
-func (x *WriteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[8]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use WriteRequest.ProtoReflect.Descriptor instead.
-func (*WriteRequest) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{8}
-}
-
-func (x *WriteRequest) GetCollection() string {
-	if x != nil {
-		return x.Collection
-	}
-	return ""
-}
-
-func (x *WriteRequest) GetShard() uint32 {
-	if x != nil {
-		return x.Shard
-	}
-	return 0
-}
-
-func (x *WriteRequest) GetRingEpoch() uint64 {
-	if x != nil {
-		return x.RingEpoch
-	}
-	return 0
-}
-
-func (x *WriteRequest) GetOpId() *OpID {
-	if x != nil {
-		return x.OpId
-	}
-	return nil
-}
-
-func (x *WriteRequest) GetOp() []byte {
-	if x != nil {
-		return x.Op
-	}
-	return nil
-}
-
-func (x *WriteRequest) GetWait() bool {
-	if x != nil {
-		return x.Wait
-	}
-	return false
-}
-
-type WriteResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Seq           uint64                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
-	Status        WriteStatus            `protobuf:"varint,2,opt,name=status,proto3,enum=sextant.peer.v1.WriteStatus" json:"status,omitempty"`
-	Error         *Error                 `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *WriteResponse) Reset() {
-	*x = WriteResponse{}
-	mi := &file_peer_proto_msgTypes[9]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *WriteResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*WriteResponse) ProtoMessage() {}
-
-func (x *WriteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[9]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use WriteResponse.ProtoReflect.Descriptor instead.
-func (*WriteResponse) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{9}
-}
-
-func (x *WriteResponse) GetSeq() uint64 {
-	if x != nil {
-		return x.Seq
-	}
-	return 0
-}
-
-func (x *WriteResponse) GetStatus() WriteStatus {
-	if x != nil {
-		return x.Status
-	}
-	return WriteStatus_WRITE_STATUS_UNSPECIFIED
-}
-
-func (x *WriteResponse) GetError() *Error {
-	if x != nil {
-		return x.Error
-	}
-	return nil
-}
-
-type ReadRequest struct {
-	state      protoimpl.MessageState `protogen:"open.v1"`
-	Collection string                 `protobuf:"bytes,1,opt,name=collection,proto3" json:"collection,omitempty"`
-	Shard      uint32                 `protobuf:"varint,2,opt,name=shard,proto3" json:"shard,omitempty"`
-	// Min applied is the entry that the copy must have applied before it answers.
-	MinApplied uint64 `protobuf:"varint,3,opt,name=min_applied,json=minApplied,proto3" json:"min_applied,omitempty"`
+	// At is the entry or the version that the request is about.
+	At uint64 `protobuf:"varint,3,opt,name=at,proto3" json:"at,omitempty"`
 	// Kind says what request is.
 	Kind          uint32 `protobuf:"varint,4,opt,name=kind,proto3" json:"kind,omitempty"`
 	Request       []byte `protobuf:"bytes,5,opt,name=request,proto3" json:"request,omitempty"`
@@ -986,21 +784,21 @@ type ReadRequest struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *ReadRequest) Reset() {
-	*x = ReadRequest{}
-	mi := &file_peer_proto_msgTypes[10]
+func (x *CallRequest) Reset() {
+	*x = CallRequest{}
+	mi := &file_peer_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *ReadRequest) String() string {
+func (x *CallRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*ReadRequest) ProtoMessage() {}
+func (*CallRequest) ProtoMessage() {}
 
-func (x *ReadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[10]
+func (x *CallRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_peer_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1011,47 +809,47 @@ func (x *ReadRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use ReadRequest.ProtoReflect.Descriptor instead.
-func (*ReadRequest) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{10}
+// Deprecated: Use CallRequest.ProtoReflect.Descriptor instead.
+func (*CallRequest) Descriptor() ([]byte, []int) {
+	return file_peer_proto_rawDescGZIP(), []int{8}
 }
 
-func (x *ReadRequest) GetCollection() string {
+func (x *CallRequest) GetCollection() string {
 	if x != nil {
 		return x.Collection
 	}
 	return ""
 }
 
-func (x *ReadRequest) GetShard() uint32 {
+func (x *CallRequest) GetShard() uint32 {
 	if x != nil {
 		return x.Shard
 	}
 	return 0
 }
 
-func (x *ReadRequest) GetMinApplied() uint64 {
+func (x *CallRequest) GetAt() uint64 {
 	if x != nil {
-		return x.MinApplied
+		return x.At
 	}
 	return 0
 }
 
-func (x *ReadRequest) GetKind() uint32 {
+func (x *CallRequest) GetKind() uint32 {
 	if x != nil {
 		return x.Kind
 	}
 	return 0
 }
 
-func (x *ReadRequest) GetRequest() []byte {
+func (x *CallRequest) GetRequest() []byte {
 	if x != nil {
 		return x.Request
 	}
 	return nil
 }
 
-type ReadResponse struct {
+type CallResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Response      []byte                 `protobuf:"bytes,1,opt,name=response,proto3" json:"response,omitempty"`
 	Error         *Error                 `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
@@ -1059,21 +857,21 @@ type ReadResponse struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *ReadResponse) Reset() {
-	*x = ReadResponse{}
-	mi := &file_peer_proto_msgTypes[11]
+func (x *CallResponse) Reset() {
+	*x = CallResponse{}
+	mi := &file_peer_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *ReadResponse) String() string {
+func (x *CallResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*ReadResponse) ProtoMessage() {}
+func (*CallResponse) ProtoMessage() {}
 
-func (x *ReadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[11]
+func (x *CallResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_peer_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1084,19 +882,19 @@ func (x *ReadResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use ReadResponse.ProtoReflect.Descriptor instead.
-func (*ReadResponse) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{11}
+// Deprecated: Use CallResponse.ProtoReflect.Descriptor instead.
+func (*CallResponse) Descriptor() ([]byte, []int) {
+	return file_peer_proto_rawDescGZIP(), []int{9}
 }
 
-func (x *ReadResponse) GetResponse() []byte {
+func (x *CallResponse) GetResponse() []byte {
 	if x != nil {
 		return x.Response
 	}
 	return nil
 }
 
-func (x *ReadResponse) GetError() *Error {
+func (x *CallResponse) GetError() *Error {
 	if x != nil {
 		return x.Error
 	}
@@ -1112,7 +910,7 @@ type CommandRequest struct {
 
 func (x *CommandRequest) Reset() {
 	*x = CommandRequest{}
-	mi := &file_peer_proto_msgTypes[12]
+	mi := &file_peer_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1124,7 +922,7 @@ func (x *CommandRequest) String() string {
 func (*CommandRequest) ProtoMessage() {}
 
 func (x *CommandRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[12]
+	mi := &file_peer_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1137,7 +935,7 @@ func (x *CommandRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommandRequest.ProtoReflect.Descriptor instead.
 func (*CommandRequest) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{12}
+	return file_peer_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *CommandRequest) GetCommand() []byte {
@@ -1160,7 +958,7 @@ type CommandResponse struct {
 
 func (x *CommandResponse) Reset() {
 	*x = CommandResponse{}
-	mi := &file_peer_proto_msgTypes[13]
+	mi := &file_peer_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1172,7 +970,7 @@ func (x *CommandResponse) String() string {
 func (*CommandResponse) ProtoMessage() {}
 
 func (x *CommandResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[13]
+	mi := &file_peer_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1185,7 +983,7 @@ func (x *CommandResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommandResponse.ProtoReflect.Descriptor instead.
 func (*CommandResponse) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{13}
+	return file_peer_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CommandResponse) GetIndex() uint64 {
@@ -1217,7 +1015,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_peer_proto_msgTypes[14]
+	mi := &file_peer_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1229,7 +1027,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[14]
+	mi := &file_peer_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1242,7 +1040,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{14}
+	return file_peer_proto_rawDescGZIP(), []int{12}
 }
 
 type StatusResponse struct {
@@ -1264,7 +1062,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_peer_proto_msgTypes[15]
+	mi := &file_peer_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1276,7 +1074,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[15]
+	mi := &file_peer_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1289,7 +1087,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{15}
+	return file_peer_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *StatusResponse) GetCluster() string {
@@ -1365,7 +1163,7 @@ type FilesRequest struct {
 
 func (x *FilesRequest) Reset() {
 	*x = FilesRequest{}
-	mi := &file_peer_proto_msgTypes[16]
+	mi := &file_peer_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1377,7 +1175,7 @@ func (x *FilesRequest) String() string {
 func (*FilesRequest) ProtoMessage() {}
 
 func (x *FilesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[16]
+	mi := &file_peer_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1390,7 +1188,7 @@ func (x *FilesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FilesRequest.ProtoReflect.Descriptor instead.
 func (*FilesRequest) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{16}
+	return file_peer_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *FilesRequest) GetCollection() string {
@@ -1452,7 +1250,7 @@ type FilesResponse struct {
 
 func (x *FilesResponse) Reset() {
 	*x = FilesResponse{}
-	mi := &file_peer_proto_msgTypes[17]
+	mi := &file_peer_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1464,7 +1262,7 @@ func (x *FilesResponse) String() string {
 func (*FilesResponse) ProtoMessage() {}
 
 func (x *FilesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[17]
+	mi := &file_peer_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1477,7 +1275,7 @@ func (x *FilesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FilesResponse.ProtoReflect.Descriptor instead.
 func (*FilesResponse) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{17}
+	return file_peer_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *FilesResponse) GetManifest() *Manifest {
@@ -1535,7 +1333,7 @@ type Manifest struct {
 
 func (x *Manifest) Reset() {
 	*x = Manifest{}
-	mi := &file_peer_proto_msgTypes[18]
+	mi := &file_peer_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1547,7 +1345,7 @@ func (x *Manifest) String() string {
 func (*Manifest) ProtoMessage() {}
 
 func (x *Manifest) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[18]
+	mi := &file_peer_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1560,7 +1358,7 @@ func (x *Manifest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Manifest.ProtoReflect.Descriptor instead.
 func (*Manifest) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{18}
+	return file_peer_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Manifest) GetToken() string {
@@ -1586,19 +1384,16 @@ func (x *Manifest) GetFiles() []*Manifest_File {
 
 // Error is a failure of what was asked for; failures of the connection are gRPC's.
 type Error struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Kind  Error_Kind             `protobuf:"varint,1,opt,name=kind,proto3,enum=sextant.peer.v1.Error_Kind" json:"kind,omitempty"`
-	Text  string                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
-	// Reason is why a leader didn't take it (0: it isn't about that), leader who leads as far as is known.
-	Reason        uint32 `protobuf:"varint,3,opt,name=reason,proto3" json:"reason,omitempty"`
-	Leader        uint64 `protobuf:"varint,4,opt,name=leader,proto3" json:"leader,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          Error_Kind             `protobuf:"varint,1,opt,name=kind,proto3,enum=sextant.peer.v1.Error_Kind" json:"kind,omitempty"`
+	Text          string                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_peer_proto_msgTypes[19]
+	mi := &file_peer_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1610,7 +1405,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[19]
+	mi := &file_peer_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1623,7 +1418,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{19}
+	return file_peer_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Error) GetKind() Error_Kind {
@@ -1640,20 +1435,6 @@ func (x *Error) GetText() string {
 	return ""
 }
 
-func (x *Error) GetReason() uint32 {
-	if x != nil {
-		return x.Reason
-	}
-	return 0
-}
-
-func (x *Error) GetLeader() uint64 {
-	if x != nil {
-		return x.Leader
-	}
-	return 0
-}
-
 type Manifest_File struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1665,7 +1446,7 @@ type Manifest_File struct {
 
 func (x *Manifest_File) Reset() {
 	*x = Manifest_File{}
-	mi := &file_peer_proto_msgTypes[20]
+	mi := &file_peer_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1677,7 +1458,7 @@ func (x *Manifest_File) String() string {
 func (*Manifest_File) ProtoMessage() {}
 
 func (x *Manifest_File) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[20]
+	mi := &file_peer_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1690,7 +1471,7 @@ func (x *Manifest_File) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Manifest_File.ProtoReflect.Descriptor instead.
 func (*Manifest_File) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{18, 0}
+	return file_peer_proto_rawDescGZIP(), []int{16, 0}
 }
 
 func (x *Manifest_File) GetName() string {
@@ -1764,31 +1545,16 @@ const file_peer_proto_rawDesc = "" +
 	"\x11HeartbeatResponse\x12\x16\n" +
 	"\x06leader\x18\x01 \x01(\x04R\x06leader\x12\x16\n" +
 	"\x06answer\x18\x02 \x01(\fR\x06answer\x12,\n" +
-	"\x05error\x18\x03 \x01(\v2\x16.sextant.peer.v1.ErrorR\x05error\"\xb3\x01\n" +
-	"\fWriteRequest\x12\x1e\n" +
+	"\x05error\x18\x03 \x01(\v2\x16.sextant.peer.v1.ErrorR\x05error\"\x81\x01\n" +
+	"\vCallRequest\x12\x1e\n" +
 	"\n" +
 	"collection\x18\x01 \x01(\tR\n" +
 	"collection\x12\x14\n" +
-	"\x05shard\x18\x02 \x01(\rR\x05shard\x12\x1d\n" +
-	"\n" +
-	"ring_epoch\x18\x03 \x01(\x04R\tringEpoch\x12*\n" +
-	"\x05op_id\x18\x04 \x01(\v2\x15.sextant.peer.v1.OpIDR\x04opId\x12\x0e\n" +
-	"\x02op\x18\x05 \x01(\fR\x02op\x12\x12\n" +
-	"\x04wait\x18\x06 \x01(\bR\x04wait\"\x85\x01\n" +
-	"\rWriteResponse\x12\x10\n" +
-	"\x03seq\x18\x01 \x01(\x04R\x03seq\x124\n" +
-	"\x06status\x18\x02 \x01(\x0e2\x1c.sextant.peer.v1.WriteStatusR\x06status\x12,\n" +
-	"\x05error\x18\x03 \x01(\v2\x16.sextant.peer.v1.ErrorR\x05error\"\x92\x01\n" +
-	"\vReadRequest\x12\x1e\n" +
-	"\n" +
-	"collection\x18\x01 \x01(\tR\n" +
-	"collection\x12\x14\n" +
-	"\x05shard\x18\x02 \x01(\rR\x05shard\x12\x1f\n" +
-	"\vmin_applied\x18\x03 \x01(\x04R\n" +
-	"minApplied\x12\x12\n" +
+	"\x05shard\x18\x02 \x01(\rR\x05shard\x12\x0e\n" +
+	"\x02at\x18\x03 \x01(\x04R\x02at\x12\x12\n" +
 	"\x04kind\x18\x04 \x01(\rR\x04kind\x12\x18\n" +
 	"\arequest\x18\x05 \x01(\fR\arequest\"X\n" +
-	"\fReadResponse\x12\x1a\n" +
+	"\fCallResponse\x12\x1a\n" +
 	"\bresponse\x18\x01 \x01(\fR\bresponse\x12,\n" +
 	"\x05error\x18\x02 \x01(\v2\x16.sextant.peer.v1.ErrorR\x05error\"*\n" +
 	"\x0eCommandRequest\x12\x18\n" +
@@ -1830,12 +1596,10 @@ const file_peer_proto_rawDesc = "" +
 	"\x04File\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x10\n" +
-	"\x03crc\x18\x03 \x01(\aR\x03crc\"\x86\x04\n" +
+	"\x03crc\x18\x03 \x01(\aR\x03crc\"\xe2\x03\n" +
 	"\x05Error\x12/\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1b.sextant.peer.v1.Error.KindR\x04kind\x12\x12\n" +
-	"\x04text\x18\x02 \x01(\tR\x04text\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\rR\x06reason\x12\x16\n" +
-	"\x06leader\x18\x04 \x01(\x04R\x06leader\"\x87\x03\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\"\x87\x03\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rKIND_INTERNAL\x10\x01\x12\x12\n" +
@@ -1855,22 +1619,16 @@ const file_peer_proto_rawDesc = "" +
 	"\x11KIND_STORAGE_FULL\x10\x0e\x12\x18\n" +
 	"\x14KIND_NOT_IMPLEMENTED\x10\x0f\x12\x13\n" +
 	"\x0fKIND_STANDALONE\x10\x10\x12\x12\n" +
-	"\x0eKIND_INFERENCE\x10\x11*D\n" +
+	"\x0eKIND_INFERENCE\x10\x11J\x04\b\x03\x10\x04J\x04\b\x04\x10\x05*D\n" +
 	"\x04Lane\x12\x14\n" +
 	"\x10LANE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fLANE_CONTROL\x10\x01\x12\x14\n" +
-	"\x10LANE_REPLICATION\x10\x02*\x80\x01\n" +
-	"\vWriteStatus\x12\x1c\n" +
-	"\x18WRITE_STATUS_UNSPECIFIED\x10\x00\x12\x1a\n" +
-	"\x16WRITE_STATUS_COMMITTED\x10\x01\x12\x18\n" +
-	"\x14WRITE_STATUS_VISIBLE\x10\x02\x12\x1d\n" +
-	"\x19WRITE_STATUS_WAIT_TIMEOUT\x10\x032\xcf\x04\n" +
+	"\x10LANE_REPLICATION\x10\x022\x87\x04\n" +
 	"\x04Peer\x12>\n" +
 	"\bMessages\x12\x16.sextant.peer.v1.Frame\x1a\x16.sextant.peer.v1.Frame(\x010\x01\x12C\n" +
 	"\x04Join\x12\x1c.sextant.peer.v1.JoinRequest\x1a\x1d.sextant.peer.v1.JoinResponse\x12R\n" +
-	"\tHeartbeat\x12!.sextant.peer.v1.HeartbeatRequest\x1a\".sextant.peer.v1.HeartbeatResponse\x12F\n" +
-	"\x05Write\x12\x1d.sextant.peer.v1.WriteRequest\x1a\x1e.sextant.peer.v1.WriteResponse\x12C\n" +
-	"\x04Read\x12\x1c.sextant.peer.v1.ReadRequest\x1a\x1d.sextant.peer.v1.ReadResponse\x12L\n" +
+	"\tHeartbeat\x12!.sextant.peer.v1.HeartbeatRequest\x1a\".sextant.peer.v1.HeartbeatResponse\x12C\n" +
+	"\x04Call\x12\x1c.sextant.peer.v1.CallRequest\x1a\x1d.sextant.peer.v1.CallResponse\x12L\n" +
 	"\aCommand\x12\x1f.sextant.peer.v1.CommandRequest\x1a .sextant.peer.v1.CommandResponse\x12I\n" +
 	"\x06Status\x12\x1e.sextant.peer.v1.StatusRequest\x1a\x1f.sextant.peer.v1.StatusResponse\x12H\n" +
 	"\x05Files\x12\x1d.sextant.peer.v1.FilesRequest\x1a\x1e.sextant.peer.v1.FilesResponse0\x01B2Z0github.com/sextantdb/sextant/cluster/peer/peerpbb\x06proto3"
@@ -1887,75 +1645,66 @@ func file_peer_proto_rawDescGZIP() []byte {
 	return file_peer_proto_rawDescData
 }
 
-var file_peer_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_peer_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_peer_proto_goTypes = []any{
 	(Lane)(0),                 // 0: sextant.peer.v1.Lane
-	(WriteStatus)(0),          // 1: sextant.peer.v1.WriteStatus
-	(Refusal_Reason)(0),       // 2: sextant.peer.v1.Refusal.Reason
-	(Error_Kind)(0),           // 3: sextant.peer.v1.Error.Kind
-	(*Handshake)(nil),         // 4: sextant.peer.v1.Handshake
-	(*Refusal)(nil),           // 5: sextant.peer.v1.Refusal
-	(*Frame)(nil),             // 6: sextant.peer.v1.Frame
-	(*JoinRequest)(nil),       // 7: sextant.peer.v1.JoinRequest
-	(*JoinResponse)(nil),      // 8: sextant.peer.v1.JoinResponse
-	(*Member)(nil),            // 9: sextant.peer.v1.Member
-	(*HeartbeatRequest)(nil),  // 10: sextant.peer.v1.HeartbeatRequest
-	(*HeartbeatResponse)(nil), // 11: sextant.peer.v1.HeartbeatResponse
-	(*WriteRequest)(nil),      // 12: sextant.peer.v1.WriteRequest
-	(*WriteResponse)(nil),     // 13: sextant.peer.v1.WriteResponse
-	(*ReadRequest)(nil),       // 14: sextant.peer.v1.ReadRequest
-	(*ReadResponse)(nil),      // 15: sextant.peer.v1.ReadResponse
-	(*CommandRequest)(nil),    // 16: sextant.peer.v1.CommandRequest
-	(*CommandResponse)(nil),   // 17: sextant.peer.v1.CommandResponse
-	(*StatusRequest)(nil),     // 18: sextant.peer.v1.StatusRequest
-	(*StatusResponse)(nil),    // 19: sextant.peer.v1.StatusResponse
-	(*FilesRequest)(nil),      // 20: sextant.peer.v1.FilesRequest
-	(*FilesResponse)(nil),     // 21: sextant.peer.v1.FilesResponse
-	(*Manifest)(nil),          // 22: sextant.peer.v1.Manifest
-	(*Error)(nil),             // 23: sextant.peer.v1.Error
-	(*Manifest_File)(nil),     // 24: sextant.peer.v1.Manifest.File
-	(*Envelope)(nil),          // 25: sextant.peer.v1.Envelope
-	(*OpID)(nil),              // 26: sextant.peer.v1.OpID
+	(Refusal_Reason)(0),       // 1: sextant.peer.v1.Refusal.Reason
+	(Error_Kind)(0),           // 2: sextant.peer.v1.Error.Kind
+	(*Handshake)(nil),         // 3: sextant.peer.v1.Handshake
+	(*Refusal)(nil),           // 4: sextant.peer.v1.Refusal
+	(*Frame)(nil),             // 5: sextant.peer.v1.Frame
+	(*JoinRequest)(nil),       // 6: sextant.peer.v1.JoinRequest
+	(*JoinResponse)(nil),      // 7: sextant.peer.v1.JoinResponse
+	(*Member)(nil),            // 8: sextant.peer.v1.Member
+	(*HeartbeatRequest)(nil),  // 9: sextant.peer.v1.HeartbeatRequest
+	(*HeartbeatResponse)(nil), // 10: sextant.peer.v1.HeartbeatResponse
+	(*CallRequest)(nil),       // 11: sextant.peer.v1.CallRequest
+	(*CallResponse)(nil),      // 12: sextant.peer.v1.CallResponse
+	(*CommandRequest)(nil),    // 13: sextant.peer.v1.CommandRequest
+	(*CommandResponse)(nil),   // 14: sextant.peer.v1.CommandResponse
+	(*StatusRequest)(nil),     // 15: sextant.peer.v1.StatusRequest
+	(*StatusResponse)(nil),    // 16: sextant.peer.v1.StatusResponse
+	(*FilesRequest)(nil),      // 17: sextant.peer.v1.FilesRequest
+	(*FilesResponse)(nil),     // 18: sextant.peer.v1.FilesResponse
+	(*Manifest)(nil),          // 19: sextant.peer.v1.Manifest
+	(*Error)(nil),             // 20: sextant.peer.v1.Error
+	(*Manifest_File)(nil),     // 21: sextant.peer.v1.Manifest.File
+	(*Envelope)(nil),          // 22: sextant.peer.v1.Envelope
 }
 var file_peer_proto_depIdxs = []int32{
 	0,  // 0: sextant.peer.v1.Handshake.lane:type_name -> sextant.peer.v1.Lane
-	2,  // 1: sextant.peer.v1.Refusal.reason:type_name -> sextant.peer.v1.Refusal.Reason
-	25, // 2: sextant.peer.v1.Frame.replication:type_name -> sextant.peer.v1.Envelope
-	9,  // 3: sextant.peer.v1.JoinResponse.peers:type_name -> sextant.peer.v1.Member
-	23, // 4: sextant.peer.v1.JoinResponse.error:type_name -> sextant.peer.v1.Error
-	23, // 5: sextant.peer.v1.HeartbeatResponse.error:type_name -> sextant.peer.v1.Error
-	26, // 6: sextant.peer.v1.WriteRequest.op_id:type_name -> sextant.peer.v1.OpID
-	1,  // 7: sextant.peer.v1.WriteResponse.status:type_name -> sextant.peer.v1.WriteStatus
-	23, // 8: sextant.peer.v1.WriteResponse.error:type_name -> sextant.peer.v1.Error
-	23, // 9: sextant.peer.v1.ReadResponse.error:type_name -> sextant.peer.v1.Error
-	23, // 10: sextant.peer.v1.CommandResponse.error:type_name -> sextant.peer.v1.Error
-	23, // 11: sextant.peer.v1.StatusResponse.error:type_name -> sextant.peer.v1.Error
-	22, // 12: sextant.peer.v1.FilesResponse.manifest:type_name -> sextant.peer.v1.Manifest
-	23, // 13: sextant.peer.v1.FilesResponse.error:type_name -> sextant.peer.v1.Error
-	24, // 14: sextant.peer.v1.Manifest.files:type_name -> sextant.peer.v1.Manifest.File
-	3,  // 15: sextant.peer.v1.Error.kind:type_name -> sextant.peer.v1.Error.Kind
-	6,  // 16: sextant.peer.v1.Peer.Messages:input_type -> sextant.peer.v1.Frame
-	7,  // 17: sextant.peer.v1.Peer.Join:input_type -> sextant.peer.v1.JoinRequest
-	10, // 18: sextant.peer.v1.Peer.Heartbeat:input_type -> sextant.peer.v1.HeartbeatRequest
-	12, // 19: sextant.peer.v1.Peer.Write:input_type -> sextant.peer.v1.WriteRequest
-	14, // 20: sextant.peer.v1.Peer.Read:input_type -> sextant.peer.v1.ReadRequest
-	16, // 21: sextant.peer.v1.Peer.Command:input_type -> sextant.peer.v1.CommandRequest
-	18, // 22: sextant.peer.v1.Peer.Status:input_type -> sextant.peer.v1.StatusRequest
-	20, // 23: sextant.peer.v1.Peer.Files:input_type -> sextant.peer.v1.FilesRequest
-	6,  // 24: sextant.peer.v1.Peer.Messages:output_type -> sextant.peer.v1.Frame
-	8,  // 25: sextant.peer.v1.Peer.Join:output_type -> sextant.peer.v1.JoinResponse
-	11, // 26: sextant.peer.v1.Peer.Heartbeat:output_type -> sextant.peer.v1.HeartbeatResponse
-	13, // 27: sextant.peer.v1.Peer.Write:output_type -> sextant.peer.v1.WriteResponse
-	15, // 28: sextant.peer.v1.Peer.Read:output_type -> sextant.peer.v1.ReadResponse
-	17, // 29: sextant.peer.v1.Peer.Command:output_type -> sextant.peer.v1.CommandResponse
-	19, // 30: sextant.peer.v1.Peer.Status:output_type -> sextant.peer.v1.StatusResponse
-	21, // 31: sextant.peer.v1.Peer.Files:output_type -> sextant.peer.v1.FilesResponse
-	24, // [24:32] is the sub-list for method output_type
-	16, // [16:24] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	1,  // 1: sextant.peer.v1.Refusal.reason:type_name -> sextant.peer.v1.Refusal.Reason
+	22, // 2: sextant.peer.v1.Frame.replication:type_name -> sextant.peer.v1.Envelope
+	8,  // 3: sextant.peer.v1.JoinResponse.peers:type_name -> sextant.peer.v1.Member
+	20, // 4: sextant.peer.v1.JoinResponse.error:type_name -> sextant.peer.v1.Error
+	20, // 5: sextant.peer.v1.HeartbeatResponse.error:type_name -> sextant.peer.v1.Error
+	20, // 6: sextant.peer.v1.CallResponse.error:type_name -> sextant.peer.v1.Error
+	20, // 7: sextant.peer.v1.CommandResponse.error:type_name -> sextant.peer.v1.Error
+	20, // 8: sextant.peer.v1.StatusResponse.error:type_name -> sextant.peer.v1.Error
+	19, // 9: sextant.peer.v1.FilesResponse.manifest:type_name -> sextant.peer.v1.Manifest
+	20, // 10: sextant.peer.v1.FilesResponse.error:type_name -> sextant.peer.v1.Error
+	21, // 11: sextant.peer.v1.Manifest.files:type_name -> sextant.peer.v1.Manifest.File
+	2,  // 12: sextant.peer.v1.Error.kind:type_name -> sextant.peer.v1.Error.Kind
+	5,  // 13: sextant.peer.v1.Peer.Messages:input_type -> sextant.peer.v1.Frame
+	6,  // 14: sextant.peer.v1.Peer.Join:input_type -> sextant.peer.v1.JoinRequest
+	9,  // 15: sextant.peer.v1.Peer.Heartbeat:input_type -> sextant.peer.v1.HeartbeatRequest
+	11, // 16: sextant.peer.v1.Peer.Call:input_type -> sextant.peer.v1.CallRequest
+	13, // 17: sextant.peer.v1.Peer.Command:input_type -> sextant.peer.v1.CommandRequest
+	15, // 18: sextant.peer.v1.Peer.Status:input_type -> sextant.peer.v1.StatusRequest
+	17, // 19: sextant.peer.v1.Peer.Files:input_type -> sextant.peer.v1.FilesRequest
+	5,  // 20: sextant.peer.v1.Peer.Messages:output_type -> sextant.peer.v1.Frame
+	7,  // 21: sextant.peer.v1.Peer.Join:output_type -> sextant.peer.v1.JoinResponse
+	10, // 22: sextant.peer.v1.Peer.Heartbeat:output_type -> sextant.peer.v1.HeartbeatResponse
+	12, // 23: sextant.peer.v1.Peer.Call:output_type -> sextant.peer.v1.CallResponse
+	14, // 24: sextant.peer.v1.Peer.Command:output_type -> sextant.peer.v1.CommandResponse
+	16, // 25: sextant.peer.v1.Peer.Status:output_type -> sextant.peer.v1.StatusResponse
+	18, // 26: sextant.peer.v1.Peer.Files:output_type -> sextant.peer.v1.FilesResponse
+	20, // [20:27] is the sub-list for method output_type
+	13, // [13:20] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_peer_proto_init() }
@@ -1969,8 +1718,8 @@ func file_peer_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_peer_proto_rawDesc), len(file_peer_proto_rawDesc)),
-			NumEnums:      4,
-			NumMessages:   21,
+			NumEnums:      3,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

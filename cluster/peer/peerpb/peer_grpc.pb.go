@@ -25,8 +25,7 @@ const (
 	Peer_Messages_FullMethodName  = "/sextant.peer.v1.Peer/Messages"
 	Peer_Join_FullMethodName      = "/sextant.peer.v1.Peer/Join"
 	Peer_Heartbeat_FullMethodName = "/sextant.peer.v1.Peer/Heartbeat"
-	Peer_Write_FullMethodName     = "/sextant.peer.v1.Peer/Write"
-	Peer_Read_FullMethodName      = "/sextant.peer.v1.Peer/Read"
+	Peer_Call_FullMethodName      = "/sextant.peer.v1.Peer/Call"
 	Peer_Command_FullMethodName   = "/sextant.peer.v1.Peer/Command"
 	Peer_Status_FullMethodName    = "/sextant.peer.v1.Peer/Status"
 	Peer_Files_FullMethodName     = "/sextant.peer.v1.Peer/Files"
@@ -45,10 +44,8 @@ type PeerClient interface {
 	Join(ctx context.Context, in *JoinRequest, opts ...grpc.CallOption) (*JoinResponse, error)
 	// Heartbeat keeps a node's session with the controller.
 	Heartbeat(ctx context.Context, in *HeartbeatRequest, opts ...grpc.CallOption) (*HeartbeatResponse, error)
-	// Write gives a write to the leader of a shard.
-	Write(ctx context.Context, in *WriteRequest, opts ...grpc.CallOption) (*WriteResponse, error)
-	// Read asks a copy of a shard.
-	Read(ctx context.Context, in *ReadRequest, opts ...grpc.CallOption) (*ReadResponse, error)
+	// Call is a request of the node, or of its copy of a shard.
+	Call(ctx context.Context, in *CallRequest, opts ...grpc.CallOption) (*CallResponse, error)
 	// Command proposes a change of the topology on behalf of the caller.
 	Command(ctx context.Context, in *CommandRequest, opts ...grpc.CallOption) (*CommandResponse, error)
 	// Status tells who the node is and what it sees.
@@ -98,20 +95,10 @@ func (c *peerClient) Heartbeat(ctx context.Context, in *HeartbeatRequest, opts .
 	return out, nil
 }
 
-func (c *peerClient) Write(ctx context.Context, in *WriteRequest, opts ...grpc.CallOption) (*WriteResponse, error) {
+func (c *peerClient) Call(ctx context.Context, in *CallRequest, opts ...grpc.CallOption) (*CallResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(WriteResponse)
-	err := c.cc.Invoke(ctx, Peer_Write_FullMethodName, in, out, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
-func (c *peerClient) Read(ctx context.Context, in *ReadRequest, opts ...grpc.CallOption) (*ReadResponse, error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(ReadResponse)
-	err := c.cc.Invoke(ctx, Peer_Read_FullMethodName, in, out, cOpts...)
+	out := new(CallResponse)
+	err := c.cc.Invoke(ctx, Peer_Call_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -170,10 +157,8 @@ type PeerServer interface {
 	Join(context.Context, *JoinRequest) (*JoinResponse, error)
 	// Heartbeat keeps a node's session with the controller.
 	Heartbeat(context.Context, *HeartbeatRequest) (*HeartbeatResponse, error)
-	// Write gives a write to the leader of a shard.
-	Write(context.Context, *WriteRequest) (*WriteResponse, error)
-	// Read asks a copy of a shard.
-	Read(context.Context, *ReadRequest) (*ReadResponse, error)
+	// Call is a request of the node, or of its copy of a shard.
+	Call(context.Context, *CallRequest) (*CallResponse, error)
 	// Command proposes a change of the topology on behalf of the caller.
 	Command(context.Context, *CommandRequest) (*CommandResponse, error)
 	// Status tells who the node is and what it sees.
@@ -199,11 +184,8 @@ func (UnimplementedPeerServer) Join(context.Context, *JoinRequest) (*JoinRespons
 func (UnimplementedPeerServer) Heartbeat(context.Context, *HeartbeatRequest) (*HeartbeatResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Heartbeat not implemented")
 }
-func (UnimplementedPeerServer) Write(context.Context, *WriteRequest) (*WriteResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method Write not implemented")
-}
-func (UnimplementedPeerServer) Read(context.Context, *ReadRequest) (*ReadResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method Read not implemented")
+func (UnimplementedPeerServer) Call(context.Context, *CallRequest) (*CallResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Call not implemented")
 }
 func (UnimplementedPeerServer) Command(context.Context, *CommandRequest) (*CommandResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Command not implemented")
@@ -278,38 +260,20 @@ func _Peer_Heartbeat_Handler(srv interface{}, ctx context.Context, dec func(inte
 	return interceptor(ctx, in, info, handler)
 }
 
-func _Peer_Write_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(WriteRequest)
+func _Peer_Call_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CallRequest)
 	if err := dec(in); err != nil {
 		return nil, err
 	}
 	if interceptor == nil {
-		return srv.(PeerServer).Write(ctx, in)
+		return srv.(PeerServer).Call(ctx, in)
 	}
 	info := &grpc.UnaryServerInfo{
 		Server:     srv,
-		FullMethod: Peer_Write_FullMethodName,
+		FullMethod: Peer_Call_FullMethodName,
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(PeerServer).Write(ctx, req.(*WriteRequest))
-	}
-	return interceptor(ctx, in, info, handler)
-}
-
-func _Peer_Read_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(ReadRequest)
-	if err := dec(in); err != nil {
-		return nil, err
-	}
-	if interceptor == nil {
-		return srv.(PeerServer).Read(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: Peer_Read_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(PeerServer).Read(ctx, req.(*ReadRequest))
+		return srv.(PeerServer).Call(ctx, req.(*CallRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -377,12 +341,8 @@ var Peer_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _Peer_Heartbeat_Handler,
 		},
 		{
-			MethodName: "Write",
-			Handler:    _Peer_Write_Handler,
-		},
-		{
-			MethodName: "Read",
-			Handler:    _Peer_Read_Handler,
+			MethodName: "Call",
+			Handler:    _Peer_Call_Handler,
 		},
 		{
 			MethodName: "Command",
