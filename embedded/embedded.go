@@ -47,9 +47,6 @@ type Option func(*coordinator.Options)
 // default is silence.
 func WithLogger(l *slog.Logger) Option { return func(o *coordinator.Options) { o.Logger = l } }
 
-// WithFS keeps the data on another file system than the operating system's.
-func WithFS(fs fsx.FS) Option { return func(o *coordinator.Options) { o.FS = fs } }
-
 // Open opens the database in a directory, which is made when it is missing. It
 // fails when another DB or a server has the directory open.
 func Open(ctx context.Context, dir string, options ...Option) (*DB, error) {

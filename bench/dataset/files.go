@@ -139,22 +139,3 @@ func WriteMatrix(name string, m Matrix) (err error) {
 	}
 	return w.Flush()
 }
-
-// WriteTruth writes the true rows of each query as .ivecs.
-func WriteTruth(name string, truth [][]uint32) (err error) {
-	f, err := os.Create(name)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	w := bufio.NewWriterSize(f, 1<<20)
-	for _, rows := range truth {
-		if err := binary.Write(w, binary.LittleEndian, uint32(len(rows))); err != nil {
-			return err
-		}
-		if err := binary.Write(w, binary.LittleEndian, rows); err != nil {
-			return err
-		}
-	}
-	return w.Flush()
-}

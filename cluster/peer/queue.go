@@ -121,10 +121,3 @@ func (q *queue) clear() []message {
 	q.small, q.large = fifo{}, fifo{}
 	return all
 }
-
-// empty tells whether nothing is to be sent.
-func (q *queue) empty() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return len(q.small.list)+len(q.large.list) == 0
-}

@@ -54,20 +54,6 @@ func Decode(dec *jsontext.Decoder) (Object, error) {
 	return slices.Clip(Object(p.out[5:])), nil
 }
 
-// FromJSONValue reads the JSON text of any one value.
-func FromJSONValue(text []byte) (Value, error) {
-	dec := jsontext.NewDecoder(bytes.NewBuffer(text), jsontext.AllowDuplicateNames(true))
-	raw, err := dec.ReadValue()
-	if err != nil {
-		return nil, apierror.New(apierror.Format, "%w", err)
-	}
-	p := parser{text: raw}
-	if err := p.value(0); err != nil {
-		return nil, err
-	}
-	return p.out, nil
-}
-
 var errSyntax = errors.New("syntax error")
 
 // parser turns JSON text that jsontext has found valid into binary form. It is

@@ -52,11 +52,6 @@ func (d Distance) Unfinish(score float32) float32 {
 // Ascending tells whether clients see smaller scores first.
 func (d Distance) Ascending() bool { return d == Euclid || d == Manhattan }
 
-// Normalizes tells whether vectors are scaled to length 1 when they are written.
-// Bytes are not: unit vectors would truncate to zero, so their cosine is taken
-// when they are scored.
-func Normalizes(d Distance, t Datatype) bool { return d == Cosine && t != Uint8 }
-
 // ErrRowSize says that bytes are not a whole row.
 var ErrRowSize = errors.New("row has the wrong size")
 
@@ -150,12 +145,4 @@ func toByte(x float32) uint8 {
 		return uint8(x)
 	}
 	return 0
-}
-
-// ToBytes converts a vector as Encode does for Uint8: for queries against such rows.
-func ToBytes(dst []uint8, v []float32) {
-	dst = dst[:len(v)]
-	for i, x := range v {
-		dst[i] = toByte(x)
-	}
 }

@@ -2,9 +2,7 @@ package vector_test
 
 import (
 	"math"
-	"slices"
 	"testing"
-	"unsafe"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -66,76 +64,4 @@ func TestEncodeDecode(t *testing.T) {
 			require.ErrorIs(r, err, vector.ErrRowSize)
 		}
 	})
-}
-
-func TestScorerAgreesWithDefinition(t *testing.T) {
-	k := distance.Detect()
-	rapid.Check(t, func(r *rapid.T) {
-		dim := rapid.IntRange(1, 40).Draw(r, "dim")
-		component := rapid.Float32Range(-3, 200)
-		q := rapid.SliceOfN(component, dim, dim).Draw(r, "query")
-		const n = 6
-		for _, dt := range datatypes {
-			size := dt.RowSize(dim)
-			rows := make([]byte, n*size)
-			decoded := make([][]float32, n)
-			for i := range decoded {
-				v := rapid.SliceOfN(component, dim, dim).Draw(r, "row")
-				require.NoError(r, dt.Encode(k, rows[i*size:(i+1)*size], v))
-				decoded[i], _ = dt.Decode(k, nil, rows[i*size:], dim)
-			}
-			query := slices.Clone(q)
-			if dt == vector.Uint8 {
-				b := make([]uint8, dim)
-				vector.ToBytes(b, q)
-				for i, x := range b {
-					query[i] = float32(x)
-				}
-			}
-			for _, d := range distances {
-				s := vector.NewScorer(k, d, dt)
-				s.Reset(q)
-				ids, out, all := []uint32{3, 0, 5}, make([]float32, 3), make([]float32, n-1)
-				s.Score(unsafe.Pointer(&rows[0]), size, ids, out)
-				s.ScoreRange(unsafe.Pointer(&rows[0]), size, 1, all)
-				for i, id := range ids {
-					want := score(d, dt, query, decoded[id])
-					require.InDelta(r, want, out[i], 1e-4*(1+math.Abs(want)), "%s %s", d, dt)
-				}
-				for i, x := range all {
-					want := score(d, dt, query, decoded[i+1])
-					require.InDelta(r, want, x, 1e-4*(1+math.Abs(want)), "%s %s", d, dt)
-				}
-			}
-		}
-	})
-}
-
-// score is the definition, in float64. The scale of its rounding is that of dot
-// products without cancellation, hence non-negative data dominates above.
-func score(d vector.Distance, dt vector.Datatype, a, b []float32) float64 {
-	var dot, aa, bb, l1, l2 float64
-	for i, x := range a {
-		x, y := float64(x), float64(b[i])
-		dot += x * y
-		aa += x * x
-		bb += y * y
-		l1 += math.Abs(x - y)
-		l2 += (x - y) * (x - y)
-	}
-	switch d {
-	case vector.Euclid:
-		return -l2
-	case vector.Manhattan:
-		return -l1
-	case vector.Cosine:
-		if !vector.Normalizes(d, dt) {
-			if aa == 0 || bb == 0 {
-				return 0
-			}
-			return dot / math.Sqrt(aa*bb)
-		}
-	case vector.Dot:
-	}
-	return dot
 }

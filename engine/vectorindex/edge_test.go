@@ -174,21 +174,3 @@ func TestGrowthRetrainsTheCodec(t *testing.T) {
 	hits, _ := f.search(Query{Vector: q, K: 10})
 	f.ref.check(t, hits, q, 10, nil)
 }
-
-func TestFromMatrix(t *testing.T) {
-	cfg := Config{Dim: 4, Distance: vector.Euclid, IndexingThresholdKB: 1, FullScanThresholdKB: -1}
-	rng := rand.New(rand.NewPCG(3, 1))
-	matrix := make([]float32, 0, 3000*4)
-	for range 3000 {
-		matrix = append(matrix, randomVector(rng, cfg)...)
-	}
-	ix, err := FromMatrix(t.Context(), Options{Config: cfg}, matrix)
-	require.NoError(t, err)
-	hits, profile, err := ix.Search(t.Context(), Query{Vector: matrix[4*77 : 4*78], K: 1})
-	require.NoError(t, err)
-	require.Equal(t, PlanGraph, profile.Plan)
-	require.Equal(t, uint32(77), hits[0].Doc)
-	require.NoError(t, ix.Close())
-	_, err = FromMatrix(t.Context(), Options{Config: cfg}, matrix[:5])
-	require.Equal(t, apierror.BadInput, apierror.KindOf(err))
-}

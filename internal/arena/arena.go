@@ -150,7 +150,7 @@ type Element interface {
 	~uint8 | ~int8 | ~uint16 | ~int16 | ~uint32 | ~int32 | ~uint64 | ~int64 | ~float32 | ~float64
 }
 
-// ErrUnaligned is returned by CheckedView when bytes can't be seen as elements.
+// ErrUnaligned says that bytes can't be seen as elements.
 var ErrUnaligned = errors.New("bytes are not aligned to the element")
 
 // View returns b as a slice of T without copying; a rest shorter than an element
@@ -158,22 +158,4 @@ var ErrUnaligned = errors.New("bytes are not aligned to the element")
 func View[T Element](b []byte) []T {
 	var t T
 	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(b))), len(b)/int(unsafe.Sizeof(t)))
-}
-
-// CheckedView is View for bytes of unknown origin: it fails when they are not
-// aligned for T or not a whole number of elements.
-func CheckedView[T Element](b []byte) ([]T, error) {
-	var t T
-	size := unsafe.Sizeof(t)
-	p := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
-	if p%size != 0 || uintptr(len(b))%size != 0 {
-		return nil, fmt.Errorf("view %d bytes at %#x as elements of %d: %w", len(b), p%64, size, ErrUnaligned)
-	}
-	return View[T](b), nil
-}
-
-// BytesOf returns the memory of s as bytes without copying.
-func BytesOf[T Element](s []T) []byte {
-	var t T
-	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s))), len(s)*int(unsafe.Sizeof(t)))
 }

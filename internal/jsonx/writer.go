@@ -21,9 +21,6 @@ func NewWriter(buf []byte) *Writer { return &Writer{buf: buf} }
 // Bytes returns the text so far.
 func (w *Writer) Bytes() []byte { return w.buf }
 
-// Len returns the length of the text so far.
-func (w *Writer) Len() int { return len(w.buf) }
-
 func (w *Writer) sep() {
 	if w.comma {
 		w.buf = append(w.buf, ',')

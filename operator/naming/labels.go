@@ -203,16 +203,6 @@ func PodLabels(o Owner, pod, template string, canary bool) map[string]string {
 	return labels
 }
 
-// ClaimLabels are the labels of the claim that a pod has from a template.
-func ClaimLabels(o Owner, template, pod string) map[string]string {
-	labels := ComponentLabels(o)
-	labels[LabelClaimTemplate] = template
-	labels[LabelPodName] = pod
-	labels[LabelWorkloadManagedBy] = WorkloadInstanceSet
-	labels[LabelWorkloadInstance] = Component(o.Cluster, o.Component)
-	return labels
-}
-
 // OpsLabels are the labels of an operation.
 func OpsLabels(cluster, opsType string) map[string]string {
 	return map[string]string{

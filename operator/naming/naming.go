@@ -15,12 +15,6 @@ import (
 // its InstanceSet.
 func Component(cluster, component string) string { return cluster + "-" + component }
 
-// Pod returns the name of an instance. The template is empty for instances that
-// follow the component, and where templates share one series of ordinals.
-func Pod(cluster, component, template string, ordinal int32) string {
-	return Instance(Component(cluster, component), template, ordinal)
-}
-
 // Instance returns the name of an instance of an InstanceSet: that of its pod.
 func Instance(set, template string, ordinal int32) string {
 	if template != "" {
@@ -72,20 +66,9 @@ func ComponentService(cluster, component, serviceName string) string {
 	return Component(cluster, component) + "-" + serviceName
 }
 
-// PodService returns the name of the service of one pod among those of a service
-// with one for each pod.
-func PodService(service string, ordinal int32) string {
-	return service + "-" + strconv.FormatInt(int64(ordinal), 10)
-}
-
 // HeadlessService returns the name of the service that gives pods their domain names.
 func HeadlessService(cluster, component string) string {
 	return SetHeadlessService(Component(cluster, component))
-}
-
-// PodFQDN returns the domain name of a pod.
-func PodFQDN(cluster, component, pod, namespace, clusterDomain string) string {
-	return InstanceFQDN(Component(cluster, component), pod, namespace, clusterDomain)
 }
 
 // SetHeadlessService returns the name of the service that gives the pods of an InstanceSet
@@ -120,11 +103,6 @@ func FilesConfigMap(cluster, component, template string) string {
 // TLSSecret returns the name of the Secret with the certificates of a component.
 func TLSSecret(cluster, component string) string {
 	return Component(cluster, component) + "-tls-certs"
-}
-
-// AccountSecret returns the name of the Secret of an account.
-func AccountSecret(cluster, component, account string) string {
-	return Component(cluster, component) + "-account-" + account
 }
 
 // KeySecret returns the name of the Secret with the API key of a component whose key

@@ -20,7 +20,7 @@ var owner = naming.Owner{Cluster: "qdrant-cluster", Component: "qdrant", Definit
 // TestGolden pins every name and label: users have them in scripts and dashboards.
 func TestGolden(t *testing.T) {
 	const cluster, component = "qdrant-cluster", "qdrant"
-	pod := naming.Pod(cluster, component, "", 0)
+	pod := naming.Instance(naming.Component(cluster, component), "", 0)
 	datadriven.RunTest(t, "testdata/golden", func(t *testing.T, d *datadriven.TestData) string {
 		t.Helper()
 		switch d.Cmd {
@@ -28,7 +28,7 @@ func TestGolden(t *testing.T) {
 			return table(
 				"component, instance set", naming.Component(cluster, component),
 				"pod", pod,
-				"pod of a template", naming.Pod(cluster, component, "large", 2),
+				"pod of a template", naming.Instance(naming.Component(cluster, component), "large", 2),
 				"claim", naming.Claim("data", pod),
 				"component service", naming.ComponentService(cluster, component, "qdrant"),
 				"component service without a name", naming.ComponentService(cluster, component, ""),
@@ -37,12 +37,10 @@ func TestGolden(t *testing.T) {
 				"entry of Expose for all components", naming.ExposedService("", "internet"),
 				"service of Expose", naming.ClusterService(cluster, naming.ExposedService(component, "internet"), ""),
 				"cluster service with a name", naming.ClusterService(cluster, "entry", "internet"),
-				"service of a pod", naming.PodService(naming.ComponentService(cluster, component, "qdrant"), 1),
 				"environment", naming.EnvConfigMap(cluster, component),
 				"whom to join", naming.BootstrapConfigMap(cluster, component),
 				"configuration", naming.FilesConfigMap(cluster, component, "qdrant-config-template"),
 				"certificates", naming.TLSSecret(cluster, component),
-				"account", naming.AccountSecret(cluster, component, "root"),
 				"api key", naming.KeySecret(cluster, component),
 				"network policy", naming.NetworkPolicy(cluster, component),
 				"service account", naming.ServiceAccount(cluster, component),
@@ -50,17 +48,16 @@ func TestGolden(t *testing.T) {
 				"disruption budget", naming.DisruptionBudget(cluster, component),
 				"backup policy", naming.BackupPolicy(cluster, component),
 				"backup schedule", naming.BackupSchedule(cluster, component),
-				"domain name", naming.PodFQDN(cluster, component, pod, "demo", naming.ClusterDomain),
+				"domain name", naming.InstanceFQDN(naming.Component(cluster, component), pod, "demo", naming.ClusterDomain),
 			)
 		case "labels":
 			return labels("cluster", naming.ClusterLabels(cluster)) +
 				labels("component", naming.ComponentLabels(owner)) +
 				labels("pod", naming.PodLabels(owner, pod, "", false)) +
-				labels("pod of a template on trial", naming.PodLabels(owner, naming.Pod(cluster, component, "large", 2), "large", true)) +
+				labels("pod of a template on trial", naming.PodLabels(owner, naming.Instance(naming.Component(cluster, component), "large", 2), "large", true)) +
 				labels("selector of pods", naming.PodSelector(owner)) +
 				labels("selector of a service", naming.ServiceSelector(owner, "")) +
 				labels("selector of a service for a role", naming.ServiceSelector(owner, "leader")) +
-				labels("claim", naming.ClaimLabels(owner, "data", pod)) +
 				labels("operation", naming.OpsLabels(cluster, "Restart")) +
 				labels("backup", naming.BackupLabels(owner, "uid", naming.BackupPolicy(cluster, component), "datafile", "Full"))
 		case "keys":
@@ -141,7 +138,7 @@ func TestLongestNamesAreLegal(t *testing.T) {
 	cluster := strings.Repeat("a", 52-len(component))
 	for _, name := range []string{
 		naming.HeadlessService(cluster, component),
-		naming.Pod(cluster, component, "", 9999),
+		naming.Instance(naming.Component(cluster, component), "", 9999),
 		naming.Component(cluster, component),
 	} {
 		require.Empty(t, validation.IsDNS1035Label(name), name)

@@ -444,8 +444,9 @@ func (w *world) makeClaim(pod string) {
 	if w.client.Get(w.ctx, key, claim) == nil {
 		return
 	}
-	owner := naming.Owner{Cluster: clusterName, Component: component}
-	claim = &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: key.Name, Labels: naming.ClaimLabels(owner, "data", pod)}}
+	labels := naming.ComponentLabels(naming.Owner{Cluster: clusterName, Component: component})
+	labels[naming.LabelClaimTemplate], labels[naming.LabelPodName] = "data", pod
+	claim = &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: key.Name, Labels: labels}}
 	claim.Spec.StorageClassName = new("fast")
 	cluster := &appsv1.Cluster{}
 	w.read(clusterName, cluster)
