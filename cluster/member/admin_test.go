@@ -3,6 +3,7 @@ package member_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -241,6 +242,22 @@ func TestARemovedNodeNoticesAndRefuses(t *testing.T) {
 	require.ErrorContains(t, out.put(t.Context(), "c", 1), "removed from the cluster")
 	_, err = out.count(t.Context(), "c")
 	require.ErrorContains(t, err, "removed from the cluster")
+}
+
+// TestANodeRemovedWhileItWasAwayNotices: nobody sends anything to a node that is no member, so it asks.
+func TestANodeRemovedWhileItWasAwayNotices(t *testing.T) {
+	nodes := threeNodes(t)
+	nodes[0].create("c", 3, 2)
+	out := nodes[2]
+	out.stop()
+	require.NoError(t, nodes[0].front.Admin().RemovePeer(t.Context(), uint64(out.id), true, 0))
+	out.hasty = true
+	out.start()
+	require.Eventually(t, func() bool {
+		_, err := out.count(t.Context(), "c")
+		return err != nil && strings.Contains(err.Error(), "removed from the cluster")
+	}, 10*time.Second, 10*time.Millisecond)
+	require.False(t, out.member.Ready())
 }
 
 func TestMetadataIsSeenEverywhere(t *testing.T) {

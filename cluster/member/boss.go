@@ -26,6 +26,8 @@ type boss struct {
 	leader, former topology.PeerID
 	lost           controller.Now
 	leading        bool
+	// asked is how often others were asked because nobody leads.
+	asked int
 	// hands are leaderships to be handed over, by who is to do it: they go with the answer of that
 	// node's next heartbeat.
 	hands map[topology.PeerID][]hand
@@ -189,7 +191,8 @@ func (m *Member) carryOut(ctx context.Context, a controller.Action) {
 	}
 }
 
-// beat says that this node lives, again and again, to whoever leads the consensus.
+// beat says that this node lives, again and again, to whoever leads the consensus, or to another node when none is known
+// to.
 func (m *Member) beat(ctx context.Context) {
 	t := time.NewTicker(m.o.Heartbeat)
 	defer t.Stop()
@@ -210,6 +213,10 @@ func (m *Member) beatOnce(ctx context.Context) {
 	b := m.boss
 	b.mu.Lock()
 	leader, gone := b.leader, slices.Clone(b.gone)
+	if leader == 0 {
+		b.asked++
+		leader = m.another(b.asked)
+	}
 	b.mu.Unlock()
 	r := report{Digest: m.digest(), Gone: gone}
 	self := controller.Process{Peer: m.self.Peer, Incarnation: m.self.Incarnation}
@@ -244,6 +251,21 @@ func (m *Member) beatOnce(ctx context.Context) {
 			own.handOver(h)
 		}
 	}
+}
+
+// another returns one other node after the other, 0 when there is none. Who hears of no leader may have been removed while
+// it was away: then nobody sends it anything any more, and whoever it asks tells it.
+func (m *Member) another(turn int) topology.PeerID {
+	var others []topology.PeerID
+	for _, p := range m.State().Peers() {
+		if p.ID != m.self.Peer {
+			others = append(others, p.ID)
+		}
+	}
+	if len(others) == 0 {
+		return 0
+	}
+	return others[turn%len(others)]
 }
 
 // handOver asks the state machine to hand a leadership over, if it is still that one.

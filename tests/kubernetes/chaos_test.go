@@ -288,7 +288,8 @@ func (c *chaos) machine(s schedule.Step) {
 		c.crash(s)
 		return
 	}
-	machine := c.chosen(s, pods).Spec.NodeName
+	pod := c.chosen(s, pods)
+	machine := pod.Spec.NodeName
 	if s.Fault == schedule.CutMachine {
 		c.out.cut(machine)
 	} else {
@@ -296,6 +297,24 @@ func (c *chaos) machine(s schedule.Step) {
 	}
 	require.NoError(c.t, pause(c.b.ctx, s.For))
 	c.out.back(machine)
+	c.ended(pod, s)
+}
+
+// ended waits until the process of a pod has ended that was replaced while its machine was away: the machine hears of that
+// when it is back, and until then the process answers whoever still has its address.
+func (c *chaos) ended(pod *corev1.Pod, s schedule.Step) {
+	c.t.Helper()
+	c.b.within(stepLimit, pod.Name+" as it was before "+s.String()+" to end", func() (string, error) {
+		pods, err := c.b.pods()
+		if now := pods[pod.Name]; err != nil || now != nil && now.UID == pod.UID {
+			return "", err
+		}
+		runs, err := c.out.f.runs(pod.UID)
+		if runs {
+			return "it runs", err
+		}
+		return "", err
+	})
 }
 
 // loseDisk takes a claim away with the pod that uses it.

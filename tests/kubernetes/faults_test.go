@@ -27,6 +27,8 @@ type faults interface {
 	boot(machine string) error
 	// crash kills the node's process in a pod, which has no chance to say anything.
 	crash(pod types.UID) error
+	// runs tells whether that process is there, whoever knows of its pod.
+	runs(pod types.UID) (bool, error)
 }
 
 // faultsOf finds out what can be done: the scripts of a lab do it, else nothing can.
@@ -75,11 +77,30 @@ func (l lab) cut(machine string) error  { return l.script("node-down.sh", machin
 func (l lab) heal(machine string) error { return l.script("node-down.sh", machine, "heal") }
 func (l lab) boot(machine string) error { return l.script("node-up.sh", machine) }
 
-// crash implements faults: the machines of a lab share the kernel with the tests.
 func (l lab) crash(pod types.UID) error {
+	pid, err := process(pod)
+	switch {
+	case err != nil:
+		return err
+	case pid == 0:
+		return fmt.Errorf("the process of pod %s isn't found", pod)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		return fmt.Errorf("kill process %d: %w", pid, err)
+	}
+	return nil
+}
+
+func (l lab) runs(pod types.UID) (bool, error) {
+	pid, err := process(pod)
+	return pid != 0, err
+}
+
+// process finds the node's process in a pod, 0 for none: the machines of a lab share the kernel with the tests.
+func process(pod types.UID) (pid int, err error) {
 	processes, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
-		return fmt.Errorf("list processes: %w", err)
+		return 0, fmt.Errorf("list processes: %w", err)
 	}
 	for _, dir := range processes {
 		// What ends meanwhile can't be read, and isn't the one that is looked for.
@@ -90,16 +111,9 @@ func (l lab) crash(pod types.UID) error {
 		if !strings.Contains(string(groups), string(pod)) || !strings.HasSuffix(args[0], "sextant") || beside {
 			continue
 		}
-		pid, err := strconv.Atoi(filepath.Base(dir))
-		if err != nil {
-			return fmt.Errorf("read %s: %w", dir, err)
-		}
-		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-			return fmt.Errorf("kill process %d: %w", pid, err)
-		}
-		return nil
+		return strconv.Atoi(filepath.Base(dir))
 	}
-	return fmt.Errorf("the process of pod %s isn't found", pod)
+	return 0, nil
 }
 
 // killed takes the power from a machine, and gives it back when the test is over.
