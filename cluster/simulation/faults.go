@@ -256,9 +256,28 @@ func (w *world) removeNode(n *node) {
 		w.tally["removed"]++
 		return
 	}
-	w.admin(topology.RemovePeer{Peer: n.id}, func(error) {
-		w.after(200*time.Millisecond, func() { w.removeNode(n) })
-	})
+	again := func() { w.after(200*time.Millisecond, func() { w.removeNode(n) }) }
+	if !w.outlives(n) {
+		again()
+		return
+	}
+	w.admin(topology.RemovePeer{Peer: n.id}, func(error) { again() })
+}
+
+// outlives tells whether most of the votes that are left without a node are of nodes that answer: the consensus waits
+// for that before it removes one.
+func (w *world) outlives(n *node) bool {
+	all, there := len(w.raft.ghosts), 0
+	for _, o := range w.nodes {
+		if o == n || !o.voter || o.gone {
+			continue
+		}
+		all++
+		if o.isUp() {
+			there++
+		}
+	}
+	return 2*there > all
 }
 
 // mayLose tells whether a shard has another copy with everything whose disk is there.
@@ -289,17 +308,21 @@ func (w *world) loseCopy() {
 	delete(n.disk.copies, s.name)
 }
 
-// wipe loses a disk. The machine comes back as another node.
+// wipe loses a disk. The machine comes back as another node. Nodes that drain may be removed at any moment, and don't count
+// as votes that are left.
 func (w *world) wipe() {
 	n := w.some()
-	up := 0
+	all, stay := 1, 0
 	for _, o := range w.nodes {
-		if o.voter && !o.gone && o != n {
-			up++
+		if !o.voter || o.gone || o == n {
+			continue
+		}
+		all++
+		if !o.draining {
+			stay++
 		}
 	}
-	all := up + 1 + len(w.raft.ghosts)
-	if !n.joined || 2*up <= all || len(w.raft.ghosts) > 0 {
+	if !n.joined || 2*stay <= all || len(w.raft.ghosts) > 0 {
 		return
 	}
 	for _, s := range w.shards {
