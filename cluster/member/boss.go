@@ -191,8 +191,8 @@ func (m *Member) carryOut(ctx context.Context, a controller.Action) {
 	}
 }
 
-// beat says that this node lives, again and again, to whoever leads the consensus, or to another node when none is known
-// to.
+// beat says that this node lives, again and again, to whoever leads the consensus, or to any other node when nobody is
+// known to lead.
 func (m *Member) beat(ctx context.Context) {
 	t := time.NewTicker(m.o.Heartbeat)
 	defer t.Stop()

@@ -38,17 +38,22 @@ const hashEvery = 16
 
 // hasMajority tells whether a node reaches most voters.
 func (w *world) hasMajority(n *node) bool {
+	return n.isUp() && w.most(nil, func(o *node) bool { return o.isUp() && w.linked(n, o) })
+}
+
+// most tells whether most votes, but for one node's, are of nodes of which something is true.
+func (w *world) most(but *node, is func(*node) bool) bool {
 	all, there := len(w.raft.ghosts), 0
 	for _, o := range w.nodes {
-		if !o.voter || o.gone {
+		if o == but || !o.voter || o.gone {
 			continue
 		}
 		all++
-		if o.isUp() && w.linked(n, o) {
+		if is(o) {
 			there++
 		}
 	}
-	return n.isUp() && 2*there > all
+	return 2*there > all
 }
 
 // tickConsensus lets who leads change, and nodes hear of it.

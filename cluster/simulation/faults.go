@@ -257,27 +257,11 @@ func (w *world) removeNode(n *node) {
 		return
 	}
 	again := func() { w.after(200*time.Millisecond, func() { w.removeNode(n) }) }
-	if !w.outlives(n) {
+	if !w.most(n, (*node).isUp) { // the consensus waits until most of those that would be left answer
 		again()
 		return
 	}
 	w.admin(topology.RemovePeer{Peer: n.id}, func(error) { again() })
-}
-
-// outlives tells whether most of the votes that are left without a node are of nodes that answer: the consensus waits
-// for that before it removes one.
-func (w *world) outlives(n *node) bool {
-	all, there := len(w.raft.ghosts), 0
-	for _, o := range w.nodes {
-		if o == n || !o.voter || o.gone {
-			continue
-		}
-		all++
-		if o.isUp() {
-			there++
-		}
-	}
-	return 2*there > all
 }
 
 // mayLose tells whether a shard has another copy with everything whose disk is there.
