@@ -137,8 +137,12 @@ func readMessage(r *jsonx.Reader, m protoreflect.Message) {
 	}
 }
 
-// fieldOf returns the field of a message that the member key is for.
+// fieldOf returns the field of a message that the member key is for, nil when
+// there is none.
 func fieldOf(d protoreflect.MessageDescriptor, key string) protoreflect.FieldDescriptor {
+	if key == "" { // the name that jsonName has for what no body may set
+		return nil
+	}
 	if target, ok := aliases[key]; ok {
 		key = target
 	}

@@ -32,7 +32,7 @@ func seeds() []string {
 		`{"vectors": {"": {"quantization_config": "Disabled"}}, "optimizers_config": {"max_optimization_threads": "auto"}}`,
 		`{"field_name": "a", "field_schema": {"type": "text", "stopwords": "english", "stemmer": {"type": "none"}}}`,
 		`{"vector": {"name": "a", "vector": {"indices": [1], "values": [1]}}, "limit": 1}`,
-		`{"positive": [1, [2]], "limit": 1}`, `{}`, `[]`, `null`, `{"filter": {"must": [{}]}}`,
+		`{"positive": [1, [2]], "limit": 1}`, `{"": "a"}`, `{}`, `[]`, `null`, `{"filter": {"must": [{}]}}`,
 	}
 }
 
