@@ -255,13 +255,15 @@ generate: $(PROTOC) generate-operator ## regenerate what is generated
 		$(BIN)/buf generate --template buf.gen.yaml -o "$$dir" "$$dir"; \
 	done
 
-# The age of what is in the image is that of the commit, so the same commit gives the same image.
+# The age of what is in the image is that of the commit, so the same commit gives the same image. With ARCH it has the
+# architecture in its name.
+image-of = $(VERSION)$(if $(ARCH),-$(ARCH))
 .PHONY: image
-image: ## dist/sextant-VERSION.tar: an image without Docker, on Debian or Ubuntu: VERSION=1.19.0 SERVICE_VERSION=1.14.0 IMAGE=registry/name
-	CGO_ENABLED=0 GOOS=linux go build -trimpath -ldflags '$(LDFLAGS)' -o dist/$(VERSION)/sextant ./cmd/sextant
-	go run ./cmd/sextant-image -binary dist/$(VERSION)/sextant -o dist/sextant-$(VERSION).tar -packages $(CACHE)/debian \
-		-name $(IMAGE):$(VERSION) -version $(VERSION) -revision "$(COMMIT)" -created $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null),0) \
-		$(if $(UNPACK),-unpack $(UNPACK))
+image: ## dist/sextant-VERSION.tar: an image without Docker, on Debian or Ubuntu: VERSION=1.19.0 SERVICE_VERSION=1.14.0 IMAGE=registry/name ARCH=arm64
+	CGO_ENABLED=0 GOOS=linux $(if $(ARCH),GOARCH=$(ARCH)) go build -trimpath -ldflags '$(LDFLAGS)' -o dist/$(image-of)/sextant ./cmd/sextant
+	go run ./cmd/sextant-image -binary dist/$(image-of)/sextant -o dist/sextant-$(image-of).tar -packages $(CACHE)/debian \
+		-name $(IMAGE):$(image-of) -version $(VERSION) -revision "$(COMMIT)" -created $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null),0) \
+		$(if $(ARCH),-arch $(ARCH)) $(if $(UNPACK),-unpack $(UNPACK))
 
 .PHONY: image-check
 image-check: ## make the image and run what is in it, as root

@@ -4,7 +4,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"debug/elf"
 	"errors"
 	"flag"
 	"fmt"
@@ -30,6 +32,7 @@ const program = "usr/local/bin/sextant"
 func main() {
 	var o options
 	flag.StringVar(&o.binary, "binary", ".bin/sextant", "the program, built for Linux without cgo")
+	flag.StringVar(&o.image.Architecture, "arch", runtime.GOARCH, "the architecture that it is built for: amd64 or arm64")
 	flag.StringVar(&o.out, "o", "sextant.tar", "the image")
 	flag.StringVar(&o.packages, "packages", ".cache/debian", "directory for packages that were fetched")
 	flag.StringVar(&o.image.Name, "name", "", "what the image is called, with its tag")
@@ -57,6 +60,10 @@ func run(ctx context.Context, o options) error {
 	if o.image.Name == "" {
 		return errors.New("say what the image is called: -name registry/repository:tag")
 	}
+	arch, err := architectureOf(o.image.Architecture)
+	if err != nil {
+		return err
+	}
 	if err := debian.Check(); err != nil {
 		return err
 	}
@@ -64,7 +71,14 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return fmt.Errorf("read the program: %w", err)
 	}
-	base, err := system(ctx, o.packages)
+	if err := arch.check(binary); err != nil {
+		return fmt.Errorf("%s: %w", o.binary, err)
+	}
+	packages, err := debian.For(ctx, o.packages, o.image.Architecture)
+	if err != nil {
+		return err
+	}
+	base, err := system(ctx, packages, arch)
 	if err != nil {
 		return err
 	}
@@ -73,7 +87,7 @@ func run(ctx context.Context, o options) error {
 	own.Add("qdrant", rootfs.File{Mode: 0o755, Directory: true, Owner: user})
 	own.Add("qdrant/storage", rootfs.File{Mode: 0o755, Directory: true, Owner: user})
 	o.image.Layers = []rootfs.Tree{base, own}
-	o.image.Architecture, o.image.User = runtime.GOARCH, user
+	o.image.User = user
 	o.image.Entrypoint, o.image.WorkingDir, o.image.Ports = "/"+program, "/qdrant", []int{6333, 6334, 6335}
 	if err := os.MkdirAll(filepath.Dir(o.out), 0o755); err != nil { //nolint:gosec // everybody may look
 		return fmt.Errorf("make the directory of the image: %w", err)
@@ -93,12 +107,12 @@ func run(ctx context.Context, o options) error {
 }
 
 // system is what is under the program: curl with its libraries, certificates, names of users.
-func system(ctx context.Context, cache string) (rootfs.Tree, error) {
-	names, err := debian.Closure(ctx, "curl")
+func system(ctx context.Context, packages *debian.Packages, arch architecture) (rootfs.Tree, error) {
+	names, err := packages.Closure(ctx, "curl")
 	if err != nil {
 		return nil, err
 	}
-	paths, err := debian.Download(ctx, cache, append(names, "ca-certificates"))
+	paths, err := packages.Download(ctx, append(names, "ca-certificates"))
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +126,7 @@ func system(ctx context.Context, cache string) (rootfs.Tree, error) {
 		base.Add(from, rootfs.File{Mode: 0o777, Link: to})
 		all.Add(from, rootfs.File{Mode: 0o777, Link: to})
 	}
-	if err := base.Program(all, "usr/bin/curl", libraries()); err != nil {
+	if err := base.Program(all, "usr/bin/curl", []string{"usr/lib/" + arch.libraries, "usr/lib"}); err != nil {
 		return nil, err
 	}
 	text := func(name, content string) { base.Add(name, rootfs.File{Mode: 0o644, Content: []byte(content)}) }
@@ -124,10 +138,35 @@ func system(ctx context.Context, cache string) (rootfs.Tree, error) {
 	return base, nil
 }
 
-// libraries are the directories in which the loader looks.
-func libraries() []string {
-	machine := map[string]string{"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}[runtime.GOARCH]
-	return []string{"usr/lib/" + machine, "usr/lib"}
+// architecture is a kind of processor.
+type architecture struct {
+	// machine is what programs for it say that they are for, libraries the directory below /usr/lib that Debian has for it.
+	machine   elf.Machine
+	libraries string
+}
+
+// architectureOf returns the one of a name, which Go, Debian and OCI share.
+func architectureOf(name string) (architecture, error) {
+	switch name {
+	case "amd64":
+		return architecture{elf.EM_X86_64, "x86_64-linux-gnu"}, nil
+	case "arm64":
+		return architecture{elf.EM_AARCH64, "aarch64-linux-gnu"}, nil
+	default:
+		return architecture{}, fmt.Errorf("there are images for amd64 and arm64, not for %q", name)
+	}
+}
+
+// check says what is wrong with a program.
+func (a architecture) check(program []byte) error {
+	f, err := elf.NewFile(bytes.NewReader(program))
+	if err != nil {
+		return fmt.Errorf("no program for Linux: %w", err)
+	}
+	if f.Machine != a.machine {
+		return fmt.Errorf("a program for %v, not for %v", f.Machine, a.machine)
+	}
+	return nil
 }
 
 // authorities are the certificates of all public authorities in one file, in the order of their names.

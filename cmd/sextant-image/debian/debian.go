@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -32,12 +33,51 @@ func Check() error {
 	return nil
 }
 
+// Packages are those for one kind of processor.
+type Packages struct {
+	dir     string   // for files that were fetched
+	options []string // what apt is told before all else
+}
+
+// For returns the packages for an architecture, "amd64" or "arm64"; dir is for files that were fetched. Those of the
+// machine are as it knows them; for another architecture the lists are fetched, and the machine doesn't learn of them.
+func For(ctx context.Context, dir, arch string) (*Packages, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("find the cache of packages: %w", err)
+	}
+	p := &Packages{dir: dir}
+	if arch == runtime.GOARCH {
+		return p, p.make("")
+	}
+	state := filepath.Join("apt", arch)
+	if err := errors.Join(p.make(filepath.Join(state, "lists", "partial")), p.make(filepath.Join(state, "archives", "partial"))); err != nil {
+		return nil, err
+	}
+	for _, o := range []string{
+		"APT::Architecture=" + arch, "APT::Architectures=" + arch, // none that the machine has beside
+		"Dir::State=" + filepath.Join(dir, state), "Dir::State::status=/dev/null", "Dir::Cache=" + filepath.Join(dir, state),
+	} {
+		p.options = append(p.options, "-o", o)
+	}
+	_, err = p.apt(ctx, "", "apt-get", "update", "-q")
+	return p, err
+}
+
+// make makes a directory of the cache.
+func (p *Packages) make(name string) error {
+	if err := os.MkdirAll(filepath.Join(p.dir, name), 0o755); err != nil { //nolint:gosec // a cache
+		return fmt.Errorf("make the cache of packages: %w", err)
+	}
+	return nil
+}
+
 // Closure returns the names of a package and of all that it depends on.
-func Closure(ctx context.Context, names ...string) ([]string, error) {
+func (p *Packages) Closure(ctx context.Context, names ...string) ([]string, error) {
 	args := append([]string{
 		"depends", "--recurse", "--no-recommends", "--no-suggests", "--no-conflicts", "--no-breaks", "--no-replaces", "--no-enhances",
 	}, names...)
-	out, err := run(ctx, "", "apt-cache", args...)
+	out, err := p.apt(ctx, "", "apt-cache", args...)
 	if err != nil {
 		return nil, err
 	}
@@ -57,13 +97,9 @@ func parse(out string) []string {
 	return slices.Compact(all)
 }
 
-// Download puts the files of packages into a directory, unless they are there in the version of the package lists, and
-// returns their paths.
-func Download(ctx context.Context, dir string, names []string) ([]string, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // a cache
-		return nil, fmt.Errorf("make the cache of packages: %w", err)
-	}
-	files, err := filesOf(ctx, names)
+// Download fetches the files of packages, unless they are there in the version of the package lists, and returns their paths.
+func (p *Packages) Download(ctx context.Context, names []string) ([]string, error) {
+	files, err := p.filesOf(ctx, names)
 	if err != nil {
 		return nil, err
 	}
@@ -73,14 +109,14 @@ func Download(ctx context.Context, dir string, names []string) ([]string, error)
 	var paths []string
 	missing := false
 	for _, file := range files {
-		at := filepath.Join(dir, file)
+		at := filepath.Join(p.dir, file)
 		paths = append(paths, at)
 		if _, err := os.Stat(at); errors.Is(err, os.ErrNotExist) {
 			missing = true
 		}
 	}
 	if missing {
-		if _, err := run(ctx, dir, "apt-get", append([]string{"download", "-q"}, names...)...); err != nil {
+		if _, err := p.apt(ctx, p.dir, "apt-get", append([]string{"download", "-q"}, names...)...); err != nil {
 			return nil, err
 		}
 	}
@@ -94,13 +130,13 @@ func Download(ctx context.Context, dir string, names []string) ([]string, error)
 
 // filesOf returns what the files of packages are called. It asks in an empty directory: of files that are there already apt-get
 // says nothing.
-func filesOf(ctx context.Context, names []string) (_ []string, err error) {
+func (p *Packages) filesOf(ctx context.Context, names []string) (_ []string, err error) {
 	empty, err := os.MkdirTemp("", "sextant-image")
 	if err != nil {
 		return nil, fmt.Errorf("make a directory: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.Remove(empty)) }()
-	out, err := run(ctx, empty, "apt-get", append([]string{"download", "--print-uris", "-q"}, names...)...)
+	out, err := p.apt(ctx, empty, "apt-get", append([]string{"download", "--print-uris", "-q"}, names...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -151,6 +187,11 @@ func Place(name string) (string, bool) {
 	return name, keep
 }
 
+// apt runs one of apt's programs.
+func (p *Packages) apt(ctx context.Context, dir, name string, args ...string) (string, error) {
+	return run(ctx, dir, name, append(slices.Clone(p.options), args...)...)
+}
+
 func run(ctx context.Context, dir, name string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // names of packages
 	cmd.Dir = dir
@@ -158,7 +199,7 @@ func run(ctx context.Context, dir, name string, args ...string) (string, error) 
 	var out, fault bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &fault
 	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("%s %s: %w: %s", name, args[0], err, strings.TrimSpace(fault.String()))
+		return "", fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, strings.TrimSpace(fault.String()))
 	}
 	return out.String(), nil
 }
