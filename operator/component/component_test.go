@@ -141,6 +141,24 @@ func TestTheFoundersDiskIsLost(t *testing.T) {
 	})
 }
 
+// TestAComponentThatIsMadeAnewFoundsNothing: somebody deleted it, and a disk was lost in between. The Cluster remembers, and the other
+// disks do.
+func TestAComponentThatIsMadeAnewFoundsNothing(t *testing.T) {
+	cluster := &appsv1.Cluster{ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: "qdrant-cluster", UID: "uid"}}
+	was := &appsv1.Bootstrap{Founder: set + "-0", ClusterID: "cluster-1"}
+	cluster.Status.Components = map[string]appsv1.ClusterComponentStatus{"qdrant": {Bootstrap: was}}
+	w := newWorld(t, "", cluster)
+	w.change(func(c *appsv1.Component) {
+		c.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(cluster, appsv1.GroupVersion.WithKind("Cluster"))}
+	})
+	w.disks[set+"-1"], w.disks[set+"-2"] = "cluster-1", "cluster-1"
+	w.settle()
+	require.Equal(t, was, w.component().Status.Bootstrap)
+	require.Zero(t, w.founded)
+	require.Equal(t, "cluster-1", w.disks[set+"-0"])
+	require.Equal(t, appsv1.ComponentRunning, w.phase())
+}
+
 // TestTheFounderStaysUntilItHasFounded: nobody else may.
 func TestTheFounderStaysUntilItHasFounded(t *testing.T) {
 	w := newWorld(t, "")

@@ -39,6 +39,8 @@ func found(o *Observed, s *manifests.Source) (step, string) {
 	switch {
 	case len(instances) == 0:
 		return step{}, "no instance may run: ordinals leaves none for the replicas"
+	case b == nil && o.Recorded != nil:
+		return step{record: o.Recorded.DeepCopy()}, "" // the claims are still there
 	case b == nil:
 		return step{record: &appsv1.Bootstrap{Founder: instances[0]}}, ""
 	case !slices.Contains(instances, b.Founder):

@@ -18,6 +18,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -53,6 +54,9 @@ func (r *reconciler) observe(ctx context.Context, c *appsv1.Component) (*Observe
 		if err := r.live.Get(ctx, client.ObjectKeyFromObject(c), c); err != nil {
 			return nil, err
 		}
+		if err := r.observeCluster(ctx, o, owner); err != nil {
+			return nil, err
+		}
 	}
 	if err := r.observeDefinitions(ctx, o); err != nil {
 		return nil, err
@@ -72,6 +76,23 @@ func (r *reconciler) observe(ctx context.Context, c *appsv1.Component) (*Observe
 	o.Pods = pods.Items
 	o.Answers, err = r.ask(ctx, o)
 	return o, err
+}
+
+// observeCluster reads what the Cluster remembers of a Component that was there before.
+func (r *reconciler) observeCluster(ctx context.Context, o *Observed, owner naming.Owner) error {
+	ref := metav1.GetControllerOf(o.Component)
+	if ref == nil || o.Component.Status.Bootstrap != nil {
+		return nil
+	}
+	cluster := &appsv1.Cluster{}
+	err := r.live.Get(ctx, types.NamespacedName{Namespace: o.Component.Namespace, Name: ref.Name}, cluster)
+	if err == nil && cluster.UID == ref.UID {
+		o.Recorded = cluster.Status.Components[owner.Component].Bootstrap
+	}
+	if err := client.IgnoreNotFound(err); err != nil {
+		return fmt.Errorf("get its cluster %s: %w", ref.Name, err)
+	}
+	return nil
 }
 
 // observeOwn reads what there is of the component.

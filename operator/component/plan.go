@@ -29,6 +29,10 @@ type Observed struct {
 	// Variants are the same for instances with a version or a definition of their own.
 	Variants map[string]manifests.Variant
 
+	// Recorded is what the Cluster remembers of how a Component of this name founded a cluster, which somebody has
+	// deleted; nil is nothing.
+	Recorded *appsv1.Bootstrap
+
 	// What there is of the component; nil when it isn't there.
 	InstanceSet *workloadsv1.InstanceSet
 	Bootstrap   *corev1.ConfigMap

@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/recorder"
 
+	appsv1 "github.com/sextantdb/sextant/operator/api/apps/v1"
 	workloadsv1 "github.com/sextantdb/sextant/operator/api/workloads/v1"
 	"github.com/sextantdb/sextant/operator/naming"
 	"github.com/sextantdb/sextant/operator/nodes"
@@ -200,7 +201,7 @@ func (r *round) observe(ctx context.Context, reader client.Reader) (*Observed, e
 	if o.Set.Spec.Paused && o.Set.DeletionTimestamp == nil {
 		return o, nil
 	}
-	if err := r.objects(ctx, reader, o); err != nil {
+	if err := errors.Join(r.objects(ctx, reader, o), r.cluster(ctx, reader, o)); err != nil {
 		return nil, err
 	}
 	if r.roles == nil {
@@ -233,6 +234,29 @@ func (r *round) objects(ctx context.Context, reader client.Reader, o *Observed) 
 	}
 	o.Nodes = list.Items
 	return r.volumes(ctx, o)
+}
+
+// cluster reads the cluster of a set that was deleted, which says what becomes of the claims.
+func (r *round) cluster(ctx context.Context, reader client.Reader, o *Observed) error {
+	if o.Set.DeletionTimestamp == nil {
+		return nil
+	}
+	component, cluster := &appsv1.Component{}, &appsv1.Cluster{}
+	for _, one := range []struct{ owned, owner client.Object }{{o.Set, component}, {component, cluster}} {
+		ref := metav1.GetControllerOf(one.owned)
+		if ref == nil {
+			return nil
+		}
+		err := reader.Get(ctx, types.NamespacedName{Namespace: r.key.Namespace, Name: ref.Name}, one.owner)
+		if apierrors.IsNotFound(err) || err == nil && one.owner.GetUID() != ref.UID {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read its %s %s: %w", ref.Kind, ref.Name, err)
+		}
+	}
+	o.Cluster = cluster
+	return nil
 }
 
 // volumes reads those of pods that can't be scheduled, past the cache: it need not hold all volumes for

@@ -270,6 +270,58 @@ func TestDeletionTakesPodsThenClaims(t *testing.T) {
 	require.Zero(t, b.round().RequeueAfter, "a set that is gone is left alone")
 }
 
+// Somebody who deletes what a cluster is made of, and not the cluster, loses no data: it is made anew.
+func TestClaimsStayWhileTheClusterStays(t *testing.T) {
+	owned := func(by client.Object, kind string) metav1.ObjectMeta {
+		return metav1.ObjectMeta{
+			Name: "c", Namespace: "demo", UID: types.UID("uid of the " + kind + "'s part"),
+			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(by, appsv1.GroupVersion.WithKind(kind))},
+		}
+	}
+	for name, c := range map[string]struct {
+		deleted bool
+		policy  appsv1.TerminationPolicy
+		another bool
+		stay    bool
+	}{
+		"the cluster runs":                     {policy: appsv1.WipeOut, stay: true},
+		"the cluster goes":                     {policy: appsv1.Delete, deleted: true},
+		"its policy keeps the cluster":         {policy: appsv1.DoNotTerminate, deleted: true, stay: true},
+		"another cluster of the name is there": {policy: appsv1.Delete, another: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cluster := &appsv1.Cluster{
+				ObjectMeta: metav1.ObjectMeta{Name: "c", Namespace: "demo", UID: "uid", Finalizers: []string{naming.FinalizerCluster}},
+				Spec:       appsv1.ClusterSpec{TerminationPolicy: c.policy},
+			}
+			component := &appsv1.Component{ObjectMeta: owned(cluster, "Cluster")}
+			if c.another {
+				cluster.UID = "another"
+			}
+			b := newBench(t, cluster)
+			b.up()
+			var have appsv1.Component
+			require.NoError(t, b.k8s.Get(t.Context(), client.ObjectKeyFromObject(component), &have))
+			have.UID, have.OwnerReferences = component.UID, component.OwnerReferences
+			require.NoError(t, b.k8s.Update(t.Context(), &have))
+			set := b.set()
+			set.OwnerReferences = owned(component, "Component").OwnerReferences
+			require.NoError(t, b.k8s.Update(t.Context(), set))
+			if c.deleted {
+				require.NoError(t, b.k8s.Delete(t.Context(), cluster))
+			}
+			require.NoError(t, b.k8s.Delete(t.Context(), b.set()))
+			b.round()
+			require.Empty(t, b.pods())
+			b.round()
+			var claims corev1.PersistentVolumeClaimList
+			require.NoError(t, b.k8s.List(t.Context(), &claims))
+			require.Len(t, claims.Items, map[bool]int{true: 3}[c.stay])
+			require.Zero(t, b.round().RequeueAfter, "the set is gone")
+		})
+	}
+}
+
 // An operator that ends between two writes must leave the rest to the next one: nothing else knows the claims of a
 // set that is gone.
 func TestADeletionThatIsCutShortLeavesNoClaims(t *testing.T) {

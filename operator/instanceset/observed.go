@@ -6,6 +6,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/sextantdb/sextant/client"
+	appsv1 "github.com/sextantdb/sextant/operator/api/apps/v1"
 	workloadsv1 "github.com/sextantdb/sextant/operator/api/workloads/v1"
 	"github.com/sextantdb/sextant/operator/nodes"
 )
@@ -14,6 +15,8 @@ import (
 type Observed struct {
 	Now time.Time
 	Set *workloadsv1.InstanceSet
+	// Cluster is that which a set is part of that was deleted; nil is none, or that it isn't there any more.
+	Cluster *appsv1.Cluster
 	// Pods and Claims are those of the set, also those that are on their way out.
 	Pods   []corev1.Pod
 	Claims []corev1.PersistentVolumeClaim

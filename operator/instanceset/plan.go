@@ -153,12 +153,20 @@ func (p *planner) remove() {
 	if len(p.o.Pods) > 0 {
 		return
 	}
-	if policy := p.set.Spec.PersistentVolumeClaimRetentionPolicy; policy == nil || policy.WhenDeleted != appsv1.RetainClaims {
+	policy := p.set.Spec.PersistentVolumeClaimRetentionPolicy
+	if retained := policy != nil && policy.WhenDeleted == appsv1.RetainClaims; !retained && !p.comesBack() {
 		for i := range p.o.Claims {
 			p.deleteClaim(&p.o.Claims[i], "Deleted", "the set is deleted")
 		}
 	}
 	p.d.RemoveFinalizer = slices.Contains(p.set.Finalizers, naming.FinalizerInstanceSet)
+}
+
+// comesBack tells whether a set that was deleted will be made anew, because its cluster stays: somebody deleted the set or its Component
+// by hand, or had Kubernetes remove what a cluster owns before the cluster, whose policy keeps it. Its claims wait for it.
+func (p *planner) comesBack() bool {
+	c := p.o.Cluster
+	return c != nil && (c.DeletionTimestamp == nil || c.Spec.TerminationPolicy == appsv1.DoNotTerminate)
 }
 
 // deletePod has a pod go, forcibly when its kubelet is gone.

@@ -67,7 +67,12 @@ func (b *bed) runs(replicas int32, change ...func(*appsv1.Cluster)) {
 	require.NoError(b.t, b.c.Create(b.ctx, c))
 	b.phase(appsv1.ClusterRunning)
 	figure(b.t, fmt.Sprintf("%d nodes", replicas), "apply to Running", time.Since(began).Round(100*time.Millisecond))
-	// By its address: the name service may be on a machine that a test loses.
+	b.find()
+}
+
+// find finds the service of the cluster's component: by its address, as the name service may be on a machine that a test loses.
+func (b *bed) find() {
+	b.t.Helper()
 	var s corev1.Service
 	require.NoError(b.t, b.c.Get(b.ctx, key(set), &s))
 	b.door = newDoor(net.JoinHostPort(s.Spec.ClusterIP, "6333"), "")

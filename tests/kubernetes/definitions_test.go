@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/version"
@@ -18,6 +19,7 @@ import (
 
 	appsv1 "github.com/sextantdb/sextant/operator/api/apps/v1"
 	dataprotectionv1alpha1 "github.com/sextantdb/sextant/operator/api/dataprotection/v1alpha1"
+	workloadsv1 "github.com/sextantdb/sextant/operator/api/workloads/v1"
 	"github.com/sextantdb/sextant/operator/naming"
 	"github.com/sextantdb/sextant/tests/operator/sample"
 )
@@ -211,6 +213,39 @@ func Test13Deletion(t *testing.T) {
 			require.ElementsMatch(t, stays, slices.Collect(maps.Keys(kept)))
 		})
 	}
+	t.Run("only what it is made of", func(t *testing.T) {
+		b := newBed(t)
+		b.runs(3)
+		b.bulk(5)
+		count := b.count()
+		require.Equal(t, 500, count)
+		claims, err := b.claims()
+		require.NoError(t, err)
+		for _, part := range []client.Object{new(workloadsv1.InstanceSet), new(appsv1.Component)} {
+			require.NoError(t, b.c.Get(b.ctx, key(set), part))
+			was := part.GetUID()
+			require.NoError(t, b.c.Delete(b.ctx, part))
+			b.eventually("another of its name", func() (string, error) {
+				if err := b.c.Get(b.ctx, key(set), part); err != nil || part.GetUID() == was {
+					return "not yet", client.IgnoreNotFound(err)
+				}
+				return "", nil
+			})
+			b.agree(3)
+			b.phase(appsv1.ClusterRunning)
+			b.find()
+			require.Equal(t, count, b.count())
+			now, err := b.claims()
+			require.NoError(t, err)
+			for name, c := range claims {
+				require.Equal(t, c.UID, now[name].UID)
+			}
+		}
+		c, err := b.cluster()
+		require.NoError(t, err)
+		require.NoError(t, b.c.Delete(b.ctx, c))
+		b.gone()
+	})
 	t.Run("DoNotTerminate", func(t *testing.T) {
 		b := newBed(t)
 		b.runs(1, func(c *appsv1.Cluster) { c.Spec.TerminationPolicy = appsv1.DoNotTerminate })
@@ -233,6 +268,14 @@ func Test13Deletion(t *testing.T) {
 			}
 			return fmt.Sprintf("%d events", len(events.Items)), err
 		})
+		refused := func(o client.Object, options ...client.DeleteOption) {
+			t.Helper()
+			err := b.c.Delete(b.ctx, o, options...)
+			require.True(t, apierrors.IsForbidden(err), "%v", err)
+			require.ErrorContains(t, err, "terminationPolicy is DoNotTerminate")
+		}
+		refused(c, client.PropagationPolicy(metav1.DeletePropagationForeground))
+		refused(&appsv1.Component{ObjectMeta: metav1.ObjectMeta{Namespace: demo, Name: set}})
 		for name, p := range b.mustPods() {
 			require.Equal(t, before[name].UID, p.UID)
 			require.Nil(t, p.DeletionTimestamp)

@@ -209,7 +209,7 @@ func Test18And19MuchData(t *testing.T) {
 	began := time.Now()
 	b.bulk(megabytes)
 	figure(t, fmt.Sprintf("%d MB", megabytes), "loading took", time.Since(began).Round(time.Second))
-	count := b.count("bulk")
+	count := b.count()
 	tr := startTraffic(t, b.door)
 	began = time.Now()
 	b.op("scale-out.yaml")
@@ -223,7 +223,7 @@ func Test18And19MuchData(t *testing.T) {
 	b.agree(3)
 	figure(t, fmt.Sprintf("%d MB", megabytes), "4 to 3", time.Since(began).Round(time.Second))
 	tr.stop(t, fmt.Sprintf("3 to 4 to 3 with %d MB", megabytes))
-	require.Equal(t, count, b.count("bulk"))
+	require.Equal(t, count, b.count())
 	b.inSync()
 	b.door.whole(t, "c1", "c2")
 }
@@ -255,13 +255,13 @@ func (b *bed) bulk(megabytes int) {
 	require.NoError(b.t, g.Wait())
 }
 
-// count counts the points of a collection.
-func (b *bed) count(collection string) int {
+// count counts the points that bulk has loaded.
+func (b *bed) count() int {
 	b.t.Helper()
 	var answer struct {
 		Count int `json:"count"`
 	}
-	_, err := b.door.patiently(b.ctx, http.MethodPost, "/collections/"+collection+"/points/count", map[string]any{"exact": true}, &answer)
+	_, err := b.door.patiently(b.ctx, http.MethodPost, "/collections/bulk/points/count", map[string]any{"exact": true}, &answer)
 	require.NoError(b.t, err)
 	return answer.Count
 }

@@ -42,14 +42,15 @@ const (
 	envDenied = "SEXTANT_TEST_OPERATOR_DENIED"
 )
 
-// grant applies the rights of the chart, and returns who has them.
+// grant applies the rights of the chart and what it refuses everybody, and returns who has the rights.
 func grant(ctx context.Context, c client.Client) (envtest.User, error) {
 	var user envtest.User
 	program := os.Getenv(envHelm)
 	if program == "" {
 		return user, fmt.Errorf("%s doesn't say where helm is, which renders the rights of the operator: run make test-operator", envHelm)
 	}
-	cmd := exec.CommandContext(ctx, program, "template", "sextant", root+"/deploy/charts/sextant", "--namespace", system, "--show-only", "templates/rbac.yaml")
+	cmd := exec.CommandContext(ctx, program, "template", "sextant", root+"/deploy/charts/sextant", "--namespace", system,
+		"--show-only", "templates/rbac.yaml", "--show-only", "templates/admission.yaml")
 	var complaint bytes.Buffer
 	cmd.Stderr = &complaint
 	rendered, err := cmd.Output()

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -319,6 +320,41 @@ func Test13Deletion(t *testing.T) {
 			b.gone()
 		})
 	}
+	t.Run("only what it is made of", func(t *testing.T) {
+		b := newBed(t, 3)
+		b.runs(3)
+		b.load()
+		claims, err := b.claims()
+		require.NoError(t, err)
+		require.Len(t, claims, 3)
+		b.world.Stopping(true)
+		for _, part := range []func() (client.Object, error){
+			func() (client.Object, error) { return b.its() },
+			func() (client.Object, error) { return b.component() },
+		} {
+			o, err := part()
+			require.NoError(t, err)
+			require.NoError(t, b.c.Delete(b.ctx, o))
+			b.eventually("another of its name", func() (string, error) {
+				now, err := part()
+				if err != nil || now.GetUID() == o.GetUID() {
+					return "not yet", client.IgnoreNotFound(err)
+				}
+				return "", nil
+			})
+			b.whole()
+			b.phase(appsv1.ClusterRunning)
+			now, err := b.claims()
+			require.NoError(t, err)
+			for name, c := range claims {
+				require.Equal(t, c.UID, now[name].UID)
+			}
+		}
+		c, err := b.cluster()
+		require.NoError(t, err)
+		require.NoError(t, b.c.Delete(b.ctx, c))
+		b.gone()
+	})
 	t.Run("DoNotTerminate", func(t *testing.T) {
 		b := newBed(t, 3)
 		b.runs(1, func(c *appsv1.Cluster) { c.Spec.TerminationPolicy = appsv1.DoNotTerminate })
@@ -339,6 +375,15 @@ func Test13Deletion(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, pods, 1)
 		require.Nil(t, pods[podName(0)].DeletionTimestamp)
+		// Nor does it help to begin with what it is made of.
+		refused := func(o client.Object, options ...client.DeleteOption) {
+			t.Helper()
+			err := b.c.Delete(b.ctx, o, options...)
+			require.True(t, apierrors.IsForbidden(err), "%v", err)
+			require.ErrorContains(t, err, "terminationPolicy is DoNotTerminate")
+		}
+		refused(c, client.PropagationPolicy(metav1.DeletePropagationForeground))
+		refused(&appsv1.Component{ObjectMeta: metav1.ObjectMeta{Namespace: b.ns, Name: naming.Component(c.Name, "qdrant")}})
 		// A policy that is changed lets it go.
 		b.world.Stopping(true)
 		b.patch("wipe-out.yaml")

@@ -130,10 +130,10 @@ func TestEverythingIsWhatItSays(t *testing.T) {
 		}
 		require.Len(t, got, kinds)
 	}
-	f(11)
-	f(15, switches...)
-	f(10, "serviceAccount.create=false", "serviceAccount.name=mine", "networkPolicy.enabled=true")
-	f(10, "networkPolicy.enabled=false")
+	f(13)
+	f(17, switches...)
+	f(12, "serviceAccount.create=false", "serviceAccount.name=mine", "networkPolicy.enabled=true")
+	f(12, "networkPolicy.enabled=false")
 }
 
 func TestValuesThatAreRefused(t *testing.T) {

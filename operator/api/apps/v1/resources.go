@@ -158,7 +158,8 @@ const (
 
 // ClaimRetentionPolicy says when claims outlive their instances.
 type ClaimRetentionPolicy struct {
-	// WhenDeleted applies when the component is deleted. Delete when left out.
+	// WhenDeleted applies when the component goes with its cluster. Delete when left
+	// out. Claims of a component that is deleted while its cluster stays are kept.
 	// +optional
 	WhenDeleted RetentionPolicyType `json:"whenDeleted,omitempty"`
 
