@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/sextantdb/sextant/client"
 	appsv1 "github.com/sextantdb/sextant/operator/api/apps/v1"
 	workloadsv1 "github.com/sextantdb/sextant/operator/api/workloads/v1"
@@ -22,6 +24,7 @@ func (i *instance) released() bool {
 // undrain lets the nodes of instances have copies again that were to leave and no longer are.
 func (p *planner) undrain() {
 	for _, i := range p.wanted {
+		p.show(i)
 		if !i.released() {
 			continue
 		}
@@ -180,25 +183,23 @@ func (p *planner) leaveNext(v *client.View, members []*instance) {
 // second.
 const elsewhere = 3 * time.Second
 
+// sentElsewhere is what is said of a member meanwhile.
+const sentElsewhere = "clients are sent elsewhere"
+
 // withdraws has the pod of a member end that has nothing any more, before the member leaves, and says what to
 // wait for: Kubernetes sends clients elsewhere at once, and the node goes on serving those that
-// come all the same while its preStop hook sleeps. A node that has left refuses everybody. Where another member or
-// instance is down, or the others could agree on nothing without it, it runs until it has left.
+// come all the same while its preStop hook sleeps. A node that has left refuses everybody. Where the others could agree on
+// nothing without it, its pod is hidden and runs until it has left; where another member or instance is down, it isn't even hidden.
 func (p *planner) withdraws(v *client.View, i *instance, id uint64) (wait string) {
 	if i.pod == nil || v.Cluster.Peers[id].Fenced {
 		return ""
 	}
-	const sent = "clients are sent elsewhere"
 	if end := i.pod.DeletionTimestamp; end != nil {
 		began := end.Time
 		if s := i.pod.DeletionGracePeriodSeconds; s != nil {
 			began = began.Add(-time.Duration(*s) * time.Second)
 		}
-		if !p.o.Now.Before(began.Add(elsewhere)) {
-			return ""
-		}
-		p.d.Requeue = soon
-		return sent
+		return p.sent(began)
 	}
 	if !i.ready {
 		return ""
@@ -213,12 +214,57 @@ func (p *planner) withdraws(v *client.View, i *instance, id uint64) (wait string
 		}
 	}
 	all := len(v.Cluster.Peers)
-	if now, err := p.viewBut(i, false); err != nil || all < 3 || alive(now, id) < all-1 { // of two both have a vote
+	if now, err := p.viewBut(i, false); err != nil || alive(now, id) < all-1 {
 		return ""
 	}
-	p.deletePod(i.pod, "Leaving", "its node has nothing any more, and leaves the cluster")
+	if all < 3 { // both have a vote
+		return p.hide(i)
+	}
+	p.deletePod(i.pod, "Leaving", goes)
+	return p.sent(p.o.Now)
+}
+
+// goes is why a pod is taken away from clients.
+const goes = "its node has nothing any more, and leaves the cluster"
+
+// sent says that clients are sent elsewhere, until that has had its time; began is since when.
+func (p *planner) sent(began time.Time) (wait string) {
+	if !p.o.Now.Before(began.Add(elsewhere)) {
+		return ""
+	}
 	p.d.Requeue = soon
-	return sent
+	return sentElsewhere
+}
+
+// hide takes a pod that goes on running out of the services, and says what to wait for.
+func (p *planner) hide(i *instance) (wait string) {
+	if hidden(i.pod) {
+		began, err := time.Parse(time.RFC3339Nano, i.pod.Annotations[naming.AnnotationLeaving])
+		if err == nil {
+			return p.sent(began)
+		}
+	}
+	p.patchPod(PodPatch{
+		Pod: i.pod, Labels: map[string]string{naming.LabelReleasePhase: naming.ReleaseLeaving},
+		Annotations: map[string]string{naming.AnnotationLeaving: p.o.Now.UTC().Format(time.RFC3339Nano)}, Reason: "Leaving", Why: goes,
+	})
+	return p.sent(p.o.Now)
+}
+
+func hidden(pod *corev1.Pod) bool {
+	return pod.Labels[naming.LabelReleasePhase] == naming.ReleaseLeaving
+}
+
+// show puts a hidden pod that stays back into the services.
+func (p *planner) show(i *instance) {
+	if i.pod == nil || !hidden(i.pod) {
+		return
+	}
+	own := ownLabels(i.tpl, p.set.Name, i.Name)
+	p.patchPod(PodPatch{
+		Pod: i.pod, Labels: map[string]string{naming.LabelReleasePhase: own[naming.LabelReleasePhase]},
+		Annotations: map[string]string{naming.AnnotationLeaving: ""}, Reason: "Stays", Why: "its node doesn't leave the cluster",
+	})
 }
 
 // starting tells whether an instance has just been made and is about to be ready.

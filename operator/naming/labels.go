@@ -29,10 +29,11 @@ const (
 )
 
 // The values of LabelReleasePhase. Services select the stable pods, so that pods of
-// jobs and of trials don't get into them.
+// jobs and of trials don't get into them, nor those whose nodes are about to leave.
 const (
-	ReleaseStable = "stable"
-	ReleaseCanary = "canary"
+	ReleaseStable  = "stable"
+	ReleaseCanary  = "canary"
+	ReleaseLeaving = "leaving"
 )
 
 // The labels of the group workloads, and the value of the first.
@@ -95,6 +96,8 @@ const (
 	AnnotationManagedKeys = group.Workloads + "/managed-keys"
 	// AnnotationReplacing on a pod says which containers get new images: JSON.
 	AnnotationReplacing = group.Workloads + "/replacing"
+	// AnnotationLeaving on a pod is since when no service sends clients there: RFC 3339.
+	AnnotationLeaving = group.Workloads + "/leaving"
 	// AnnotationLeft on a claim says that its node has left the cluster: what is in it is of
 	// no use to a new one.
 	AnnotationLeft = group.Workloads + "/left"
