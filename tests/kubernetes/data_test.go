@@ -100,26 +100,28 @@ func (d *door) ask(ctx context.Context, method, path string, body, out any) erro
 // patiently sends a request again until it works, as clients do, for some time. It tells how often
 // it had to.
 func (d *door) patiently(ctx context.Context, method, path string, body, out any) (tries int, err error) {
-	tries, _, err = d.persist(ctx, method, path, body, out)
+	tries, _, _, err = d.persist(ctx, method, path, body, out)
 	return tries, err
 }
 
-// persist is patiently, and tells what nodes answered that couldn't.
-func (d *door) persist(ctx context.Context, method, path string, body, out any) (tries int, noes []string, err error) {
+// persist is patiently, and tells what nodes answered that couldn't, and what else went wrong.
+func (d *door) persist(ctx context.Context, method, path string, body, out any) (tries int, noes, lost []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
 		tries++
 		err = d.ask(ctx, method, path, body, out)
 		r, no := errors.AsType[*refusal](err)
-		if err == nil || no && r.status < 500 {
-			return tries, noes, err
-		}
-		if no {
+		switch {
+		case err == nil || no && r.status < 500:
+			return tries, noes, lost, err
+		case no:
 			noes = append(noes, fmt.Sprintf("%s %d: %s", method, r.status, number.ReplaceAllString(r.text, "#")))
+		default:
+			lost = append(lost, number.ReplaceAllString(err.Error(), "#"))
 		}
 		if pause(ctx, 50*time.Millisecond) != nil {
-			return tries, noes, err
+			return tries, noes, lost, err
 		}
 	}
 }
@@ -232,8 +234,8 @@ type traffic struct {
 	acked         []uint64
 	failed        []string
 	writes, reads requests
-	// refusals count what nodes answered that couldn't.
-	refusals map[string]int
+	// refusals count what nodes answered that couldn't, lost why there was no answer.
+	refusals, lost map[string]int
 }
 
 // requests are what became of those of a kind.
@@ -251,7 +253,7 @@ func startTraffic(t *testing.T, d *door) *traffic {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	now := time.Now()
-	tr := &traffic{d: d, cancel: cancel, refusals: map[string]int{}, writes: requests{worked: now}, reads: requests{worked: now}}
+	tr := &traffic{d: d, cancel: cancel, refusals: map[string]int{}, lost: map[string]int{}, writes: requests{worked: now}, reads: requests{worked: now}}
 	tr.last.Store(firstWritten)
 	for range 4 {
 		tr.wg.Go(func() { tr.forever(ctx, 20*time.Millisecond, tr.write) })
@@ -280,11 +282,11 @@ func (tr *traffic) forever(ctx context.Context, every time.Duration, do func(con
 func (tr *traffic) write(ctx context.Context) {
 	id := tr.last.Add(1)
 	began := time.Now()
-	tries, noes, err := tr.d.persist(ctx, http.MethodPut, "/collections/c1/points?wait=true", map[string]any{"points": []point{pointOf(id)}}, nil)
+	tries, noes, lost, err := tr.d.persist(ctx, http.MethodPut, "/collections/c1/points?wait=true", map[string]any{"points": []point{pointOf(id)}}, nil)
 	if ctx.Err() != nil {
 		return // it may have been written, nobody was told
 	}
-	tr.note(&tr.writes, began, tries, noes, fmt.Sprintf("write %d", id), err)
+	tr.note(&tr.writes, began, tries, noes, lost, fmt.Sprintf("write %d", id), err)
 	if err == nil {
 		tr.mu.Lock()
 		defer tr.mu.Unlock()
@@ -296,18 +298,18 @@ func (tr *traffic) read(ctx context.Context) {
 	id := rand.Uint64N(points) //nolint:gosec // any will do
 	began := time.Now()
 	var got []point
-	tries, noes, err := tr.d.persist(ctx, http.MethodPost, "/collections/c1/points", map[string]any{"ids": []uint64{id}, "with_vector": true}, &got)
+	tries, noes, lost, err := tr.d.persist(ctx, http.MethodPost, "/collections/c1/points", map[string]any{"ids": []uint64{id}, "with_vector": true}, &got)
 	if ctx.Err() != nil {
 		return
 	}
 	if err == nil && (len(got) != 1 || got[0].ID != id) {
 		err = fmt.Errorf("%d points instead of one", len(got))
 	}
-	tr.note(&tr.reads, began, tries, noes, fmt.Sprintf("read %d", id), err)
+	tr.note(&tr.reads, began, tries, noes, lost, fmt.Sprintf("read %d", id), err)
 }
 
 // note counts a request.
-func (tr *traffic) note(of *requests, began time.Time, tries int, noes []string, what string, err error) {
+func (tr *traffic) note(of *requests, began time.Time, tries int, noes, lost []string, what string, err error) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	now := time.Now()
@@ -321,6 +323,9 @@ func (tr *traffic) note(of *requests, began time.Time, tries int, noes []string,
 	}
 	for _, no := range noes {
 		tr.refusals[no]++
+	}
+	for _, why := range lost {
+		tr.lost[why]++
 	}
 	if err != nil {
 		tr.failed = append(tr.failed, fmt.Sprintf("%s at %s: %v", what, now.Format(time.TimeOnly), err))
@@ -341,6 +346,9 @@ func (tr *traffic) stop(t *testing.T, what string) {
 	}
 	for no, n := range tr.refusals {
 		figure(t, what, "answered", fmt.Sprintf("%d times %s", n, no))
+	}
+	for why, n := range tr.lost {
+		figure(t, what, "not answered", fmt.Sprintf("%d times %s", n, why))
 	}
 	require.Empty(t, tr.failed, "requests that failed for %s", patience)
 	tr.present(t)
