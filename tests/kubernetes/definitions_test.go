@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
@@ -88,19 +89,14 @@ func Test11Quickstart(t *testing.T) {
 	require.NoError(t, err)
 	w, err := watcher.Watch(b.ctx, &appsv1.ClusterList{}, client.InNamespace(demo))
 	require.NoError(t, err)
-	seen := make(chan []appsv1.ClusterPhase, 1)
-	go func() {
-		var phases []appsv1.ClusterPhase
-		for e := range w.ResultChan() {
-			if c, ok := e.Object.(*appsv1.Cluster); ok && c.Status.Phase != "" && !slices.Contains(phases, c.Status.Phase) {
-				phases = append(phases, c.Status.Phase)
-			}
-		}
-		seen <- phases
-	}()
+	seen := sample.PhasesUntil(w, appsv1.ClusterRunning)
 	b.runs(3)
-	w.Stop()
-	require.Equal(t, []appsv1.ClusterPhase{appsv1.ClusterCreating, appsv1.ClusterRunning}, <-seen)
+	select {
+	case phases := <-seen:
+		require.Equal(t, []appsv1.ClusterPhase{appsv1.ClusterCreating, appsv1.ClusterRunning}, phases)
+	case <-time.After(time.Minute):
+		require.Fail(t, "nobody was told that it runs")
+	}
 	c, err := b.cluster()
 	require.NoError(t, err)
 	for _, kind := range []string{

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
@@ -222,24 +223,19 @@ func Test10DefinitionsAreAvailable(t *testing.T) {
 
 func Test11QuickstartPhasesAndColumns(t *testing.T) {
 	b := newBed(t, 3)
-	seen := make(chan []appsv1.ClusterPhase, 1)
 	watched, err := client.NewWithWatch(plane.config, client.Options{Scheme: plane.scheme})
 	require.NoError(t, err)
 	w, err := watched.Watch(b.ctx, &appsv1.ClusterList{}, client.InNamespace(b.ns))
 	require.NoError(t, err)
-	go func() {
-		var phases []appsv1.ClusterPhase
-		for e := range w.ResultChan() {
-			if c, ok := e.Object.(*appsv1.Cluster); ok && c.Status.Phase != "" && !slices.Contains(phases, c.Status.Phase) {
-				phases = append(phases, c.Status.Phase)
-			}
-		}
-		seen <- phases
-	}()
+	seen := sample.PhasesUntil(w, appsv1.ClusterRunning)
 	b.apply()
 	b.phase(appsv1.ClusterRunning)
-	w.Stop()
-	require.Equal(t, []appsv1.ClusterPhase{appsv1.ClusterCreating, appsv1.ClusterRunning}, <-seen)
+	select {
+	case phases := <-seen:
+		require.Equal(t, []appsv1.ClusterPhase{appsv1.ClusterCreating, appsv1.ClusterRunning}, phases)
+	case <-time.After(time.Minute):
+		require.Fail(t, "nobody was told that it runs")
+	}
 	cluster, err := b.cluster()
 	require.NoError(t, err)
 	have := b.columns(cluster)

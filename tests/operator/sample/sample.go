@@ -1,4 +1,4 @@
-// Package sample reads the manifests that users start from, for tests.
+// Package sample reads the manifests that users start from, and watches what comes of them, for tests.
 package sample
 
 import (
