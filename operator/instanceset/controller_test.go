@@ -147,6 +147,13 @@ func (b *bench) pods() map[string]*corev1.Pod {
 	return out
 }
 
+func (b *bench) claims() []corev1.PersistentVolumeClaim {
+	b.t.Helper()
+	var list corev1.PersistentVolumeClaimList
+	require.NoError(b.t, b.k8s.List(b.t.Context(), &list))
+	return list.Items
+}
+
 // run has all pods run and be ready.
 func (b *bench) run() {
 	b.t.Helper()
@@ -264,9 +271,7 @@ func TestDeletionTakesPodsThenClaims(t *testing.T) {
 	b.round()
 	require.Empty(t, b.pods())
 	b.round()
-	var claims corev1.PersistentVolumeClaimList
-	require.NoError(t, b.k8s.List(t.Context(), &claims))
-	require.Empty(t, claims.Items)
+	require.Empty(t, b.claims())
 	require.Zero(t, b.round().RequeueAfter, "a set that is gone is left alone")
 }
 
@@ -314,9 +319,7 @@ func TestClaimsStayWhileTheClusterStays(t *testing.T) {
 			b.round()
 			require.Empty(t, b.pods())
 			b.round()
-			var claims corev1.PersistentVolumeClaimList
-			require.NoError(t, b.k8s.List(t.Context(), &claims))
-			require.Len(t, claims.Items, map[bool]int{true: 3}[c.stay])
+			require.Len(t, b.claims(), map[bool]int{true: 3}[c.stay])
 			require.Zero(t, b.round().RequeueAfter, "the set is gone")
 		})
 	}
@@ -335,7 +338,5 @@ func TestADeletionThatIsCutShortLeavesNoClaims(t *testing.T) {
 	require.Contains(t, b.set().Finalizers, naming.FinalizerInstanceSet)
 	clear(b.refuse)
 	b.round()
-	var claims corev1.PersistentVolumeClaimList
-	require.NoError(t, b.k8s.List(t.Context(), &claims))
-	require.Empty(t, claims.Items)
+	require.Empty(t, b.claims())
 }

@@ -183,9 +183,6 @@ func (p *planner) leaveNext(v *client.View, members []*instance) {
 // second.
 const elsewhere = 3 * time.Second
 
-// sentElsewhere is what is said of a member meanwhile.
-const sentElsewhere = "clients are sent elsewhere"
-
 // withdraws has the pod of a member end that has nothing any more, before the member leaves, and says what to
 // wait for: Kubernetes sends clients elsewhere at once, and the node goes on serving those that
 // come all the same while its preStop hook sleeps. A node that has left refuses everybody. Where the others could agree on
@@ -233,7 +230,7 @@ func (p *planner) sent(began time.Time) (wait string) {
 		return ""
 	}
 	p.d.Requeue = soon
-	return sentElsewhere
+	return "clients are sent elsewhere"
 }
 
 // hide takes a pod that goes on running out of the services, and says what to wait for.

@@ -8,11 +8,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/version"
@@ -91,12 +89,7 @@ func Test11Quickstart(t *testing.T) {
 	require.NoError(t, err)
 	seen := sample.PhasesUntil(w, appsv1.ClusterRunning)
 	b.runs(3)
-	select {
-	case phases := <-seen:
-		require.Equal(t, []appsv1.ClusterPhase{appsv1.ClusterCreating, appsv1.ClusterRunning}, phases)
-	case <-time.After(time.Minute):
-		require.Fail(t, "nobody was told that it runs")
-	}
+	require.Equal(t, []appsv1.ClusterPhase{appsv1.ClusterCreating, appsv1.ClusterRunning}, seen(t))
 	c, err := b.cluster()
 	require.NoError(t, err)
 	for _, kind := range []string{
@@ -264,14 +257,8 @@ func Test13Deletion(t *testing.T) {
 			}
 			return fmt.Sprintf("%d events", len(events.Items)), err
 		})
-		refused := func(o client.Object, options ...client.DeleteOption) {
-			t.Helper()
-			err := b.c.Delete(b.ctx, o, options...)
-			require.True(t, apierrors.IsForbidden(err), "%v", err)
-			require.ErrorContains(t, err, "terminationPolicy is DoNotTerminate")
-		}
-		refused(c, client.PropagationPolicy(metav1.DeletePropagationForeground))
-		refused(&appsv1.Component{ObjectMeta: metav1.ObjectMeta{Namespace: demo, Name: set}})
+		sample.DeletionRefused(t, b.c, c, client.PropagationPolicy(metav1.DeletePropagationForeground))
+		sample.DeletionRefused(t, b.c, &appsv1.Component{ObjectMeta: metav1.ObjectMeta{Namespace: demo, Name: set}})
 		for name, p := range b.mustPods() {
 			require.Equal(t, before[name].UID, p.UID)
 			require.Nil(t, p.DeletionTimestamp)

@@ -9,12 +9,10 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -230,12 +228,7 @@ func Test11QuickstartPhasesAndColumns(t *testing.T) {
 	seen := sample.PhasesUntil(w, appsv1.ClusterRunning)
 	b.apply()
 	b.phase(appsv1.ClusterRunning)
-	select {
-	case phases := <-seen:
-		require.Equal(t, []appsv1.ClusterPhase{appsv1.ClusterCreating, appsv1.ClusterRunning}, phases)
-	case <-time.After(time.Minute):
-		require.Fail(t, "nobody was told that it runs")
-	}
+	require.Equal(t, []appsv1.ClusterPhase{appsv1.ClusterCreating, appsv1.ClusterRunning}, seen(t))
 	cluster, err := b.cluster()
 	require.NoError(t, err)
 	have := b.columns(cluster)
@@ -372,14 +365,8 @@ func Test13Deletion(t *testing.T) {
 		require.Len(t, pods, 1)
 		require.Nil(t, pods[podName(0)].DeletionTimestamp)
 		// Nor does it help to begin with what it is made of.
-		refused := func(o client.Object, options ...client.DeleteOption) {
-			t.Helper()
-			err := b.c.Delete(b.ctx, o, options...)
-			require.True(t, apierrors.IsForbidden(err), "%v", err)
-			require.ErrorContains(t, err, "terminationPolicy is DoNotTerminate")
-		}
-		refused(c, client.PropagationPolicy(metav1.DeletePropagationForeground))
-		refused(&appsv1.Component{ObjectMeta: metav1.ObjectMeta{Namespace: b.ns, Name: naming.Component(c.Name, "qdrant")}})
+		sample.DeletionRefused(t, b.c, c, client.PropagationPolicy(metav1.DeletePropagationForeground))
+		sample.DeletionRefused(t, b.c, &appsv1.Component{ObjectMeta: metav1.ObjectMeta{Namespace: b.ns, Name: naming.Component(c.Name, "qdrant")}})
 		// A policy that is changed lets it go.
 		b.world.Stopping(true)
 		b.patch("wipe-out.yaml")

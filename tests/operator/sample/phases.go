@@ -2,15 +2,18 @@ package sample
 
 import (
 	"slices"
+	"testing"
+	"time"
 
+	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/watch"
 
 	appsv1 "github.com/sextantdb/sextant/operator/api/apps/v1"
 )
 
-// PhasesUntil tells through which phases a watch sees a cluster pass, once it is in the last one, and stops the watch: whoever
-// asks for the phase may know it before. When the watch ends before, the phases so far.
-func PhasesUntil(w watch.Interface, last appsv1.ClusterPhase) <-chan []appsv1.ClusterPhase {
+// PhasesUntil follows through which phases a watch sees a cluster pass, and stops the watch when it is in the last one. What it
+// returns waits for that, up to a minute: whoever asks for the phase may know it before the watch is told.
+func PhasesUntil(w watch.Interface, last appsv1.ClusterPhase) (wait func(*testing.T) []appsv1.ClusterPhase) {
 	seen := make(chan []appsv1.ClusterPhase, 1)
 	go func() {
 		defer w.Stop()
@@ -25,5 +28,14 @@ func PhasesUntil(w watch.Interface, last appsv1.ClusterPhase) <-chan []appsv1.Cl
 		}
 		seen <- phases
 	}()
-	return seen
+	return func(t *testing.T) []appsv1.ClusterPhase {
+		t.Helper()
+		select {
+		case phases := <-seen:
+			return phases
+		case <-time.After(time.Minute):
+			require.FailNow(t, "the watch wasn't told", "phase %s", last)
+			return nil
+		}
+	}
 }
