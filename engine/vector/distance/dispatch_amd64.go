@@ -148,9 +148,15 @@ func (k *Kernels) subtractNative(xs, ys []float32) int {
 //go:noescape
 func nearestSketchAVX2(q, all *Sketch, n int) (at int)
 
+//go:noescape
+func nearestSketchAVX512(q, all *Sketch, n int) (at int)
+
 func (k *Kernels) nearestSketchNative(q *Sketch, all []Sketch) (at int, ok bool) {
 	if k.tier == Generic || len(all) < 4 || len(all) >= 1<<24 {
 		return 0, false
+	}
+	if k.tier == AVX512 && len(all) >= 8 {
+		return nearestSketchAVX512(q, &all[0], len(all)), true
 	}
 	return nearestSketchAVX2(q, &all[0], len(all)), true
 }

@@ -36,3 +36,21 @@ func TestNearestSketch(t *testing.T) {
 		}
 	}
 }
+
+// What it costs to look at all entries of a graph.
+func BenchmarkNearestSketch(b *testing.B) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	all := make([]Sketch, 4096)
+	for i := range all {
+		all[i] = Sketch{rng.Uint64(), rng.Uint64()}
+	}
+	for _, tier := range Available() {
+		k, err := New(tier)
+		require.NoError(b, err)
+		b.Run(tier.String(), func(b *testing.B) {
+			for i := 0; b.Loop(); i++ {
+				require.GreaterOrEqual(b, k.NearestSketch(all[i%len(all)], all), 0)
+			}
+		})
+	}
+}
