@@ -18,9 +18,8 @@ type Entries struct {
 }
 
 const (
-	// maxEntries bounds the sketches that are compared: some 32 KB, of which most stay in
-	// the first cache, in about a microsecond.
-	maxEntries = 2048
+	// maxEntries bounds the sketches that are compared: 64 KB, in one or two microseconds.
+	maxEntries = 4096
 	// minEntries is the number of nodes below which a descent is as good.
 	minEntries = 64
 	// nearEntries is the number of nodes whose distances are measured.

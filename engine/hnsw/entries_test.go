@@ -25,16 +25,16 @@ func (m *matrix) sketchOf(row uint32) distance.Sketch { return m.sketch(m.row(ro
 // fewer distances than one from the top.
 func TestSearchFromEntries(t *testing.T) {
 	const dim, queries = 64, 400
-	for _, m := range []int{16, 4} { // entries are level 1, level 2
-		all := clustered(5, 9_000+queries, dim, 400, 0.2)
-		base := &matrix{k: all.k, dim: dim, data: all.data[:9_000*dim]}
-		g := build(t, base, 1, Options{M: m, EfConstruct: 64, Kernels: all.k})
-		e := g.NewEntries(9_000, base.sketchOf)
-		require.Equal(t, map[int]int{16: 1, 4: 2}[m], e.level)
+	for _, c := range []struct{ m, rows, level int }{{16, 9_000, 1}, {4, 18_000, 2}} {
+		all := clustered(5, c.rows+queries, dim, 400, 0.2)
+		base := &matrix{k: all.k, dim: dim, data: all.data[:c.rows*dim]}
+		g := build(t, base, 1, Options{M: c.m, EfConstruct: 64, Kernels: all.k})
+		e := g.NewEntries(uint32(c.rows), base.sketchOf)
+		require.Equal(t, c.level, e.level)
 		require.LessOrEqual(t, len(e.slots), maxEntries)
 		var missed, missedFrom, scored, scoredFrom int
 		for i := range queries {
-			q := all.row(uint32(9_000 + i))
+			q := all.row(uint32(c.rows + i))
 			best := base.nearest(q, 1, nil)[0]
 			for _, p := range []struct {
 				Params
@@ -51,7 +51,7 @@ func TestSearchFromEntries(t *testing.T) {
 				*p.scored += stats.Scored
 			}
 		}
-		t.Logf("M %d: missed %d with %d distances, from entries %d with %d", m, missed, scored, missedFrom, scoredFrom)
+		t.Logf("M %d: missed %d with %d distances, from entries %d with %d", c.m, missed, scored, missedFrom, scoredFrom)
 		require.LessOrEqual(t, 2*missedFrom, missed+2)
 		require.Less(t, scoredFrom, scored)
 	}

@@ -139,20 +139,33 @@ func (g *Graph) walk(s *searcher, sc Scorer, p Params) {
 		if !followed && len(asked) == 0 {
 			return // what is left, if anything, is too far
 		}
-		sc.Ask(rows)
 		g.prefetchNext(&s.nav, next)
 		distances := s.scoreAsked(sc, asked)
-		if p.Accept == nil {
-			low := g.insertAll(&s.nav, next, asked, distances)
-			if idle++; low < min(len(s.nav.items), p.Ef) || len(s.nav.items) < p.Keep {
-				idle = 0
+		low := len(s.nav.items)
+		for i := 0; i < max(len(rows), len(asked)); i += askedAtOnce {
+			sc.Ask(part(rows, i))
+			if p.Accept == nil {
+				low = min(low, g.insertAll(&s.nav, next, part(asked, i), part(distances, i)))
+			} else {
+				low = min(low, g.collect(s, next, p.Accept, part(asked, i), part(distances, i)))
 			}
-			cur = min(next, low)
-		} else {
-			cur = min(next, g.collect(s, next, p.Accept, asked, distances))
+		}
+		cur = min(next, low)
+		if idle++; low < min(len(s.nav.items), p.Ef) || len(s.nav.items) < p.Keep {
+			idle = 0
 		}
 		asked = rows
 	}
+}
+
+// askedAtOnce is how many rows are asked for before as many others are inserted. A
+// processor has few loads under way at a time, 16 lines on many, and stands still when
+// it is asked for more: the rows of a list are twice as many lines, and more.
+const askedAtOnce = 8
+
+// part returns what is asked for, or inserted, at once from position i on.
+func part[T any](list []T, i int) []T {
+	return list[min(i, len(list)):min(i+askedAtOnce, len(list))]
 }
 
 // enough tells whether a walk without filter may end: nothing came of the last lists, or
