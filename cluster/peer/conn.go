@@ -120,9 +120,10 @@ func (c *Conn) connected(incarnation uint64) {
 	s.open++
 	tell := !s.up || s.incarnation != incarnation
 	s.incarnation, s.up, s.down, s.refused, s.heard = incarnation, true, false, false, time.Now()
+	unused := c.breaker.open && !c.breaker.probing
 	c.mu.Unlock()
 	if tell {
-		c.retry() // before the breaker lets calls through
+		c.retry(unused) // before the breaker lets calls through
 	}
 	c.report(reached, "")
 	if !tell {
@@ -209,11 +210,17 @@ func (c *Conn) dial(l *line) (*grpc.ClientConn, error) {
 }
 
 // retry has calls dial anew that would fail until the next try of a connection that
-// couldn't be made.
-func (c *Conn) retry() {
+// couldn't be made. A connection tells calls that it failed a moment before it says so
+// itself, so when no call is let through, and none waits, whatever isn't ready goes.
+func (c *Conn) retry(unused bool) {
 	for _, l := range []*line{&c.urgent, &c.forward, &c.bulk} {
 		l.mu.Lock()
-		if l.client != nil && l.client.GetState() == connectivity.TransientFailure {
+		if l.client == nil {
+			l.mu.Unlock()
+			continue
+		}
+		state := l.client.GetState()
+		if state == connectivity.TransientFailure || unused && state != connectivity.Ready {
 			_ = l.client.Close() // it only fails when it is closed already
 			l.client = nil
 		}
