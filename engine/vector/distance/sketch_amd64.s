@@ -32,6 +32,15 @@ GLOBL order8<>(SB), RODATA, $64
 	VPSHUFB X, Y2, X;  \
 	VPADDB  T, X, X
 
+// FIRST puts the position of the least key in Y5 into AX.
+#define FIRST \
+	VEXTRACTI128 $1, Y5, X6;     \
+	VPMINUD      X6, X5, X5;     \
+	VPSHUFD      $0x4e, X5, X6;  \
+	VPMINUD      X6, X5, X5;     \
+	VMOVD        X5, AX;         \
+	ANDL         $0xffffff, AX
+
 // func nearestSketchAVX2(q, all *Sketch, n int) (at int)
 //
 // A key is the number of bits that differ, and in its lower 24 bits the position, so
@@ -84,13 +93,8 @@ four:
 	JMP          four
 
 done:
-	VEXTRACTI128 $1, Y5, X6
-	VPMINUD      X6, X5, X5
-	VPSHUFD      $0x4e, X5, X6
-	VPMINUD      X6, X5, X5
-	VMOVD        X5, AX
-	ANDL         $0xffffff, AX
-	MOVQ         AX, at+24(FP)
+	FIRST
+	MOVQ AX, at+24(FP)
 	VZEROUPPER
 	RET
 
@@ -138,12 +142,7 @@ eight:
 done:
 	VEXTRACTI64X4 $1, Z5, Y6
 	VPMINUD       Y6, Y5, Y5
-	VEXTRACTI128  $1, Y5, X6
-	VPMINUD       X6, X5, X5
-	VPSHUFD       $0x4e, X5, X6
-	VPMINUD       X6, X5, X5
-	VMOVD         X5, AX
-	ANDL          $0xffffff, AX
+	FIRST
 	MOVQ          AX, at+24(FP)
 	VZEROUPPER
 	RET
