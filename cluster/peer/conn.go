@@ -215,14 +215,11 @@ func (c *Conn) dial(l *line) (*grpc.ClientConn, error) {
 func (c *Conn) retry(unused bool) {
 	for _, l := range []*line{&c.urgent, &c.forward, &c.bulk} {
 		l.mu.Lock()
-		if l.client == nil {
-			l.mu.Unlock()
-			continue
-		}
-		state := l.client.GetState()
-		if state == connectivity.TransientFailure || unused && state != connectivity.Ready {
-			_ = l.client.Close() // it only fails when it is closed already
-			l.client = nil
+		if l.client != nil {
+			state := l.client.GetState()
+			if state == connectivity.TransientFailure || unused && state != connectivity.Ready {
+				l.hangUp()
+			}
 		}
 		l.mu.Unlock()
 	}
@@ -233,12 +230,17 @@ func (c *Conn) reset(forGood bool) {
 	for _, l := range []*line{&c.urgent, &c.forward, &c.bulk} {
 		l.mu.Lock()
 		if l.client != nil {
-			_ = l.client.Close() // it only fails when it is closed already
-			l.client = nil
+			l.hangUp()
 		}
 		l.closed = l.closed || forGood
 		l.mu.Unlock()
 	}
+}
+
+// hangUp gives up the connection, which there is. l.mu is held.
+func (l *line) hangUp() {
+	_ = l.client.Close() // it only fails when it is closed already
+	l.client = nil
 }
 
 // close ends everything and waits for it.
