@@ -114,8 +114,9 @@ func (s *searcher) seed(limit int) {
 // collects accepted rows in s.found.
 //
 // Rows lie anywhere in memory, and waiting for them would be most of a search. So
-// the rows of one list are on their way while those of the one before are scored: a
-// candidate is followed before it is known whether those under way are nearer.
+// the rows of one list are on their way while those of the one before are inserted and
+// the next list is read: a candidate is followed before it is known whether those under
+// way are nearer.
 func (g *Graph) walk(s *searcher, sc Scorer, p Params) {
 	bound := float32(math.Inf(1))
 	if p.Accept == nil {
