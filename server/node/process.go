@@ -20,9 +20,13 @@ const heapShare = 0.8
 
 // TuneProcess fits the Go runtime to the machine: the heap's soft limit to the
 // container's memory, the number of processors to $QDRANT_NUM_CPUS, and the
-// collector to a small heap, unless $GOGC says otherwise. It changes the whole
-// process, hence only a command calls it.
+// collector to a small heap, unless $GOGC says otherwise. The program's pages that
+// only its start needed are given back to the machine. It changes the whole process,
+// hence only a command calls it.
 func TuneProcess(log *slog.Logger) {
+	if err := dropProgram(); err != nil {
+		log.Debug("the program's pages stay where they are", "error", err)
+	}
 	if os.Getenv("GOGC") == "" {
 		paceCollector()
 	}
