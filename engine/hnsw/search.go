@@ -2,7 +2,6 @@ package hnsw
 
 import (
 	"math"
-	"sync/atomic"
 	"unsafe"
 
 	"github.com/sextantdb/sextant/engine/vector/distance"
@@ -20,6 +19,10 @@ type Params struct {
 	// most once a row, from the calling goroutine. Refused rows are followed all the
 	// same: the walk ends when Keep accepted ones are nearer than what is left.
 	Accept func(row uint32) bool
+	// Expected is how many candidates a walk with Accept is likely to follow: Keep divided
+	// by the share of accepted rows. It need not be right: with too few the walk takes
+	// longer or, many times too few, gives up early; 0 is any number.
+	Expected int
 	// Beam is the width of the beam in the upper levels; 0 chooses by Ef.
 	Beam int
 	// Entries, when not nil, are where the search begins, and Sketch is that of the
@@ -30,7 +33,7 @@ type Params struct {
 	Stop func() bool
 
 	// patience, when not 0, is the number of lists in a row that may bring nothing nearer
-	// before a walk without filter ends.
+	// before the walk ends.
 	patience int
 }
 
@@ -44,10 +47,6 @@ type Stats struct {
 
 // stopEvery is the number of lists between two questions whether to stop.
 const stopEvery = 128
-
-// navFactor bounds the candidates of a filtered walk by a multiple of Ef, which
-// matters only when almost everything near is refused.
-const navFactor = 64
 
 // Search appends to dst the nodes nearest to the scorer's query, nearest first.
 // With Accept, each has at least one accepted row in its chain (see EachEqual);
@@ -66,7 +65,7 @@ func (g *Graph) Search(dst []Candidate, sc Scorer, p Params) ([]Candidate, Stats
 	} else if !g.descend(s, sc, 0, g.beamFor(p)) {
 		return dst, Stats{}
 	}
-	p.patience = max(p.Ef/patienceShare, minPatience)
+	p.patience = patience(&p)
 	g.walk(s, sc, p)
 	from := &s.nav
 	if p.Accept != nil {
@@ -85,6 +84,14 @@ const (
 	patienceShare = 3
 	minPatience   = 3
 )
+
+// patience returns how many lists in a row may bring nothing.
+func patience(p *Params) int {
+	if p.Accept != nil {
+		return filteredPatience(p.Expected)
+	}
+	return max(p.Ef/patienceShare, minPatience)
+}
 
 // beamFor chooses the beam of the upper levels.
 func (g *Graph) beamFor(p Params) beam {
@@ -134,7 +141,10 @@ func (g *Graph) walk(s *searcher, sc Scorer, p Params) {
 			bound = s.found.bound()
 		}
 		rows, next, followed := []uint32(nil), cur, false
-		if !p.enough(idle, cur, len(s.nav.items)) {
+		if !p.enough(s, idle, cur) {
+			if p.Accept != nil {
+				cur = s.refill(cur, bound)
+			}
 			rows, next, followed = g.follow(s, cur, bound)
 		}
 		if !followed && len(asked) == 0 {
@@ -142,17 +152,18 @@ func (g *Graph) walk(s *searcher, sc Scorer, p Params) {
 		}
 		g.prefetchNext(&s.nav, next)
 		distances := s.scoreAsked(sc, asked)
-		low := len(s.nav.items)
+		low, accepted := len(s.nav.items), false
 		for i := 0; i < max(len(rows), len(asked)); i += askedAtOnce {
 			sc.Ask(part(rows, i))
 			if p.Accept == nil {
 				low = min(low, g.insertAll(&s.nav, next, part(asked, i), part(distances, i)))
 			} else {
-				low = min(low, g.collect(s, next, p.Accept, part(asked, i), part(distances, i)))
+				lowest, some := g.collect(s, next, p.Accept, part(asked, i), part(distances, i))
+				low, accepted = min(low, lowest), accepted || some
 			}
 		}
 		cur = min(next, low)
-		if idle++; low < min(len(s.nav.items), p.Ef) || len(s.nav.items) < p.Keep {
+		if idle++; accepted || p.Accept == nil && (low < min(len(s.nav.items), p.Ef) || len(s.nav.items) < p.Keep) {
 			idle = 0
 		}
 		asked = rows
@@ -169,10 +180,14 @@ func part[T any](list []T, i int) []T {
 	return list[min(i, len(list)):min(i+askedAtOnce, len(list))]
 }
 
-// enough tells whether a walk without filter may end: nothing came of the last lists, or
+// enough tells whether a walk may end: nothing came of the last lists, or, without filter,
 // all that remain to be followed lie behind the first Ef candidates.
-func (p *Params) enough(idle, cur, found int) bool {
-	return p.Accept == nil && (p.patience > 0 && idle >= p.patience || cur >= p.Ef && found >= p.Keep)
+func (p *Params) enough(s *searcher, idle, cur int) bool {
+	impatient := p.patience > 0 && idle >= p.patience
+	if p.Accept != nil {
+		return impatient && len(s.found.items) == s.found.limit
+	}
+	return impatient || cur >= p.Ef && len(s.nav.items) >= p.Keep
 }
 
 // follow reads the list of the next candidate, from position cur on, unless that is
@@ -235,57 +250,3 @@ func (g *Graph) prefetch(row uint32) {
 		k.Prefetch(unsafe.Pointer(&g.links0[int(row)*g.m0]), min((g.m0*4+63)/64, 4))
 	}
 }
-
-// accepts tells whether a node's chain has an accepted row.
-func (g *Graph) accepts(accept func(uint32) bool, row uint32) bool {
-	if accept(row) {
-		return true
-	}
-	if g.chained.Load() == 0 {
-		return false
-	}
-	for next := atomic.LoadUint32(&g.chain[row]); next != 0; next = atomic.LoadUint32(&g.chain[next-1]) {
-		if accept(next - 1) {
-			return true
-		}
-	}
-	return false
-}
-
-// seedFiltered begins a filtered walk.
-func (g *Graph) seedFiltered(s *searcher, p Params) {
-	s.seed(navLimit(p.Ef))
-	s.found.reset(p.Ef)
-	for _, c := range s.nav.items {
-		if g.accepts(p.Accept, c.Row) {
-			s.found.insert(c.Distance, c.Row)
-		}
-	}
-}
-
-// collect is insertAll for a filtered walk.
-func (g *Graph) collect(s *searcher, cur int, accept func(uint32) bool, rows []uint32, distances []float32) int {
-	nav, found := &s.nav, &s.found
-	low := len(nav.items)
-	for i, d := range distances {
-		d = farIfNaN(d)
-		bound := found.bound()
-		if d > bound || d >= bound && len(found.items) == found.limit {
-			continue
-		}
-		if len(nav.items) < nav.limit || d < nav.bound() {
-			at := nav.insert(d, rows[i])
-			if at < cur+soon {
-				g.prefetch(rows[i])
-			}
-			low = min(low, at)
-		}
-		if g.accepts(accept, rows[i]) {
-			found.insert(d, rows[i])
-		}
-	}
-	return low
-}
-
-// navLimit bounds the candidates of a filtered walk.
-func navLimit(ef int) int { return min(ef, MaxRows/navFactor)*navFactor + 1024 }

@@ -14,8 +14,9 @@ type searcher struct {
 	batch []uint32  // rows to be scored
 	out   []float32 // their distances
 
-	nav   pool // candidates whose lists are to be followed
-	found pool // accepted candidates, when some are refused
+	nav   pool        // candidates whose lists are to be followed
+	found pool        // accepted candidates, when some are refused
+	far   []Candidate // those to be followed behind nav, in no order, when some are refused
 	seeds []Candidate
 
 	scored, hops int

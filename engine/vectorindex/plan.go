@@ -236,6 +236,9 @@ func (s *search) searchGraph(indexed uint32, live, passing int) (tail uint32, er
 	if s.match != nil {
 		accept = s.accepting(indexed)
 		p.Accept, p.Ef, p.Keep = accept, s.filteredWidth(live, passing), 0
+		if s.q.Filter.Docs != nil { // an estimate may be many times wrong
+			p.Expected = int(float64(p.Ef) * float64(live) / float64(max(passing, 1)))
+		}
 		s.profile.Plan = PlanGraphFiltered
 	} else if dead := v.gen.deadRows.Load(); dead > 0 {
 		// Dead rows are dropped from the result, so it is asked for more of them.
@@ -337,8 +340,8 @@ func (s *search) filteredWidth(live, passing int) int {
 }
 
 // spareHits is how many more passing candidates than hits a filtered walk looks for,
-// times the share of passing documents: 3 where a tenth passes.
-const spareHits = 0.3
+// times the share of passing documents: 4 where a tenth passes.
+const spareHits = 0.4
 
 // demanded returns how many candidates there must be, whatever width is named: those
 // that coarse codes need, or that the user asks to rescore.

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/RoaringBitmap/roaring/v2"
 	"github.com/stretchr/testify/require"
 
 	"github.com/sextantdb/sextant/engine/vector"
@@ -139,7 +140,7 @@ func recallOf(tb testing.TB, ix *Index, queries [][]float32, kth []float32, q Qu
 		found, profile, err := ix.Search(tb.Context(), q)
 		require.NoError(tb, err)
 		require.Len(tb, found, q.K)
-		if q.Filter.Match == nil {
+		if q.Filter.Match == nil && q.Filter.Docs == nil {
 			require.Equal(tb, PlanGraph, profile.Plan)
 		}
 		n := 0
@@ -186,17 +187,27 @@ func TestRecallOfFilteredSearch(t *testing.T) {
 	ix := builtIndex(t, d, 1, false)
 	for _, percent := range []uint32{2, 10, 30, 50, 90} {
 		match := func(doc uint32) bool { return doc*2654435761>>16%100 < percent }
-		filter := Filter{Match: match, Estimate: size.rows * int(percent) / 100}
+		docs := roaring.New()
+		for doc := range uint32(size.rows) {
+			if match(doc) {
+				docs.Add(doc)
+			}
+		}
 		kth := make([]float32, len(d.queries))
 		for i, v := range d.queries {
-			hits, _, err := ix.Search(t.Context(), Query{Vector: v, K: 10, Exact: true, Filter: filter})
+			hits, _, err := ix.Search(t.Context(), Query{Vector: v, K: 10, Exact: true, Filter: Filter{Docs: docs}})
 			require.NoError(t, err)
 			kth[i] = hits[9].Score
 		}
-		got, zero := recallOf(t, ix, d.queries, kth, Query{K: 10, Ef: 128, Filter: filter})
-		t.Logf("%d %%: %.4f", percent, got)
-		require.GreaterOrEqual(t, got, 0.98, "%d %% pass", percent)
-		require.Zero(t, zero)
+		for name, filter := range map[string]Filter{
+			"with an index":    {Docs: docs},
+			"without an index": {Match: match, Estimate: size.rows * int(percent) / 100},
+		} {
+			got, zero := recallOf(t, ix, d.queries, kth, Query{K: 10, Ef: 128, Filter: filter})
+			t.Logf("%d %%, %s: %.4f", percent, name, got)
+			require.GreaterOrEqual(t, got, 0.98, "%d %% pass, %s", percent, name)
+			require.Zero(t, zero)
+		}
 	}
 }
 
