@@ -122,7 +122,7 @@ func filteredPatience(expected int) int {
 	if expected == 0 {
 		return 0
 	}
-	return max(expected*2/5, minPatience)
+	return max(expected/2, minPatience)
 }
 
 const (

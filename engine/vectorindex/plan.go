@@ -340,8 +340,8 @@ func (s *search) filteredWidth(live, passing int) int {
 }
 
 // spareHits is how many more passing candidates than hits a filtered walk looks for,
-// times the share of passing documents: 4 where a tenth passes.
-const spareHits = 0.4
+// times the share of passing documents: 5 where a tenth passes.
+const spareHits = 0.5
 
 // demanded returns how many candidates there must be, whatever width is named: those
 // that coarse codes need, or that the user asks to rescore.
