@@ -98,9 +98,7 @@ func (s *searcher) putFar(c Candidate) {
 // position cur on have been followed. It returns the position from which on to go on.
 func (s *searcher) refill(cur int, bound float32) int {
 	nav := &s.nav
-	for cur < len(nav.items) && nav.items[cur].Row&expanded != 0 {
-		cur++
-	}
+	cur = nav.unfollowed(cur)
 	if cur < len(nav.items) || len(s.far) == 0 {
 		return cur
 	}
@@ -114,15 +112,6 @@ func (s *searcher) refill(cur int, bound float32) int {
 	nav.items = append(nav.items[:0], s.far[:n]...)
 	s.far = slices.Delete(s.far, 0, n)
 	return 0
-}
-
-// filteredPatience returns how many lists in a row may bring no accepted row that is near
-// enough, before a filtered walk that is likely to follow so many of them gives up.
-func filteredPatience(expected int) int {
-	if expected == 0 {
-		return 0
-	}
-	return max(expected/2, minPatience)
 }
 
 const (

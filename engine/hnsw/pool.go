@@ -33,6 +33,14 @@ func (p *pool) bound() float32 {
 	return p.items[len(p.items)-1].Distance
 }
 
+// unfollowed returns the first position from cur on whose list was not followed yet.
+func (p *pool) unfollowed(cur int) int {
+	for cur < len(p.items) && p.items[cur].Row&expanded != 0 {
+		cur++
+	}
+	return cur
+}
+
 // insert puts a candidate behind all that are not farther, and returns its
 // position. It must be nearer than bound, or the pool not full.
 func (p *pool) insert(d float32, row uint32) int {

@@ -85,12 +85,17 @@ const (
 	minPatience   = 3
 )
 
-// patience returns how many lists in a row may bring nothing.
+// patience returns how many lists in a row may bring nothing: a third of those that are
+// followed, or with a filter, where most bring nothing, half of those that are expected.
 func patience(p *Params) int {
-	if p.Accept != nil {
-		return filteredPatience(p.Expected)
+	switch {
+	case p.Accept == nil:
+		return max(p.Ef/patienceShare, minPatience)
+	case p.Expected == 0:
+		return 0
+	default:
+		return max(p.Expected/2, minPatience)
 	}
-	return max(p.Ef/patienceShare, minPatience)
 }
 
 // beamFor chooses the beam of the upper levels.
@@ -195,9 +200,7 @@ func (p *Params) enough(s *searcher, idle, cur int) bool {
 // behind the candidate.
 func (g *Graph) follow(s *searcher, cur int, bound float32) (rows []uint32, next int, followed bool) {
 	items := s.nav.items
-	for cur < len(items) && items[cur].Row&expanded != 0 {
-		cur++
-	}
+	cur = s.nav.unfollowed(cur)
 	if cur == len(items) || items[cur].Distance > bound {
 		return nil, cur, false
 	}
