@@ -16,12 +16,13 @@ import (
 type marks struct {
 	words []uint64 // as many as a power of two
 	shift uint     // its logarithm
+	bits  uint64
 	list  []uint32 // what was added since the last reset, in order
 }
 
 func newMarks(bound int) marks {
 	shift := uint(bits.Len(uint(max(bound, 1)-1) / 64))
-	return marks{words: make([]uint64, 1<<shift), shift: shift}
+	return marks{words: make([]uint64, 1<<shift), shift: shift, bits: 1 << (32 - shift)}
 }
 
 // place returns where the bit of a number is.
@@ -57,6 +58,7 @@ func (m *marks) gather(links []uint32) []uint32 {
 	from := len(m.list)
 	m.list = slices.Grow(m.list, len(links))
 	fresh := m.list[from : from+len(links)]
+	words, bits := m.words, m.bits
 	n := 0
 	for i := range links {
 		id := atomic.LoadUint32(&links[i])
@@ -64,10 +66,15 @@ func (m *marks) gather(links []uint32) []uint32 {
 			break
 		}
 		fresh[n] = id
-		word, bit := m.place(id)
+		word := &words[int(id)&(len(words)-1)]
 		old := *word
-		*word = old | 1<<bit
-		n += int(^old >> bit & 1)
+		now := old | 1<<(uint64(id)*bits>>32&63)
+		*word = now
+		more := 0
+		if now != old {
+			more = 1
+		}
+		n += more
 	}
 	m.list = m.list[:from+n]
 	return fresh[:n]

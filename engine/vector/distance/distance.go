@@ -174,31 +174,30 @@ type batch struct {
 	bias      float32
 }
 
-func (b *batch) args(ids []uint32, out []float32) args {
-	return args{
-		q: b.q, base: b.base, n: b.n, stride: b.stride,
-		ids: unsafe.Pointer(unsafe.SliceData(ids)), count: len(ids),
-		out:    unsafe.Pointer(unsafe.SliceData(out)),
-		planes: b.planes, scale: b.scale, bias: b.bias,
-	}
-}
-
 // list calls the kernel for a list of row numbers, chunk by chunk, each asking for
 // the rows of the next.
+//
+// The arguments are set one by one, here as in span: a composite literal is copied, by loads
+// wider than the stores just before, which a processor can't forward, and a search
+// would wait for that dozens of times. Set by a function, they would be taken to escape.
 func (k *Kernels) list(o op, b batch, ids []uint32, out []float32) {
 	out = out[:len(ids)]
 	size := chunk
 	if b.rowBytes >= longRow {
 		size = longChunk
 	}
-	lines, ahead := linesOf(b.rowBytes), 2*size
+	ahead := 2 * size
 	if k.asked {
 		ahead = 0
 	}
+	var a args
+	a.q, a.base, a.n, a.stride = b.q, b.base, b.n, b.stride
+	a.planes, a.scale, a.bias = b.planes, b.scale, b.bias
+	a.lines = linesOf(b.rowBytes)
 	for ask := ids[:min(ahead, len(ids))]; len(ids) > 0; {
 		n := min(len(ids), size)
-		a := b.args(ids[:n], out[:n])
-		a.ask, a.asked, a.lines = unsafe.Pointer(unsafe.SliceData(ask)), len(ask), lines
+		a.ids, a.count, a.out = data(ids), n, data(out)
+		a.ask, a.asked = data(ask), len(ask)
 		k.run(o, &a)
 		ids, out = ids[n:], out[n:]
 		ask = ids[min(ahead/2, len(ids)):min(ahead, len(ids))]
@@ -211,9 +210,13 @@ func linesOf(rowBytes int) int { return max(1, min((rowBytes+63)/64, maxLines)) 
 // span calls the kernel for the rows first, first+1, …, one for each element of
 // out. The hardware prefetches sequential reads by itself.
 func (k *Kernels) span(o op, b batch, first uint32, out []float32) {
+	var a args
+	a.q, a.base, a.n, a.stride = b.q, b.base, b.n, b.stride
+	a.planes, a.scale, a.bias = b.planes, b.scale, b.bias
+	a.ids = data(k.sequence[:])
 	for at := int(first); len(out) > 0; {
 		n := min(len(out), chunk)
-		a := b.args(k.sequence[:n], out[:n])
+		a.count, a.out = n, data(out)
 		a.base = unsafe.Add(b.base, at*b.stride) // never past the last row
 		k.run(o, &a)
 		at, out = at+n, out[n:]
@@ -223,8 +226,7 @@ func (k *Kernels) span(o op, b batch, first uint32, out []float32) {
 // one calls the kernel for a single row at b.base.
 func (k *Kernels) one(o op, b batch) float32 {
 	var out [1]float32
-	a := b.args(k.sequence[:1], out[:])
-	k.run(o, &a)
+	k.span(o, b, 0, out[:])
 	return out[0]
 }
 
