@@ -51,16 +51,18 @@ func (s *rawScorer) Score(rows []uint32, out []float32) {
 // Ask is the method of hnsw.Scorer.
 func (s *rawScorer) Ask(rows []uint32) {
 	f := s.v.gen.f
+	lines := min((f.stride+63)/64, prefetched)
 	for _, row := range rows {
 		if row>>f.shift < uint32(len(s.v.chunks)) {
-			f.kernels.Prefetch(s.v.address(row), prefetched)
+			f.kernels.Prefetch(s.v.address(row), lines)
 		}
 	}
 }
 
-// prefetched is the number of cache lines of a raw row that are asked for early; the
-// hardware sees the stream then.
-const prefetched = 4
+// prefetched is the most cache lines of a raw row that are asked for early; from then on
+// the hardware sees the stream. It doesn't in time for rows of 8 lines: asked for 4 or 6
+// of them a narrow search took 8 per cent longer. In rows of 48 it made no difference.
+const prefetched = 16
 
 // scoreRange measures a run of rows within one chunk.
 func (s *rawScorer) scoreRange(first uint32, out []float32) {
