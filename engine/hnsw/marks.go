@@ -15,19 +15,20 @@ import (
 // words: a processor that reads a word which it has just written waits for that.
 type marks struct {
 	words []uint64 // as many as a power of two
-	shift uint     // its logarithm
-	bits  uint64
-	list  []uint32 // what was added since the last reset, in order
+	// high times a number is, from bit 32 on, the number over len(words): a multiplication
+	// takes less than a shift by what isn't known before.
+	high uint64
+	list []uint32 // what was added since the last reset, in order
 }
 
 func newMarks(bound int) marks {
-	shift := uint(bits.Len(uint(max(bound, 1)-1) / 64))
-	return marks{words: make([]uint64, 1<<shift), shift: shift, bits: 1 << (32 - shift)}
+	shift := bits.Len(uint(max(bound, 1)-1) / 64)
+	return marks{words: make([]uint64, 1<<shift), high: 1 << (32 - shift)}
 }
 
-// place returns where the bit of a number is.
-func (m *marks) place(id uint32) (word *uint64, bit uint32) {
-	return &m.words[int(id)&(len(m.words)-1)], id >> m.shift & 63
+// place returns the word of a number, and its bit there.
+func place(id uint32, words []uint64, high uint64) (word *uint64, bit uint64) {
+	return &words[int(id)&(len(words)-1)], 1 << (uint64(id) * high >> 32 & 63)
 }
 
 // reset empties the set.
@@ -36,7 +37,7 @@ func (m *marks) reset() {
 		clear(m.words)
 	} else {
 		for _, id := range m.list {
-			word, _ := m.place(id)
+			word, _ := place(id, m.words, m.high)
 			*word = 0
 		}
 	}
@@ -45,8 +46,8 @@ func (m *marks) reset() {
 
 // add puts a number that isn't in the set into it.
 func (m *marks) add(id uint32) {
-	word, bit := m.place(id)
-	*word |= 1 << bit
+	word, bit := place(id, m.words, m.high)
+	*word |= bit
 	m.list = append(m.list, id)
 }
 
@@ -58,7 +59,7 @@ func (m *marks) gather(links []uint32) []uint32 {
 	from := len(m.list)
 	m.list = slices.Grow(m.list, len(links))
 	fresh := m.list[from : from+len(links)]
-	words, bits := m.words, m.bits
+	words, high := m.words, m.high // else read again for each link
 	n := 0
 	for i := range links {
 		id := atomic.LoadUint32(&links[i])
@@ -66,12 +67,11 @@ func (m *marks) gather(links []uint32) []uint32 {
 			break
 		}
 		fresh[n] = id
-		word := &words[int(id)&(len(words)-1)]
+		word, bit := place(id, words, high)
 		old := *word
-		now := old | 1<<(uint64(id)*bits>>32&63)
-		*word = now
+		*word = old | bit
 		more := 0
-		if now != old {
+		if old|bit != old {
 			more = 1
 		}
 		n += more

@@ -12,8 +12,9 @@ import (
 // TestPoolKeepsTheNearest compares a pool with a stable sort.
 func TestPoolKeepsTheNearest(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		limit := rapid.IntRange(1, 20).Draw(t, "limit")
-		distances := rapid.SliceOf(rapid.Float32Range(0, 5)).Draw(t, "distances")
+		limit := rapid.OneOf(rapid.IntRange(1, 20), rapid.IntRange(1, 3*halved)).Draw(t, "limit")
+		most := rapid.SampledFrom([]float32{5, 500}).Draw(t, "most")
+		distances := rapid.SliceOfN(rapid.Float32Range(-most, most), 0, 2*limit).Draw(t, "distances")
 		var p pool
 		p.reset(limit)
 		var all []Candidate
