@@ -1,8 +1,8 @@
 package hnsw
 
 import (
-	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"testing"
 )
 
@@ -14,7 +14,7 @@ func BenchmarkPool(b *testing.B) {
 		distances[i] = rng.Float32()
 	}
 	for _, limit := range []int{12, 32, 200, 1000, 4000} {
-		b.Run(fmt.Sprint(limit), func(b *testing.B) {
+		b.Run(strconv.Itoa(limit), func(b *testing.B) {
 			var p pool
 			p.reset(limit)
 			for i := 0; b.Loop(); i++ {
