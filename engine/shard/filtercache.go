@@ -6,6 +6,8 @@ import (
 	"github.com/RoaringBitmap/roaring/v2"
 	pb "github.com/qdrant/go-client/qdrant"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/sextantdb/sextant/engine/vector"
 )
 
 // The bounds of a filter cache.
@@ -24,8 +26,14 @@ type filterCache struct {
 	// mu guards the rest.
 	mu      sync.Mutex
 	version uint64 // of the shard, to which all entries belong
-	sets    map[string]*roaring.Bitmap
+	sets    map[string]passing
 	bytes   uint64
+}
+
+// passing are the documents that pass a filter.
+type passing struct {
+	docs *roaring.Bitmap
+	bits []uint64 // docs again; nil when those would be too many
 }
 
 // cacheKey returns the key of a filter, "" for one that isn't kept.
@@ -41,14 +49,14 @@ func cacheKey(f *pb.Filter) string {
 }
 
 // get returns the documents of a filter at a version of the shard.
-func (c *filterCache) get(key string, version uint64) (*roaring.Bitmap, bool) {
+func (c *filterCache) get(key string, version uint64) (passing, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.version != version {
-		return nil, false
+		return passing{}, false
 	}
-	docs, ok := c.sets[key]
-	return docs, ok
+	kept, ok := c.sets[key]
+	return kept, ok
 }
 
 // put keeps the documents of a filter.
@@ -57,14 +65,19 @@ func (c *filterCache) put(key string, version uint64, docs *roaring.Bitmap) {
 	if size > cacheBytes/4 {
 		return
 	}
+	kept := passing{docs: docs}
+	if bits, few := vector.Bits(docs, nil); few {
+		kept.bits = bits
+		size += 8 * uint64(len(bits))
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.sets == nil || c.version != version || len(c.sets) >= cacheEntries || c.bytes+size > cacheBytes {
 		// Starting anew is as good as choosing a victim: it costs one evaluation
 		// for each filter that is in use.
-		c.version, c.sets, c.bytes = version, make(map[string]*roaring.Bitmap), 0
+		c.version, c.sets, c.bytes = version, make(map[string]passing), 0
 	}
-	c.sets[key] = docs
+	c.sets[key] = kept
 	c.bytes += size
 }
 

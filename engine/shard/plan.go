@@ -19,7 +19,9 @@ const checkEvery = 1024
 type restriction struct {
 	// docs are the passing documents when the indexes can tell, else nil. The set
 	// is shared and only read.
-	docs  *roaring.Bitmap
+	docs *roaring.Bitmap
+	// bits are docs again when the set is kept; see [vector.Filter].
+	bits  []uint64
 	match func(uint32) bool // nil: all pass
 	// estimate is the expected number of passing documents.
 	estimate int
@@ -38,8 +40,8 @@ func (s *Shard) restrict(ctx context.Context, st *state, f *pb.Filter) (restrict
 	key := ""
 	if still {
 		if key = cacheKey(f); key != "" {
-			if docs, ok := s.filters.get(key, version); ok {
-				return restrictTo(docs), nil
+			if kept, ok := s.filters.get(key, version); ok {
+				return restrictTo(kept.docs, kept.bits), nil
 			}
 		}
 	}
@@ -58,7 +60,7 @@ func (s *Shard) restrict(ctx context.Context, st *state, f *pb.Filter) (restrict
 	if key != "" && s.changes.Load() == version {
 		s.filters.put(key, version, docs)
 	}
-	return restrictTo(docs), nil
+	return restrictTo(docs, nil), nil
 }
 
 // sampled returns how many documents are expected to pass a filter of which the
@@ -108,8 +110,8 @@ func while(ctx context.Context, p *filter.Program) func(uint32) bool {
 	}
 }
 
-func restrictTo(docs *roaring.Bitmap) restriction {
-	return restriction{docs: docs, match: docs.Contains, estimate: int(docs.GetCardinality())}
+func restrictTo(docs *roaring.Bitmap, bits []uint64) restriction {
+	return restriction{docs: docs, bits: bits, match: docs.Contains, estimate: int(docs.GetCardinality())}
 }
 
 // emptyFilter says whether f has no condition, and so lets all pass.
@@ -124,7 +126,7 @@ func (r restriction) all() bool { return r.match == nil }
 // vectorFilter is the restriction as vector indexes take it.
 func (r restriction) vectorFilter() vector.Filter {
 	if r.docs != nil {
-		return vector.Filter{Docs: r.docs, Estimate: r.estimate}
+		return vector.Filter{Docs: r.docs, Bits: r.bits, Estimate: r.estimate}
 	}
 	return vector.Filter{Match: r.match, Estimate: r.estimate}
 }

@@ -140,7 +140,7 @@ func (s *Shard) nearest(ctx context.Context, st *state, m *pb.QueryPoints, in *p
 func denseQuery(p *pb.SearchParams, v []float32, limit int, r restriction) vectorindex.Query {
 	q := vectorindex.Query{
 		Vector: v, K: limit, Ef: int(min(p.GetHnswEf(), 1<<31)), Exact: p.GetExact(), IndexedOnly: p.GetIndexedOnly(),
-		Filter: vectorindex.Filter(r.vectorFilter()),
+		Filter: r.vectorFilter(),
 	}
 	if z := p.GetQuantization(); z != nil {
 		q.IgnoreQuantization, q.Rescore, q.Oversampling = z.GetIgnore(), z.Rescore, z.GetOversampling()

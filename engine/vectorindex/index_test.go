@@ -283,10 +283,15 @@ func (f *fixture) compare(rng *rand.Rand) {
 	for doc := uint32(0); doc < 600; doc += 3 {
 		docs.Add(doc)
 	}
+	bits, few := vector.Bits(docs, nil)
+	require.True(f.t, few)
 	filters := []struct {
 		f     Filter
 		match func(uint32) bool
-	}{{Filter{}, nil}, {Filter{Match: match, Estimate: rng.IntN(300)}, match}, {Filter{Docs: docs}, match}}
+	}{
+		{Filter{}, nil}, {Filter{Match: match, Estimate: rng.IntN(300)}, match},
+		{Filter{Docs: docs}, match}, {Filter{Docs: docs, Bits: bits}, match},
+	}
 	for _, filter := range filters {
 		hits, _ := f.search(Query{Vector: q, K: k, Exact: true, Filter: filter.f})
 		f.ref.check(f.t, hits, q, k, filter.match)

@@ -3,9 +3,9 @@ package vectorindex
 import (
 	"fmt"
 	"math"
-	"slices"
 
 	"github.com/sextantdb/sextant/engine/hnsw"
+	"github.com/sextantdb/sextant/engine/vector"
 )
 
 const (
@@ -43,7 +43,7 @@ const minScan = 2000
 // execute runs the plan and returns the first row that it didn't look at.
 func (s *search) execute(live int) (tail uint32, err error) {
 	v, q, cfg := s.v, s.q, s.ix.config.Load()
-	passing := q.Filter.passing(live)
+	passing := passing(&q.Filter, live)
 	s.profile.Passing = passing
 	// The graph goes on growing, also by rows in chunks that this view doesn't have;
 	// they are scanned as tail, with a newer view.
@@ -271,23 +271,19 @@ func (s *search) searchGraph(indexed uint32, live, passing int) (tail uint32, er
 	return 0, nil
 }
 
-// denseWords bounds the passing documents of one search as plain bits: 512 KB, four
-// million documents, are filled in some tens of microseconds.
-const denseWords = 1 << 16
-
 // accepting returns the test of rows for a walk: below `indexed`, alive, passing. A
 // walk asks for many times more rows than it scores, so that the passing documents are
 // spread out as plain bits first: a look-up in a roaring bitmap is a binary search.
 func (s *search) accepting(indexed uint32) func(row uint32) bool {
-	v, docs := s.v, s.q.Filter.Docs
-	if docs == nil || docs.DenseSize() > denseWords {
+	v, words := s.v, s.q.Filter.Bits
+	if docs := s.q.Filter.Docs; words == nil && docs != nil {
+		if bits, few := vector.Bits(docs, s.bits); few {
+			s.bits, words = bits, bits
+		}
+	}
+	if words == nil {
 		return func(row uint32) bool { return row < indexed && !v.isDead(row) && s.match(v.doc(row)) }
 	}
-	n := int(docs.DenseSize())
-	s.passing = slices.Grow(s.passing[:0], n)[:n]
-	clear(s.passing)
-	docs.WriteDenseTo(s.passing)
-	words := s.passing
 	return func(row uint32) bool {
 		if row >= indexed {
 			return false

@@ -7,8 +7,6 @@ import (
 	"math"
 	"slices"
 
-	"github.com/RoaringBitmap/roaring/v2"
-
 	"github.com/sextantdb/sextant/engine/hnsw"
 	"github.com/sextantdb/sextant/engine/quantization"
 	"github.com/sextantdb/sextant/engine/vector"
@@ -41,20 +39,11 @@ type Query struct {
 	ScoreThreshold *float32
 }
 
-// Filter is what the shard knows about a query's filter.
-type Filter struct {
-	// Docs are the passing documents, nil unless they were materialised. It is not
-	// changed.
-	Docs *roaring.Bitmap
-	// Match tells whether a document passes; nil lets all pass. It is ignored when
-	// Docs is given.
-	Match func(doc uint32) bool
-	// Estimate is how many documents are expected to pass; it need not be right.
-	Estimate int
-}
+// Filter restricts the documents of a search. Match is ignored when Docs is given.
+type Filter = vector.Filter
 
-// match returns the test of one document.
-func (f *Filter) match() func(doc uint32) bool {
+// matchOf returns the test of one document; nil lets all pass.
+func matchOf(f *Filter) func(doc uint32) bool {
 	if f.Docs != nil {
 		return f.Docs.Contains
 	}
@@ -62,7 +51,7 @@ func (f *Filter) match() func(doc uint32) bool {
 }
 
 // passing returns how many of the live documents are expected to pass.
-func (f *Filter) passing(live int) int {
+func passing(f *Filter, live int) int {
 	switch {
 	case f.Docs != nil:
 		return min(int(f.Docs.GetCardinality()), live)
@@ -117,7 +106,7 @@ type search struct {
 	found   []hnsw.Candidate
 	ids     []uint32
 	out     []float32
-	passing []uint64 // bits of the documents that pass the filter, in a walk
+	bits    []uint64 // of the documents that pass the filter, when it brings none
 	profile Profile
 	stale   bool // a document's row lies beyond the view
 	moved   bool // a candidate's document may have another row
@@ -143,7 +132,7 @@ func (ix *Index) Search(ctx context.Context, q Query) ([]vector.Hit, Profile, er
 	s := ix.getSearch()
 	defer ix.putSearch(s)
 	s.ctx, s.q = ctx, &q
-	s.match = q.Filter.match()
+	s.match = matchOf(&q.Filter)
 	s.raw.query.prepare(ix.format, q.Vector)
 	s.margin = 0
 	for try := 0; ; try++ {
