@@ -289,8 +289,10 @@ func (f *fixture) compare(rng *rand.Rand) {
 		f     Filter
 		match func(uint32) bool
 	}{
-		{Filter{}, nil}, {Filter{Match: match, Estimate: rng.IntN(300)}, match},
-		{Filter{Docs: docs}, match}, {Filter{Docs: docs, Bits: bits}, match},
+		{Filter{}, nil},
+		{Filter{Match: match, Estimate: rng.IntN(300)}, match},
+		{Filter{Docs: docs}, match},
+		{Filter{Docs: docs, Bits: bits}, match},
 	}
 	for _, filter := range filters {
 		hits, _ := f.search(Query{Vector: q, K: k, Exact: true, Filter: filter.f})
