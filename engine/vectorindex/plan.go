@@ -156,34 +156,40 @@ func (s *search) scanPassing() error {
 		codes = s.codeRows()
 	}
 	it := s.q.Filter.Docs.ManyIterator()
-	var docs [block]uint32
-	coded, raw := make([]uint32, 0, block), make([]uint32, 0, block)
+	var docs, rows [block]uint32
+	raw := make([]uint32, 0, block)
 	for blocks := 1; ; blocks++ {
 		n := it.NextMany(docs[:])
 		if n == 0 {
 			return s.raw.err
 		}
-		coded, raw = coded[:0], raw[:0]
-		for _, doc := range docs[:n] {
-			row, ok := s.v.row(doc)
-			switch {
-			case !ok:
-			case row < codes:
-				coded = append(coded, row)
-			case row < s.v.rows():
-				raw = append(raw, row)
-			default:
-				s.stale = true
-			}
-		}
+		coded, others := s.divide(s.v.rowsOf(docs[:n], rows[:]), codes, raw[:0])
 		s.offerList(coded, &s.approx, true)
-		s.offerList(raw, &s.exact, false)
+		s.offerList(others, &s.exact, false)
 		if blocks%stopEvery == 0 {
 			if err := s.ctx.Err(); err != nil {
 				return fmt.Errorf("scan passing documents: %w", err)
 			}
 		}
 	}
+}
+
+// divide leaves the rows below a number, which have codes, and appends to raw the others that
+// the view has.
+func (s *search) divide(rows []uint32, codes uint32, raw []uint32) (coded, others []uint32) {
+	left := 0
+	for _, row := range rows {
+		switch {
+		case row < codes:
+			rows[left] = row
+			left++
+		case row < s.v.rows():
+			raw = append(raw, row)
+		default:
+			s.stale = true
+		}
+	}
+	return rows[:left], raw
 }
 
 // offerList scores rows and offers them.

@@ -176,6 +176,30 @@ func (v *view) row(doc uint32) (row uint32, ok bool) {
 	return v.gen.locations.get(doc)
 }
 
+// rowsOf returns the rows of ascending documents, of those that have one: the documents
+// themselves where nothing was ever written again, else in dst, which has room for them.
+// It does what row does, for many at a time.
+func (v *view) rowsOf(docs, dst []uint32) []uint32 {
+	g := v.gen
+	shift, inOrder, anyDead := g.f.shift, g.inOrder.Load(), g.deadRows.Load() > 0
+	inOrder = uint32(min(uint64(inOrder), uint64(len(v.chunks))<<shift))
+	if !anyDead && len(docs) > 0 && docs[len(docs)-1] < inOrder {
+		return docs
+	}
+	n := 0
+	for _, doc := range docs {
+		row, ok := doc, doc < inOrder && (!anyDead || !v.isDead(doc))
+		if !ok {
+			row, ok = g.locations.get(doc)
+		}
+		if ok {
+			dst[n] = row
+			n++
+		}
+	}
+	return dst[:n]
+}
+
 func newGeneration(f *format) *generation { return &generation{f: f} }
 
 func (g *generation) rows() int { return int(g.count.Load()) }
