@@ -3,6 +3,8 @@ package fleet_test
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -132,6 +134,32 @@ func TestDrainedNodeIsRemoved(t *testing.T) {
 	b.whole()
 	require.Len(t, b.Spread(), 2)
 	require.Empty(t, b.Violations())
+}
+
+// What a node has alone can't be replaced; what two have, can.
+func TestIrreplaceable(t *testing.T) {
+	b := newBed(t)
+	b.three()
+	require.NoError(t, b.CreateCollection("c1", 1, 2))
+	b.Stopping(true)
+	for i := range 3 {
+		require.Empty(t, b.Irreplaceable(fmt.Sprintf("c-%d", i)))
+	}
+	for i := 2; i >= 0; i-- {
+		b.processes[i].Terminate()
+		<-b.processes[i].Ended()
+	}
+	require.Equal(t, "shard 0 of c1", b.Irreplaceable(lastOf(b.Spread())))
+}
+
+// lastOf is the first by name of those that have a copy: it ended last.
+func lastOf(spread map[string]int) string {
+	for _, name := range slices.Sorted(maps.Keys(spread)) {
+		if spread[name] > 0 {
+			return name
+		}
+	}
+	return ""
 }
 
 func TestWhatMustNotHappenIsSeen(t *testing.T) {

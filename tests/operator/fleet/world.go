@@ -208,6 +208,26 @@ func (w *World) Whole() string {
 	return w.clusters[0].incomplete()
 }
 
+// Irreplaceable names a shard of which a pod's node has the only copy in sync; empty is that
+// its disk may be lost.
+func (w *World) Irreplaceable(pod string) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range w.clusters {
+		for peer, m := range c.members {
+			if name, _, _ := strings.Cut(hostOf(m.uri), "."); name != pod {
+				continue
+			}
+			for _, s := range c.shards {
+				if s.inSync[peer] && len(s.inSync) == 1 {
+					return s.String()
+				}
+			}
+		}
+	}
+	return ""
+}
+
 // Spread is how many copies each pod's node has, of all shards.
 func (w *World) Spread() map[string]int {
 	w.mu.Lock()
