@@ -181,18 +181,14 @@ func (v *view) row(doc uint32) (row uint32, ok bool) {
 // It does what row does, for many at a time.
 func (v *view) rowsOf(docs, dst []uint32) []uint32 {
 	g := v.gen
-	shift, inOrder, anyDead := g.f.shift, g.inOrder.Load(), g.deadRows.Load() > 0
-	inOrder = uint32(min(uint64(inOrder), uint64(len(v.chunks))<<shift))
-	if !anyDead && len(docs) > 0 && docs[len(docs)-1] < inOrder {
-		return docs
+	if len(docs) > 0 && g.deadRows.Load() == 0 {
+		if last := docs[len(docs)-1]; last < g.inOrder.Load() && int(last>>g.f.shift) < len(v.chunks) {
+			return docs
+		}
 	}
 	n := 0
 	for _, doc := range docs {
-		row, ok := doc, doc < inOrder && (!anyDead || !v.isDead(doc))
-		if !ok {
-			row, ok = g.locations.get(doc)
-		}
-		if ok {
+		if row, ok := v.row(doc); ok {
 			dst[n] = row
 			n++
 		}

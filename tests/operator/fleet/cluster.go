@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/url"
 	"slices"
+	"strings"
 )
 
 // cluster is what a consensus has agreed on, and how far each copy is. It goes on in steps:
@@ -28,6 +29,12 @@ type member struct {
 	fenced, draining bool
 	// silent is how many steps on end it didn't take part.
 	silent int
+}
+
+// pod is the name of the pod in which the member's node runs.
+func (m *member) pod() string {
+	name, _, _ := strings.Cut(hostOf(m.uri), ".")
+	return name
 }
 
 type shard struct {

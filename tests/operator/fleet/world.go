@@ -215,7 +215,7 @@ func (w *World) Irreplaceable(pod string) string {
 	defer w.mu.Unlock()
 	for _, c := range w.clusters {
 		for peer, m := range c.members {
-			if name, _, _ := strings.Cut(hostOf(m.uri), "."); name != pod {
+			if m.pod() != pod {
 				continue
 			}
 			for _, s := range c.shards {
@@ -235,8 +235,7 @@ func (w *World) Spread() map[string]int {
 	all := map[string]int{}
 	for _, c := range w.clusters {
 		for peer, m := range c.members {
-			name, _, _ := strings.Cut(hostOf(m.uri), ".")
-			all[name] = c.has(peer)
+			all[m.pod()] = c.has(peer)
 		}
 	}
 	return all
@@ -258,8 +257,7 @@ func (w *World) Leader() string {
 	defer w.mu.Unlock()
 	for _, c := range w.clusters {
 		if m := c.members[c.leader]; m != nil {
-			name, _, _ := strings.Cut(hostOf(m.uri), ".")
-			return name
+			return m.pod()
 		}
 	}
 	return ""
