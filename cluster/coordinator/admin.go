@@ -49,7 +49,7 @@ type alone struct {
 
 // Collection implements admin.Desk: all shards are here.
 func (a alone) Collection(ctx context.Context, name string) (*admin.Collection, error) {
-	col, err := a.c.collection(name)
+	col, err := a.c.collection(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +68,7 @@ func (a alone) Collection(ctx context.Context, name string) (*admin.Collection, 
 
 // Update implements admin.Desk: that there is no such collection is said first.
 func (a alone) Update(ctx context.Context, req *pb.UpdateCollectionClusterSetupRequest) error {
-	if _, err := a.c.collection(req.GetCollectionName()); err != nil {
+	if _, err := a.c.collection(ctx, req.GetCollectionName()); err != nil {
 		return err
 	}
 	return a.Alone.Update(ctx, req)
@@ -76,7 +76,7 @@ func (a alone) Update(ctx context.Context, req *pb.UpdateCollectionClusterSetupR
 
 // Lead implements admin.Desk.
 func (a alone) Lead(ctx context.Context, req *admin.Lead) error {
-	if _, err := a.c.collection(req.Collection); err != nil {
+	if _, err := a.c.collection(ctx, req.Collection); err != nil {
 		return err
 	}
 	return a.Alone.Lead(ctx, req)
@@ -84,15 +84,15 @@ func (a alone) Lead(ctx context.Context, req *admin.Lead) error {
 
 // Reshard implements admin.Desk.
 func (a alone) Reshard(ctx context.Context, req *admin.Reshard) error {
-	if _, err := a.c.collection(req.Collection); err != nil {
+	if _, err := a.c.collection(ctx, req.Collection); err != nil {
 		return err
 	}
 	return a.Alone.Reshard(ctx, req)
 }
 
 // ShardKeys implements admin.Desk.
-func (a alone) ShardKeys(_ context.Context, name string) ([]*pb.ShardKey, error) {
-	_, err := a.c.collection(name)
+func (a alone) ShardKeys(ctx context.Context, name string) ([]*pb.ShardKey, error) {
+	_, err := a.c.collection(ctx, name)
 	return nil, err
 }
 
@@ -103,7 +103,7 @@ func (a alone) Local(name string, shard uint32) (admin.LocalReads, error) {
 
 // LocalReads returns the reads of this node's copy of one shard.
 func (c *Coordinator) LocalReads(name string, shard uint32) (*Points, error) {
-	col, err := c.collection(name)
+	col, err := c.atOnce(name)
 	if err != nil {
 		return nil, err
 	}

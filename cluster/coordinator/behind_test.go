@@ -1,13 +1,18 @@
 package coordinator_test
 
 import (
+	"context"
 	"log/slog"
+	"sync"
 	"testing"
+	"time"
 
 	pb "github.com/qdrant/go-client/qdrant"
 	"github.com/stretchr/testify/require"
 
 	"github.com/sextantdb/sextant/cluster/coordinator"
+	"github.com/sextantdb/sextant/cluster/shardcall"
+	"github.com/sextantdb/sextant/cluster/topology"
 	"github.com/sextantdb/sextant/internal/apierror"
 	"github.com/sextantdb/sextant/internal/fsx"
 )
@@ -67,4 +72,54 @@ func TestANewcomerDoesNotSayThatSomethingIsNotThere(t *testing.T) {
 	known.behind = false
 	require.Equal(t, apierror.NotFound, apierror.KindOf(asked["get"]("b")))
 	require.NoError(t, asked["delete"]("b"))
+}
+
+// slowOpening is a node whose caretaker waits before it opens a shard.
+type slowOpening struct {
+	coordinator.Shards
+
+	opening, open chan struct{}
+}
+
+func (s *slowOpening) Open(ctx context.Context, t *topology.Collection, id uint32) (shardcall.Shard, error) {
+	close(s.opening)
+	<-s.open
+	return s.Shards.Open(ctx, t, id)
+}
+
+// Whoever made a collection may use it on every node: the one that has only just heard of it doesn't
+// send its clients away.
+func TestACollectionOfAnotherNodeIsWaitedFor(t *testing.T) {
+	o := coordinator.Options{FS: fsx.NewMem(), StoragePath: "/storage", Logger: slog.New(slog.DiscardHandler)}
+	tp, own, err := coordinator.OpenOwn(o)
+	require.NoError(t, err)
+	shards := &slowOpening{Shards: own, opening: make(chan struct{}), open: make(chan struct{})}
+	o.Topology, o.Shards = tp, shards
+	c, err := coordinator.Open(t.Context(), o)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, c.Close()) })
+	release := sync.OnceFunc(func() { close(shards.open) })
+	t.Cleanup(release)
+	config, err := topology.NewConfig(&pb.CreateCollection{
+		VectorsConfig: pb.NewVectorsConfig(&pb.VectorParams{Size: 1, Distance: pb.Distance_Dot}),
+	}, topology.Defaults{ShardNumber: 1})
+	require.NoError(t, err)
+	// Another node's change: nobody here asked for it.
+	_, err = tp.Change(t.Context(), topology.CreateCollection{
+		Collection: &topology.Collection{Name: "c", Incarnation: "i", Config: config, Shards: []*topology.Shard{{}}},
+	})
+	require.NoError(t, err)
+	<-shards.opening
+	get := func(ctx context.Context) error {
+		_, err := c.Collections().Get(ctx, &pb.GetCollectionInfoRequest{CollectionName: "c"})
+		return err
+	}
+	answer := make(chan error, 1)
+	go func() { answer <- get(t.Context()) }()
+	require.Eventually(t, func() bool { return c.Waited() || len(answer) > 0 }, 10*time.Second, time.Millisecond)
+	gone, cancel := context.WithDeadline(t.Context(), time.Now())
+	defer cancel()
+	require.Equal(t, apierror.Timeout, apierror.KindOf(get(gone)), "no longer than the client")
+	release()
+	require.NoError(t, <-answer)
 }

@@ -32,8 +32,8 @@ type caretaker struct {
 	mu sync.Mutex
 	// ended says that no more rounds come.
 	ended bool
-	// waiting are closed at the end of the next round that begins.
-	waiting []chan struct{}
+	// next, which may be nil, is closed at the end of the next round that begins.
+	next chan struct{}
 	// failures are what went wrong at the last attempt, by incarnation.
 	failures map[string]error
 }
@@ -70,10 +70,10 @@ func (c *Coordinator) stopCare() {
 	c.care.mu.Lock()
 	defer c.care.mu.Unlock()
 	c.care.ended = true
-	for _, w := range c.care.waiting {
-		close(w)
+	if c.care.next != nil {
+		close(c.care.next)
+		c.care.next = nil
 	}
-	c.care.waiting = nil
 }
 
 func (c *Coordinator) tend(ctx context.Context, reader *feed.Reader, changed <-chan struct{}) {
@@ -86,32 +86,37 @@ func (c *Coordinator) tend(ctx context.Context, reader *feed.Reader, changed <-c
 			return
 		}
 		c.care.mu.Lock()
-		waiting := c.care.waiting
-		c.care.waiting = nil
+		waited := c.care.next
+		c.care.next = nil
 		c.care.mu.Unlock()
 		changed = c.round(ctx, reader)
-		for _, w := range waiting {
-			close(w)
+		if waited != nil {
+			close(waited)
 		}
 	}
 }
 
 // settle returns when what is open here is in line with the topology as it is now, or
 // a failure says why not. What it waits for is this node's disk.
-func (c *Coordinator) settle() {
-	done := make(chan struct{})
+func (c *Coordinator) settle() { <-c.nextRound() }
+
+// nextRound returns a channel that is closed when a round ends that hasn't begun yet, or none will.
+func (c *Coordinator) nextRound() <-chan struct{} {
 	c.care.mu.Lock()
+	defer c.care.mu.Unlock()
 	if c.care.ended {
-		c.care.mu.Unlock()
-		return
+		none := make(chan struct{})
+		close(none)
+		return none
 	}
-	c.care.waiting = append(c.care.waiting, done)
-	c.care.mu.Unlock()
+	if c.care.next == nil {
+		c.care.next = make(chan struct{})
+	}
 	select {
 	case c.care.wake <- struct{}{}:
 	default: // a round will begin anyway
 	}
-	<-done
+	return c.care.next
 }
 
 // failure returns what went wrong with a collection.

@@ -92,7 +92,7 @@ func (s *Collections) create(ctx context.Context, req *pb.CreateCollection) (*to
 		return nil, err
 	}
 	c.settle()
-	col, err := c.collection(name)
+	col, err := c.collection(ctx, name)
 	if err == nil {
 		_, err = col.all()
 	}
@@ -188,7 +188,7 @@ func (c *Coordinator) alter(
 		return none, err
 	}
 	defer c.turns.take(t.Name)() // by its own name: changes by an alias are changes of it
-	col, err := c.collection(t.Name)
+	col, err := c.collection(ctx, t.Name)
 	if err != nil {
 		return none, err
 	}
@@ -202,7 +202,7 @@ func (c *Coordinator) alter(
 	changed, err := c.topology.Change(ctx, cmd)
 	for try := 0; errors.Is(err, topology.ErrChanged) && try < conflicts; try++ {
 		// Another node was first: what it changed stays.
-		if col, err = c.changed(col); err != nil {
+		if col, err = c.changed(ctx, col); err != nil {
 			return none, err
 		}
 		if cmd, op, err = change(col); err != nil {
@@ -216,7 +216,7 @@ func (c *Coordinator) alter(
 	if _, config := cmd.(topology.ReplaceConfig); config && !changed {
 		return none, nil // as it was; a field's index may have failed, and is tried again
 	}
-	if col, err = c.changed(col); err != nil {
+	if col, err = c.changed(ctx, col); err != nil {
 		return none, err
 	}
 	w, err := c.adaptation(col, op)
@@ -230,12 +230,12 @@ func (c *Coordinator) alter(
 const conflicts = 100
 
 // changed returns the newer form of a collection that the topology has changed.
-func (c *Coordinator) changed(col *collection) (*collection, error) {
+func (c *Coordinator) changed(ctx context.Context, col *collection) (*collection, error) {
 	c.settle()
 	if err := c.failure(col.Incarnation); err != nil {
 		return nil, err
 	}
-	return c.collection(col.Name)
+	return c.collection(ctx, col.Name)
 }
 
 // List names the collections.
@@ -262,7 +262,7 @@ func (s *Collections) CollectionExists(_ context.Context, req *pb.CollectionExis
 // Get describes a collection.
 func (s *Collections) Get(ctx context.Context, req *pb.GetCollectionInfoRequest) (*pb.GetCollectionInfoResponse, error) {
 	start := time.Now()
-	col, err := s.c.collection(req.GetCollectionName())
+	col, err := s.c.collection(ctx, req.GetCollectionName())
 	if err != nil {
 		return nil, err
 	}
@@ -273,7 +273,7 @@ func (s *Collections) Get(ctx context.Context, req *pb.GetCollectionInfoRequest)
 // of a collection applied, in the order of the shards; nil when the collection
 // isn't there. A shard that isn't in this process, or can't be used, counts 0.
 func (s *Collections) Applied(name string) []uint64 {
-	col, err := s.c.collection(name)
+	col, err := s.c.atOnce(name)
 	if err != nil {
 		return nil
 	}
@@ -288,7 +288,7 @@ func (s *Collections) Applied(name string) []uint64 {
 // name; nil when the collection isn't there. Shards that aren't in this process, or
 // can't be used, count 0.
 func (s *Collections) Vectors(name string) map[string]uint64 {
-	col, err := s.c.collection(name)
+	col, err := s.c.atOnce(name)
 	if err != nil {
 		return nil
 	}

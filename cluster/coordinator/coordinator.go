@@ -171,8 +171,27 @@ func (c *Coordinator) Close() error {
 	return errors.Join(append(errs, c.shards.Close())...)
 }
 
-// collection returns an open collection by name or alias.
-func (c *Coordinator) collection(name string) (*collection, error) {
+// errNotYet is said of a collection that is in the topology, and that the caretaker hasn't looked at yet.
+var errNotYet = errors.New("is not open on this node")
+
+// collection returns an open collection by name or alias. One that another node has just made is waited for.
+func (c *Coordinator) collection(ctx context.Context, name string) (*collection, error) {
+	col, err := c.atOnce(name)
+	if !errors.Is(err, errNotYet) {
+		return col, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	select {
+	case <-c.nextRound():
+		return c.atOnce(name)
+	case <-ctx.Done():
+		return nil, timely(ctx.Err())
+	}
+}
+
+// atOnce is collection for those who don't wait.
+func (c *Coordinator) atOnce(name string) (*collection, error) {
 	t, err := c.known(name)
 	if err != nil {
 		return nil, err
@@ -180,10 +199,13 @@ func (c *Coordinator) collection(name string) (*collection, error) {
 	c.mu.RLock()
 	col, ok := c.collections[t.Name]
 	c.mu.RUnlock()
-	if !ok || col.Incarnation != t.Incarnation {
-		return nil, apierror.New(apierror.Unavailable, "Collection `%s` is not open on this node", t.Name)
+	if ok && col.Incarnation == t.Incarnation {
+		return col, nil
 	}
-	return col, nil
+	if err := c.failure(t.Incarnation); err != nil {
+		return nil, apierror.New(apierror.Unavailable, "Collection `%s` can't be opened on this node: %w", t.Name, err)
+	}
+	return nil, apierror.New(apierror.Unavailable, "Collection `%s` %w", t.Name, errNotYet)
 }
 
 // known finds a collection in the topology. Lists of all there is don't wait: who looks for something looks again.

@@ -10,3 +10,10 @@ func OpenOwn(o Options) (Topology, Shards, error) {
 
 // Settle waits until what is open is in line with the topology.
 func (c *Coordinator) Settle() { c.settle() }
+
+// Waited tells whether somebody waits for the caretaker's next round.
+func (c *Coordinator) Waited() bool {
+	c.care.mu.Lock()
+	defer c.care.mu.Unlock()
+	return c.care.next != nil
+}

@@ -57,7 +57,7 @@ type writeRequest interface {
 
 func (s *Points) write(ctx context.Context, req writeRequest, shardKey *pb.ShardKeySelector, op *pb.PointsUpdateOperation) (*pb.PointsOperationResponse, error) {
 	start := time.Now()
-	col, err := s.c.collection(req.GetCollectionName())
+	col, err := s.c.collection(ctx, req.GetCollectionName())
 	if err != nil {
 		return nil, err
 	}
@@ -266,7 +266,7 @@ func (s *Points) ClearPayload(ctx context.Context, req *pb.ClearPayloadPoints) (
 // its error; what came before it stays. The log is waited for once, at the end.
 func (s *Points) UpdateBatch(ctx context.Context, req *pb.UpdateBatchPoints) (*pb.UpdateBatchResponse, error) {
 	start := time.Now()
-	col, err := s.c.collection(req.GetCollectionName())
+	col, err := s.c.collection(ctx, req.GetCollectionName())
 	if err != nil {
 		return nil, err
 	}

@@ -146,9 +146,9 @@ func (n *node) checkThreshold() error {
 
 // checkLookups refuses a tree that names a collection which doesn't exist, even
 // where nothing would be looked up in it.
-func (n *node) checkLookups(c *Coordinator) error {
+func (n *node) checkLookups(ctx context.Context, c *Coordinator) error {
 	if n.lookup != nil {
-		_, err := c.collection(n.lookup.GetCollectionName())
+		_, err := c.collection(ctx, n.lookup.GetCollectionName())
 		if err != nil && apierror.KindOf(err) == apierror.NotFound {
 			return apierror.New(apierror.NotFound, "Collection %s not found", n.lookup.GetCollectionName())
 		}
@@ -157,7 +157,7 @@ func (n *node) checkLookups(c *Coordinator) error {
 		}
 	}
 	for _, child := range n.prefetch {
-		if err := child.checkLookups(c); err != nil {
+		if err := child.checkLookups(ctx, c); err != nil {
 			return err
 		}
 	}
@@ -424,7 +424,7 @@ func (x *execution) input(ctx context.Context, n *node, in *pb.VectorInput) (_ *
 func (x *execution) vectorOf(ctx context.Context, n *node, pid *pb.PointId) (*pb.VectorInput, error) {
 	of, name := x.scope, n.using
 	if n.lookup != nil {
-		col, err := x.c.collection(n.lookup.GetCollectionName())
+		col, err := x.c.collection(ctx, n.lookup.GetCollectionName())
 		if err != nil {
 			return nil, err
 		}

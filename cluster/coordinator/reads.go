@@ -31,7 +31,7 @@ type readRequest interface {
 // read opens the collection of a request, bounds the time, and tells the shards by the
 // context how much must have been seen. The caller calls cancel.
 func (s *Points) read(ctx context.Context, req readRequest) (context.Context, context.CancelFunc, *execution, error) {
-	col, err := s.c.collection(req.GetCollectionName())
+	col, err := s.c.collection(ctx, req.GetCollectionName())
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -265,7 +265,7 @@ func (s *Points) query(ctx context.Context, req *pb.QueryPoints) ([]*pb.ScoredPo
 	if err != nil {
 		return nil, err
 	}
-	if err := n.checkLookups(s.c); err != nil {
+	if err := n.checkLookups(ctx, s.c); err != nil {
 		return nil, err
 	}
 	x.withPayload, x.withVectors = req.GetWithPayload(), req.GetWithVectors()
@@ -301,7 +301,7 @@ type batchRequest interface {
 }
 
 func (s *Points) batch(ctx context.Context, req batchRequest, queries []*pb.QueryPoints) ([]*pb.BatchResult, error) {
-	if _, err := s.c.collection(req.GetCollectionName()); err != nil {
+	if _, err := s.c.collection(ctx, req.GetCollectionName()); err != nil {
 		return nil, err
 	}
 	results := make([]*pb.BatchResult, len(queries))
