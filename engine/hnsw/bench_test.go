@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"testing"
+
+	"github.com/sextantdb/sextant/engine/vector/distance"
 )
 
 // BenchmarkPool inserts distances in random order, as a walk does.
@@ -15,13 +17,13 @@ func BenchmarkPool(b *testing.B) {
 	}
 	for _, limit := range []int{12, 32, 200, 1000, 4000} {
 		b.Run(strconv.Itoa(limit), func(b *testing.B) {
-			var p pool
+			p := pool{kernels: distance.Detect()}
 			p.reset(limit)
 			for i := 0; b.Loop(); i++ {
 				if len(p.items) == limit {
 					p.items = p.items[:limit/2] // so that each is near enough
 				}
-				p.insert(distances[i%len(distances)], uint32(i))
+				p.insert(Candidate{Distance: distances[i%len(distances)], Row: uint32(i)})
 			}
 		})
 	}

@@ -41,7 +41,7 @@ func (g *Graph) descend(s *searcher, sc Scorer, level int, b beam) bool {
 		row = atomic.LoadUint32(&g.upRow[id])
 	}
 	d := farIfNaN(s.scoreOne(sc, row))
-	s.seeds = append(s.seeds, Candidate{d, id})
+	s.seeds = append(s.seeds, Candidate{Distance: d, Row: id})
 	g.descendFrom(s, sc, top, level, b)
 	if level == 0 && top > 0 {
 		g.seedRows(s)
@@ -96,7 +96,7 @@ func (g *Graph) greedy(s *searcher, sc Scorer, level int) {
 		slots := s.upSeen.gather(g.list(at, level))
 		for i, d := range s.score(sc, g.rowsOf(s, slots)) {
 			if d < nearest.Distance {
-				*nearest = Candidate{d, slots[i]}
+				*nearest = Candidate{Distance: d, Row: slots[i]}
 			}
 		}
 	}
@@ -126,21 +126,17 @@ func (g *Graph) descendLevel(s *searcher, sc Scorer, level int, b beam) {
 		}
 		p.items[cur].Row |= expanded
 		slots := s.upSeen.gather(g.list(c.Row, level))
-		low := len(p.items)
-		for i, d := range s.score(sc, g.rowsOf(s, slots)) {
-			d = farIfNaN(d)
+		distances := s.score(sc, g.rowsOf(s, slots))
+		for _, d := range distances {
 			if d > farthest && !math.IsInf(float64(d), 1) {
 				farthest = d
 			}
-			if len(p.items) < p.limit || d < p.bound() {
-				low = min(low, p.insert(d, slots[i]))
-			}
 		}
-		cur = min(cur+1, low)
+		cur = min(cur+1, p.add(slots, distances))
 	}
 	s.seeds = s.seeds[:0]
 	for _, c := range p.items {
-		s.seeds = append(s.seeds, Candidate{c.Distance, c.Row &^ expanded})
+		s.seeds = append(s.seeds, Candidate{Distance: c.Distance, Row: c.Row &^ expanded})
 	}
 }
 

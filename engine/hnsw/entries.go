@@ -1,6 +1,7 @@
 package hnsw
 
 import (
+	"slices"
 	"sync/atomic"
 
 	"github.com/sextantdb/sextant/engine/vector/distance"
@@ -29,9 +30,6 @@ const (
 // NewEntries makes the entries of the lowest level that has few enough nodes among the
 // rows 0..rows-1; nil when there are hardly any. Rows may be inserted meanwhile.
 func (g *Graph) NewEntries(rows uint32, sketch func(row uint32) distance.Sketch) *Entries {
-	if g.opts.Kernels == nil {
-		return nil
-	}
 	// A slot that can be seen under the lock is that of a row whose level-0 list stands
 	// (G2), and its upper lists are lists already, if only empty ones.
 	g.mu.Lock()
@@ -83,8 +81,6 @@ func (e *Entries) nearest(g *Graph, s *searcher, sc Scorer, q distance.Sketch) {
 		slots[i] = e.slots[from+g.opts.Kernels.NearestSketch(q, e.sketches[from:end])]
 		rows[i] = atomic.LoadUint32(&g.upRow[slots[i]])
 	}
-	s.seeds = s.seeds[:0]
-	for i, d := range s.score(sc, append(s.batch[:0], rows[:]...)) {
-		s.seeds = insertSorted(s.seeds, Candidate{farIfNaN(d), slots[i]})
-	}
+	distances := s.score(sc, append(s.batch[:0], rows[:]...))
+	s.seeds, _ = g.opts.Kernels.InsertNear(slices.Grow(s.seeds[:0], nearEntries), nearEntries, slots[:], distances)
 }

@@ -73,8 +73,6 @@ func TestEntriesAreTheNodesOfALevel(t *testing.T) {
 		require.Equal(t, row < 4000 && g.Level(row) >= e.level, got[row], "row %d", row)
 	}
 	require.Nil(t, g.NewEntries(100, m.sketchOf))
-	g.opts.Kernels = nil
-	require.Nil(t, g.NewEntries(6000, m.sketchOf), "nothing compares the sketches")
 	empty, err := New(Options{Kernels: m.k})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, empty.Free()) }()

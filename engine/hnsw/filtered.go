@@ -38,7 +38,7 @@ func (g *Graph) seedFiltered(s *searcher, p Params) {
 	s.found.reset(p.Ef)
 	for _, c := range s.nav.items {
 		if g.accepts(p.Accept, c.Row) {
-			s.found.insert(c.Distance, c.Row)
+			s.found.insert(c)
 		}
 	}
 }
@@ -46,7 +46,7 @@ func (g *Graph) seedFiltered(s *searcher, p Params) {
 // minOrdered is the number of candidates that are kept in order at least.
 const minOrdered = 32
 
-// collect is insertAll for a filtered walk. It also tells whether an accepted row was
+// collect inserts what a filtered walk has met. It returns the lowest position that changed, and tells whether an accepted row was
 // near enough to be kept.
 func (g *Graph) collect(s *searcher, cur int, accept func(uint32) bool, rows []uint32, distances []float32) (low int, accepted bool) {
 	nav, found := &s.nav, &s.found
@@ -57,13 +57,13 @@ func (g *Graph) collect(s *searcher, cur int, accept func(uint32) bool, rows []u
 		if d > bound || d >= bound && len(found.items) == found.limit {
 			continue
 		}
-		at := s.keep(Candidate{d, rows[i]})
+		at := s.keep(Candidate{Distance: d, Row: rows[i]})
 		if at < cur+soon {
 			g.prefetch(rows[i])
 		}
 		low = min(low, at)
 		if g.accepts(accept, rows[i]) {
-			found.insert(d, rows[i])
+			found.insert(Candidate{Distance: d, Row: rows[i]})
 			accepted = true
 		}
 	}
@@ -75,7 +75,7 @@ func (g *Graph) collect(s *searcher, cur int, accept func(uint32) bool, rows []u
 func (s *searcher) keep(c Candidate) int {
 	nav := &s.nav
 	if len(nav.items) < nav.limit {
-		return nav.insert(c.Distance, c.Row)
+		return nav.insert(c)
 	}
 	last := &nav.items[len(nav.items)-1]
 	if !(c.Distance < last.Distance) {
@@ -85,7 +85,7 @@ func (s *searcher) keep(c Candidate) int {
 	if last.Row&expanded == 0 {
 		s.putFar(*last)
 	}
-	return nav.insert(c.Distance, c.Row)
+	return nav.insert(c)
 }
 
 func (s *searcher) putFar(c Candidate) {

@@ -57,7 +57,7 @@ type Options struct {
 	EfConstruct int
 	// Capacity is the number of rows for which memory is reserved (not touched).
 	Capacity int
-	// Kernels prefetch lists; nil does without.
+	// Kernels prefetch lists and keep candidates in order; nil are those in plain Go.
 	Kernels *distance.Kernels
 	// Account counts the memory; nil counts nothing.
 	Account *arena.Account
@@ -76,6 +76,9 @@ func (o Options) withDefaults() Options {
 	o.M = min(max(o.M, 2), 1024)
 	o.EfConstruct = min(max(o.EfConstruct, o.M), 1<<16)
 	o.Capacity = min(max(o.Capacity, 1), MaxRows)
+	if o.Kernels == nil {
+		o.Kernels = new(distance.Kernels)
+	}
 	return o
 }
 

@@ -264,7 +264,7 @@ func TestEmptyAndOne(t *testing.T) {
 	require.Empty(t, res)
 	require.NoError(t, g.Insert(t.Context(), Batch{End: 1, Scorers: m.scorer}))
 	res, _ = g.Search(nil, m.with(m.row(0)), Params{Ef: 10})
-	require.Equal(t, []Candidate{{0, 0}}, res)
+	require.Equal(t, []Candidate{{}}, res)
 }
 
 func TestLevelsAreGeometric(t *testing.T) {

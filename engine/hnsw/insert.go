@@ -363,26 +363,14 @@ func (w *worker) link(to Candidate, id uint32, level int) {
 		atomic.StoreUint32(&list[len(links)], id)
 		return
 	}
-	w.cand = append(w.cand[:0], Candidate{farIfNaN(to.Distance), id})
 	w.sc.SetRow(w.rowOf(to.Row, level))
 	for i, other := range links {
 		w.s.batch[i] = w.rowOf(other, level)
 	}
-	for i, d := range w.s.score(w.sc, w.s.batch[:len(links)]) {
-		w.cand = insertSorted(w.cand, Candidate{farIfNaN(d), links[i]})
-	}
+	n := 1 + len(links)
+	w.cand = append(slices.Grow(w.cand[:0], n), Candidate{Distance: farIfNaN(to.Distance), Row: id})
+	w.cand, _ = g.opts.Kernels.InsertNear(w.cand, n, links, w.s.score(w.sc, w.s.batch[:n-1]))
 	fill(list, w.choose(w.cand, len(list), level))
-}
-
-// insertSorted inserts a candidate behind those that are not farther.
-func insertSorted(sorted []Candidate, c Candidate) []Candidate {
-	sorted = append(sorted, c)
-	i := len(sorted) - 1
-	for ; i > 0 && sorted[i-1].Distance > c.Distance; i-- {
-		sorted[i] = sorted[i-1]
-	}
-	sorted[i] = c
-	return sorted
 }
 
 func (g *Graph) listAt(owner uint32, level int) []uint32 {

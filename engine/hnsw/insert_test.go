@@ -1,6 +1,7 @@
 package hnsw
 
 import (
+	"cmp"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -53,8 +54,9 @@ func TestChooseFollowsTheRule(t *testing.T) {
 					for other := range uint32(n) {
 						out := make([]float32, 1)
 						m.with(m.row(row)).Score([]uint32{other + 100}, out)
-						candidates = insertSorted(candidates, Candidate{out[0], other + 100})
+						candidates = append(candidates, Candidate{Distance: out[0], Row: other + 100})
 					}
+					slices.SortStableFunc(candidates, func(a, b Candidate) int { return cmp.Compare(a.Distance, b.Distance) })
 					for _, limit := range []int{1, 16, 32} {
 						want := chooseOneByOne(m, candidates, limit)
 						require.Equal(t, want, append([]Candidate{}, w.choose(candidates, limit, 0)...), "%d of %d", limit, n)

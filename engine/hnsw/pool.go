@@ -1,12 +1,14 @@
 package hnsw
 
-import "math"
+import (
+	"math"
+	"slices"
+
+	"github.com/sextantdb/sextant/engine/vector/distance"
+)
 
 // Candidate is a row and its distance.
-type Candidate struct {
-	Distance float32
-	Row      uint32
-}
+type Candidate = distance.Near
 
 // expanded marks, in a pool, a candidate whose list has been followed.
 const expanded = 1 << 31
@@ -15,6 +17,8 @@ const expanded = 1 << 31
 // insertion shifts a few cache lines, which for the usual widths is cheaper than
 // a heap's branches, and walking it in order is what the search does anyway.
 type pool struct {
+	kernels *distance.Kernels
+
 	items []Candidate
 	limit int
 }
@@ -41,59 +45,15 @@ func (p *pool) unfollowed(cur int) int {
 	return cur
 }
 
-// insert puts a candidate behind all that are not farther, and returns its
-// position. It must be nearer than bound, or the pool not full.
-func (p *pool) insert(d float32, row uint32) int {
-	n, lo := len(p.items), rank(p.items, d)
-	if n < p.limit {
-		p.items = append(p.items, Candidate{})
-		n++
-	}
-	copy(p.items[lo+1:n], p.items[lo:n-1])
-	p.items[lo] = Candidate{d, row}
-	return lo
+// add puts rows into the pool, each behind all that are not farther, as far as they are nearer than
+// bound. It returns the lowest position that changed.
+func (p *pool) add(rows []uint32, distances []float32) (low int) {
+	p.items, low = p.kernels.InsertNear(slices.Grow(p.items, len(rows)), p.limit, rows, distances)
+	return low
 }
 
-const (
-	// halved is the number of candidates above which rank goes by halves.
-	halved = 128
-	// stride is how far apart the candidates are that rank compares first.
-	stride = 8
-)
-
-// rank returns how many of the candidates, nearest first, are not farther than d. It counts
-// every eighth, then those between two of them: a branch on a distance, such as Go makes
-// of a halving, is mispredicted every other time, which takes longer than a dozen
-// comparisons that don't wait for each other.
-func rank(items []Candidate, d float32) int {
-	from := 0
-	for len(items) > halved {
-		if half := len(items) / 2; items[half-1].Distance <= d {
-			from += half
-			items = items[half:]
-		} else {
-			items = items[:half]
-		}
-	}
-	strides := 0
-	for i := stride - 1; i < len(items); i += stride {
-		strides += notFarther(items[i].Distance, d)
-	}
-	items = items[strides*stride:]
-	n := 0
-	for _, c := range items[:min(stride, len(items))] {
-		n += notFarther(c.Distance, d)
-	}
-	return from + strides*stride + n
-}
-
-// notFarther returns 1 or 0 without a branch.
-func notFarther(a, d float32) int {
-	if a <= d {
-		return 1
-	}
-	return 0
-}
+// insert is add for one row.
+func (p *pool) insert(c Candidate) (at int) { return p.add([]uint32{c.Row}, []float32{c.Distance}) }
 
 // farIfNaN makes a distance comparable: NaN becomes +Inf, which is what an
 // unordered value means for a nearest-neighbour search.

@@ -161,7 +161,10 @@ func (g *Graph) walk(s *searcher, sc Scorer, p Params) {
 		for i := 0; i < max(len(rows), len(asked)); i += askedAtOnce {
 			sc.Ask(part(rows, i))
 			if p.Accept == nil {
-				low = min(low, g.insertAll(&s.nav, next, part(asked, i), part(distances, i)))
+				low = min(low, s.nav.add(part(asked, i), part(distances, i)))
+				if low < next+soon {
+					g.prefetchNext(&s.nav, next)
+				}
 			} else {
 				lowest, some := g.collect(s, next, p.Accept, part(asked, i), part(distances, i))
 				low, accepted = min(low, lowest), accepted || some
@@ -221,35 +224,10 @@ func (g *Graph) prefetchNext(nav *pool, cur int) {
 	}
 }
 
-// insertAll inserts what is near enough and returns the lowest position that
-// changed. The lists of those that will be followed soon after position cur are asked
-// for.
-func (g *Graph) insertAll(p *pool, cur int, rows []uint32, distances []float32) int {
-	low := len(p.items)
-	bound := p.bound()
-	for i, d := range distances {
-		if !(d < bound) {
-			if len(p.items) == p.limit {
-				continue
-			}
-			d = farIfNaN(d)
-		}
-		at := p.insert(d, rows[i])
-		if at < cur+soon {
-			g.prefetch(rows[i])
-		}
-		low = min(low, at)
-		bound = p.bound()
-	}
-	return low
-}
-
 // soon is how many positions behind the current one a list is asked for.
 const soon = 3
 
 // prefetch asks for a row's level-0 list, which will be read next.
 func (g *Graph) prefetch(row uint32) {
-	if k := g.opts.Kernels; k != nil {
-		k.Prefetch(unsafe.Pointer(&g.links0[int(row)*g.m0]), min((g.m0*4+63)/64, 4))
-	}
+	g.opts.Kernels.Prefetch(unsafe.Pointer(&g.links0[int(row)*g.m0]), min((g.m0*4+63)/64, 4))
 }

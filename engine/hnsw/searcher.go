@@ -33,6 +33,8 @@ func (g *Graph) acquire() *searcher {
 		links:  make([]uint32, g.m0),
 		batch:  make([]uint32, g.m0),
 		out:    make([]float32, g.m0),
+		nav:    pool{kernels: g.opts.Kernels},
+		found:  pool{kernels: g.opts.Kernels},
 	}
 }
 

@@ -160,3 +160,21 @@ func (k *Kernels) nearestSketchNative(q *Sketch, all []Sketch) (at int, ok bool)
 	}
 	return nearestSketchAVX2(q, &all[0], len(all)), true
 }
+
+//go:noescape
+func insertNearAVX2(list *Near, n, limit int, rows *uint32, distances *float32, count int) (longer, low int)
+
+//go:noescape
+func insertNearAVX512(list *Near, n, limit int, rows *uint32, distances *float32, count int) (longer, low int)
+
+func (k *Kernels) insertNearNative(room []Near, n, limit int, rows []uint32, distances []float32) (longer, low int, ok bool) {
+	switch k.tier {
+	case AVX512:
+		longer, low = insertNearAVX512(&room[0], n, limit, &rows[0], &distances[0], len(rows))
+	case AVX2:
+		longer, low = insertNearAVX2(&room[0], n, limit, &rows[0], &distances[0], len(rows))
+	default:
+		return 0, 0, false
+	}
+	return longer, low, true
+}

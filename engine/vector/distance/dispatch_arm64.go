@@ -115,3 +115,7 @@ func (k *Kernels) nearestSketchNative(*Sketch, []Sketch) (at int, ok bool) { ret
 func (k *Kernels) sevenNative([]byte, []float32, float32) (n, clipped int) { return 0, 0 }
 
 func (k *Kernels) subtractNative(xs, ys []float32) int { return 0 }
+
+func (k *Kernels) insertNearNative([]Near, int, int, []uint32, []float32) (longer, low int, ok bool) {
+	return 0, 0, false
+}

@@ -2,7 +2,7 @@
 // machine's best instruction set, and plain Go as the reference and fallback.
 //
 // Callers: engine/vectorindex scores raw rows, engine/quantization scores codes,
-// engine/hnsw prefetches lists, engine/vector converts element types.
+// engine/hnsw prefetches lists and keeps candidates in order, engine/vector converts element types.
 // A [Kernels] value is made once at the composition root and handed down.
 //
 // # Shapes
