@@ -169,7 +169,7 @@ func (w *worker) connect(row uint32, level int, holding bool) {
 			s.seeds[i].Row = atomic.LoadUint32(&g.upRow[s.seeds[i].Row])
 		}
 	}
-	g.walk(s, w.sc, Params{Ef: g.opts.EfConstruct, Keep: g.opts.EfConstruct})
+	g.walk(s, w.sc, Params{Ef: g.opts.EfConstruct, Keep: g.opts.EfConstruct, patience: buildPatience})
 	for i := range s.nav.items {
 		s.nav.items[i].Row &^= expanded
 	}
@@ -183,6 +183,10 @@ func (w *worker) connect(row uint32, level int, holding bool) {
 
 // buildBeam is the beam in the levels above the row's own.
 var buildBeam = beam{width: 4, slack: 0.35}
+
+// buildPatience is how many lists in a row may bring no candidate at all before the search for a new row's neighbours
+// ends. It is a number and no share of ef: with a tenth of it, small ones lose.
+const buildPatience = 20
 
 // publish stores the row's lists and then the links to it.
 func (w *worker) publish(row uint32, level, low, top int, holding bool) {
