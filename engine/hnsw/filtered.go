@@ -46,46 +46,53 @@ func (g *Graph) seedFiltered(s *searcher, p Params) {
 // minOrdered is the number of candidates that are kept in order at least.
 const minOrdered = 32
 
-// collect inserts what a filtered walk has met. It returns the lowest position that changed, and tells whether an accepted row was
-// near enough to be kept.
-func (g *Graph) collect(s *searcher, cur int, accept func(uint32) bool, rows []uint32, distances []float32) (low int, accepted bool) {
-	nav, found := &s.nav, &s.found
-	low = len(nav.items)
+// collect inserts what a filtered walk has met, askedAtOnce rows at most. It returns the lowest position that
+// changed, and tells whether an accepted row was near enough to be kept.
+func (g *Graph) collect(s *searcher, accept func(uint32) bool, rows []uint32, distances []float32) (low int, accepted bool) {
+	var near, good group
+	full, bound := len(s.found.items) == s.found.limit, s.found.bound()
 	for i, d := range distances {
-		d = farIfNaN(d)
-		bound := found.bound()
-		if d > bound || d >= bound && len(found.items) == found.limit {
+		if full && !(d < bound) {
 			continue
 		}
-		at := s.keep(Candidate{Distance: d, Row: rows[i]})
-		if at < cur+soon {
-			g.prefetch(rows[i])
-		}
-		low = min(low, at)
+		near.add(rows[i], d)
 		if g.accepts(accept, rows[i]) {
-			found.insert(Candidate{Distance: d, Row: rows[i]})
-			accepted = true
+			good.add(rows[i], d)
 		}
 	}
-	return low, accepted
+	s.found.add(good.rows[:good.n], good.distances[:good.n])
+	return s.keep(near.rows[:near.n], near.distances[:near.n]), good.n > 0
 }
 
-// keep puts a candidate of a filtered walk into the pool, and what falls out of it, or the
-// candidate itself, behind the pool. It returns the candidate's position.
-func (s *searcher) keep(c Candidate) int {
-	nav := &s.nav
-	if len(nav.items) < nav.limit {
-		return nav.insert(c)
+// group is some of the rows that are inserted at once.
+type group struct {
+	n         int
+	rows      [askedAtOnce]uint32
+	distances [askedAtOnce]float32
+}
+
+func (g *group) add(row uint32, d float32) {
+	g.rows[g.n], g.distances[g.n] = row, d
+	g.n++
+}
+
+// keep puts candidates of a filtered walk into the pool, and what doesn't fit into it any more, or
+// not at all, behind the pool. It returns the lowest position that changed.
+func (s *searcher) keep(rows []uint32, distances []float32) (low int) {
+	nav, limit := &s.nav, s.nav.limit
+	nav.limit += len(rows)
+	low = nav.add(rows, distances)
+	nav.limit = limit
+	if len(nav.items) <= limit {
+		return low
 	}
-	last := &nav.items[len(nav.items)-1]
-	if !(c.Distance < last.Distance) {
-		s.putFar(c)
-		return len(nav.items)
+	for _, c := range nav.items[limit:] {
+		if c.Row&expanded == 0 {
+			s.putFar(c)
+		}
 	}
-	if last.Row&expanded == 0 {
-		s.putFar(*last)
-	}
-	return nav.insert(c)
+	nav.items = nav.items[:limit]
+	return min(low, limit)
 }
 
 func (s *searcher) putFar(c Candidate) {

@@ -160,15 +160,18 @@ func (g *Graph) walk(s *searcher, sc Scorer, p Params) {
 		low, accepted := len(s.nav.items), false
 		for i := 0; i < max(len(rows), len(asked)); i += askedAtOnce {
 			sc.Ask(part(rows, i))
+			at := 0
 			if p.Accept == nil {
-				low = min(low, s.nav.add(part(asked, i), part(distances, i)))
-				if low < next+soon {
-					g.prefetchNext(&s.nav, next)
-				}
+				at = s.nav.add(part(asked, i), part(distances, i))
 			} else {
-				lowest, some := g.collect(s, next, p.Accept, part(asked, i), part(distances, i))
-				low, accepted = min(low, lowest), accepted || some
+				var some bool
+				at, some = g.collect(s, p.Accept, part(asked, i), part(distances, i))
+				accepted = accepted || some
 			}
+			if at < next+soon {
+				g.prefetchNext(&s.nav, next)
+			}
+			low = min(low, at)
 		}
 		cur = min(next, low)
 		if idle++; accepted || p.Accept == nil && (low < min(len(s.nav.items), p.Ef) || len(s.nav.items) < p.Keep) {
