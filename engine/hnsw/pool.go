@@ -53,7 +53,7 @@ func (p *pool) add(rows []uint32, distances []float32) (low int) {
 }
 
 // insert is add for one row.
-func (p *pool) insert(c Candidate) (at int) { return p.add([]uint32{c.Row}, []float32{c.Distance}) }
+func (p *pool) insert(c Candidate) { p.add([]uint32{c.Row}, []float32{c.Distance}) }
 
 // farIfNaN makes a distance comparable: NaN becomes +Inf, which is what an
 // unordered value means for a nearest-neighbour search.

@@ -160,7 +160,7 @@ func (g *Graph) walk(s *searcher, sc Scorer, p Params) {
 		low, accepted := len(s.nav.items), false
 		for i := 0; i < max(len(rows), len(asked)); i += askedAtOnce {
 			sc.Ask(part(rows, i))
-			at := 0
+			var at int
 			if p.Accept == nil {
 				at = s.nav.add(part(asked, i), part(distances, i))
 			} else {
