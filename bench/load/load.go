@@ -237,9 +237,10 @@ func upload(ctx context.Context, target Target, set dataset.Set, o Options, repo
 // untilReady waits for an index that says ready several times in a row, since a
 // server may be between two pieces of work, and tells when it did so first.
 func untilReady(ctx context.Context, target Target) (since time.Time, err error) {
-	tick := time.NewTicker(100 * time.Millisecond)
+	const every, calmFor = 20 * time.Millisecond, 500 * time.Millisecond
+	tick := time.NewTicker(every)
 	defer tick.Stop()
-	for calm := 0; calm < 5; {
+	for calm := time.Duration(0); calm < calmFor; {
 		ready, err := target.Ready(ctx)
 		if err != nil {
 			return since, fmt.Errorf("ask whether the index is ready: %w", err)
@@ -247,7 +248,7 @@ func untilReady(ctx context.Context, target Target) (since time.Time, err error)
 		if calm == 0 {
 			since = time.Now()
 		}
-		if calm++; !ready {
+		if calm += every; !ready {
 			calm = 0
 		}
 		select {

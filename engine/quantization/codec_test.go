@@ -535,6 +535,37 @@ func TestDriftIsNoticed(t *testing.T) {
 	require.True(t, unit.codec.Drifted(raw.Fit))
 }
 
+// Another sample of the same rows brings no other codec, other rows do.
+func TestAlike(t *testing.T) {
+	d := clustered(64, 4000, 0)
+	train := func(d data, from, to int, metric vector.Distance) *quantization.Codec {
+		d.rows = d.rows[from:to]
+		return encode(t, d, metric, quantization.Config{}).codec
+	}
+	for metric, d := range map[vector.Distance]data{vector.Euclid: d, vector.Cosine: d.normalized()} {
+		c := train(d, 0, 2000, metric)
+		require.Equal(t, quantization.Uniform7, c.Kind())
+		require.True(t, c.Alike(train(d, 2000, 4000, metric)), metric)
+	}
+	c := train(d, 0, 2000, vector.Euclid)
+	for what, change := range map[string]func(float32) float32{
+		"wider":     func(x float32) float32 { return x * 1.1 },
+		"elsewhere": func(x float32) float32 { return x + 1 },
+	} {
+		other := d
+		other.rows = nil
+		for _, row := range d.rows {
+			row = slices.Clone(row)
+			for i := range row {
+				row[i] = change(row[i])
+			}
+			other.rows = append(other.rows, row)
+		}
+		require.False(t, c.Alike(train(other, 2000, 4000, vector.Euclid)), what)
+	}
+	require.False(t, c.Alike(encode(t, heavyTailed(64, 2000, 0), vector.Euclid, quantization.Config{}).codec))
+}
+
 func TestEncodeRangeEncodesEachRowOnce(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		n := rapid.IntRange(0, 1500).Draw(r, "rows")

@@ -128,16 +128,10 @@ func (c *Codec) tryUniform(s centred, quantile float32) {
 	if spread(s.lengths, 0.1, 0.999) > homogeneousRatio*homogeneousRatio {
 		return
 	}
-	largest := make([]float32, len(s.rows))
-	for i, x := range s.rows {
-		largest[i] = float32(math.Abs(float64(x)))
-	}
-	slices.Sort(largest)
 	c.step = c.fallbackStep()
-	if len(largest) > 0 {
+	if n := len(s.rows); n > 0 {
 		keep := max(1-maxClipped, float64(quantile))
-		limit := largest[min(len(largest)-1, int(keep*float64(len(largest))))]
-		if limit > 0 {
+		if limit := magnitude(s.rows, min(n-1, int(keep*float64(n)))); limit > 0 {
 			c.step = limit / 63
 		}
 	}
@@ -148,6 +142,28 @@ func (c *Codec) tryUniform(s centred, quantile float32) {
 		}
 	}
 	c.kind, c.metric = Uniform7, metricL2
+}
+
+// magnitude returns the magnitude that as many finite numbers as at don't exceed, in any order: what sorting them
+// by it would put at that position. It sorts only those that share the upper half of its bits.
+func magnitude(numbers []float32, at int) float32 {
+	const sign, half = 1 << 31, 16
+	counts := make([]uint32, sign>>half)
+	for _, x := range numbers {
+		counts[math.Float32bits(x)&^sign>>half]++
+	}
+	upper := 0
+	for ; at >= int(counts[upper]); upper++ {
+		at -= int(counts[upper])
+	}
+	among := make([]uint32, 0, counts[upper])
+	for _, x := range numbers {
+		if b := math.Float32bits(x) &^ sign; int(b>>half) == upper {
+			among = append(among, b)
+		}
+	}
+	slices.Sort(among)
+	return math.Float32frombits(among[at])
 }
 
 // fallbackStep is the step for a sample of equal rows: small against the mean, so
@@ -169,6 +185,23 @@ func (c *Codec) measure(s centred) {
 		e.encodeCentred(s.raw[i/c.dim], row, &f)
 	}
 	c.expected = e.Fit
+}
+
+// Alike tells whether codes by another codec for the same configuration would hardly differ, so that rows needn't
+// be encoded again: steps differ by a twentieth at most, which is about the noise of a sample, and the means by less than a
+// step. Only for Uniform7 is that known.
+func (c *Codec) Alike(other *Codec) bool {
+	if c.kind != Uniform7 || other.kind != Uniform7 || c.dim != other.dim || c.seed != other.seed ||
+		math.Abs(c.unit-other.unit) > equalLengths*c.unit {
+		return false
+	}
+	var moved float64
+	for i, x := range c.mean {
+		d := float64(x - other.mean[i])
+		moved += d * d
+	}
+	step := float64(c.step)
+	return math.Abs(step-float64(other.step)) <= step/20 && moved <= float64(c.dim)*step*step
 }
 
 // spread returns the ratio between two quantiles of positive numbers; it is

@@ -19,6 +19,9 @@ type codes struct {
 	capacity int
 	// rows are encoded.
 	rows atomic.Uint32
+	// suits is up to how many documents the codec is known to suit them: those of its training, or of a later one
+	// that brought no other.
+	suits atomic.Int64
 	// queries pools prepared queries of this codec.
 	queries *sync.Pool
 	training
@@ -40,13 +43,21 @@ func newCodes(c *quantization.Codec, t training, capacity int, account *arena.Ac
 	}
 	s := &codes{codec: c, store: store, at: store.Rows(), capacity: capacity, training: t}
 	s.queries = &sync.Pool{New: func() any { return c.NewQuery(s.at) }}
+	s.suits.Store(int64(t.trained))
 	s.free = func() { ignoreError(store.Close()) }
 	return s, nil
 }
 
+// known is what is known by now about how the codec came to be.
+func (s *codes) known() training {
+	t := s.training
+	t.trained = int(s.suits.Load())
+	return t
+}
+
 // grow returns a copy with more room.
 func (s *codes) grow(capacity int, account *arena.Account) (*codes, error) {
-	n, err := newCodes(s.codec, s.training, capacity, account)
+	n, err := newCodes(s.codec, s.known(), capacity, account)
 	if err != nil {
 		return nil, err
 	}

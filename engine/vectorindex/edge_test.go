@@ -152,21 +152,35 @@ func TestTheSameVectorAgainIsFree(t *testing.T) {
 	require.Equal(t, 10, f.ix.Stats().Rows)
 }
 
-// TestGrowthRetrainsTheCodec grows the index eightfold.
+// TestGrowthRetrainsTheCodec grows the index eightfold: a codec that would hardly be another one stays.
 func TestGrowthRetrainsTheCodec(t *testing.T) {
+	for name, scale := range map[string]float32{"more of the same": 1, "shorter ones": 0.3} {
+		t.Run(name, func(t *testing.T) { growEightfold(t, scale) })
+	}
+}
+
+func growEightfold(t *testing.T, scale float32) {
+	t.Helper()
 	f := newFixture(t, Config{Dim: 8, Distance: vector.Euclid, IndexingThresholdKB: 1})
 	defer func() { require.NoError(t, f.ix.Close()) }()
 	rng := rand.New(rand.NewPCG(9, 9))
-	for doc := range uint32(100) {
+	for doc := range uint32(500) {
 		f.upsert(doc, randomVector(rng, f.o.Config))
 	}
 	f.settle()
-	first := f.ix.current.Load().codes.id
-	for doc := range uint32(900) {
-		f.upsert(doc, randomVector(rng, f.o.Config))
+	first := f.ix.current.Load().codes
+	require.EqualValues(t, 500, first.suits.Load())
+	for doc := range uint32(4500) {
+		v := randomVector(rng, f.o.Config)
+		for i := range v {
+			v[i] *= scale
+		}
+		f.upsert(doc, v)
 	}
 	f.settle()
-	require.Greater(t, f.ix.current.Load().codes.id, first)
+	now := f.ix.current.Load().codes
+	require.Equal(t, scale == 1, now.id == first.id)
+	require.EqualValues(t, 4500, now.suits.Load())
 	s := f.ix.Stats()
 	require.Equal(t, s.Rows, s.Encoded)
 	require.Equal(t, s.Rows, s.Indexed)

@@ -63,7 +63,7 @@ func writeMeta(w *segment.Writer, f *format, s *savedFiles, v *view) error {
 		m.CodeRows += uint32(c.rows)
 	}
 	if v.codes != nil {
-		t := v.codes.training
+		t := v.codes.known()
 		m.CodecID, m.Trained, m.Norm = t.id, uint64(t.trained), t.norm
 		m.setQuantization(t.config)
 	}

@@ -7,7 +7,7 @@ type retraining struct {
 	gen   *generation
 }
 
-// stepRetraining trains a codec, or encodes a piece, or swaps when all is encoded.
+// stepRetraining trains a codec, and if it differs from the one there is encodes a piece, or swaps when all is encoded.
 func (ix *Index) stepRetraining(v *view) error {
 	if r := ix.retrain; r != nil && (r.gen != v.gen || r.codes.config != ix.config.Load().Quantization) {
 		ix.dropRetraining() // overtaken by a vacuum or the user
@@ -19,6 +19,11 @@ func (ix *Index) stepRetraining(v *view) error {
 		}
 		if c == nil {
 			ix.publish(func(v *view) *view { v.setCodes(nil); return v })
+			return nil
+		}
+		if !ix.mustRetrain(v) && v.codes.codec.Alike(c.codec) {
+			v.codes.suits.Store(int64(c.trained))
+			c.release()
 			return nil
 		}
 		ix.retrain = &retraining{codes: c, gen: v.gen}

@@ -124,8 +124,14 @@ func (ix *Index) wantsRetraining(v *view) bool {
 	if v.codes == nil {
 		return false
 	}
-	grown := v.codes.trained < retrainUntil && v.gen.live() >= retrainGrowth*v.codes.trained
-	return grown || ix.drifted.Load() || v.codes.config != ix.config.Load().Quantization
+	suits := int(v.codes.suits.Load())
+	grown := suits < retrainUntil && v.gen.live() >= retrainGrowth*suits
+	return grown || ix.mustRetrain(v)
+}
+
+// mustRetrain tells whether the codec is known not to suit the rows, or the configuration.
+func (ix *Index) mustRetrain(v *view) bool {
+	return ix.drifted.Load() || v.codes.config != ix.config.Load().Quantization
 }
 
 // capacityFor returns the rows for which memory is reserved.

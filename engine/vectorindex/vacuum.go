@@ -86,7 +86,7 @@ func (ix *Index) beginVacuum(v *view, cfg *Config) error {
 	w := &vacuuming{old: v.gen, codes: codesID(v), v: newView(newGeneration(ix.format)), m: cfg.M, ef: cfg.EfConstruct}
 	room := ix.capacityFor(v.gen.live() + 2*swapRest)
 	if v.codes != nil {
-		c, err := newCodes(v.codes.codec, v.codes.training, room, ix.opts.Account)
+		c, err := newCodes(v.codes.codec, v.codes.known(), room, ix.opts.Account)
 		if err != nil {
 			return err
 		}
