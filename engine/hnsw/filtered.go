@@ -50,17 +50,24 @@ const minOrdered = 32
 // changed, and tells whether an accepted row was near enough to be kept.
 func (g *Graph) collect(s *searcher, accept func(uint32) bool, rows []uint32, distances []float32) (low int, accepted bool) {
 	var near, good group
-	full, bound := len(s.found.items) == s.found.limit, s.found.bound()
-	for i, d := range distances {
-		if full && !(d < bound) {
-			continue
-		}
-		near.add(rows[i], d)
-		if g.accepts(accept, rows[i]) {
-			good.add(rows[i], d)
+	if len(s.found.items) < s.found.limit {
+		near.n = copy(near.rows[:], rows)
+		copy(near.distances[:], distances)
+	} else {
+		near.nearer(s.found.bound(), rows, distances)
+	}
+	if near.n == 0 {
+		return len(s.nav.items), false
+	}
+	for i, row := range near.rows[:near.n] {
+		if g.accepts(accept, row) {
+			good.rows[good.n], good.distances[good.n] = row, near.distances[i]
+			good.n++
 		}
 	}
-	s.found.add(good.rows[:good.n], good.distances[:good.n])
+	if good.n > 0 {
+		s.found.add(good.rows[:good.n], good.distances[:good.n])
+	}
 	return s.keep(near.rows[:near.n], near.distances[:near.n]), good.n > 0
 }
 
@@ -71,9 +78,18 @@ type group struct {
 	distances [askedAtOnce]float32
 }
 
-func (g *group) add(row uint32, d float32) {
-	g.rows[g.n], g.distances[g.n] = row, d
-	g.n++
+// nearer takes the rows that are nearer than a bound. Which ones are can't be predicted, so there is no branch on it.
+func (g *group) nearer(bound float32, rows []uint32, distances []float32) {
+	n := 0
+	for i, d := range distances {
+		g.rows[n&(askedAtOnce-1)], g.distances[n&(askedAtOnce-1)] = rows[i], d
+		more := 0
+		if d < bound {
+			more = 1
+		}
+		n += more
+	}
+	g.n = n
 }
 
 // keep puts candidates of a filtered walk into the pool, and what doesn't fit into it any more, or

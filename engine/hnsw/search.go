@@ -86,7 +86,7 @@ const (
 )
 
 // patience returns how many lists in a row may bring nothing: a third of those that are
-// followed, or with a filter, where most bring nothing, half of those that are expected.
+// followed, or with a filter, where most bring nothing, nearly half of those that are expected.
 func patience(p *Params) int {
 	switch {
 	case p.Accept == nil:
@@ -94,7 +94,7 @@ func patience(p *Params) int {
 	case p.Expected == 0:
 		return 0
 	default:
-		return max(p.Expected/2, minPatience)
+		return max(p.Expected*9/20, minPatience)
 	}
 }
 
