@@ -92,7 +92,7 @@ func (s *Collections) create(ctx context.Context, req *pb.CreateCollection) (*to
 		return nil, err
 	}
 	c.settle()
-	col, err := c.collection(ctx, name)
+	col, err := c.atOnce(name)
 	if err == nil {
 		_, err = col.all()
 	}
@@ -202,7 +202,7 @@ func (c *Coordinator) alter(
 	changed, err := c.topology.Change(ctx, cmd)
 	for try := 0; errors.Is(err, topology.ErrChanged) && try < conflicts; try++ {
 		// Another node was first: what it changed stays.
-		if col, err = c.changed(ctx, col); err != nil {
+		if col, err = c.changed(col); err != nil {
 			return none, err
 		}
 		if cmd, op, err = change(col); err != nil {
@@ -216,7 +216,7 @@ func (c *Coordinator) alter(
 	if _, config := cmd.(topology.ReplaceConfig); config && !changed {
 		return none, nil // as it was; a field's index may have failed, and is tried again
 	}
-	if col, err = c.changed(ctx, col); err != nil {
+	if col, err = c.changed(col); err != nil {
 		return none, err
 	}
 	w, err := c.adaptation(col, op)
@@ -230,12 +230,12 @@ func (c *Coordinator) alter(
 const conflicts = 100
 
 // changed returns the newer form of a collection that the topology has changed.
-func (c *Coordinator) changed(ctx context.Context, col *collection) (*collection, error) {
+func (c *Coordinator) changed(col *collection) (*collection, error) {
 	c.settle()
 	if err := c.failure(col.Incarnation); err != nil {
 		return nil, err
 	}
-	return c.collection(ctx, col.Name)
+	return c.atOnce(col.Name)
 }
 
 // List names the collections.

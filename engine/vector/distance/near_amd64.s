@@ -31,6 +31,31 @@ GLOBL firsts<>(SB), RODATA, $64
 	SHLL CX, AX;                \
 	NOTL AX
 
+// NEXT takes the next row into BX, its distance into V, and how many entries are left to look at into CX, and falls through to
+// the label MOVE; without a next row it goes to done.
+#define NEXT(V, MOVE) \
+next:                                 \
+	TESTL        AX, AX;              \
+	JEQ          done;                \
+	TZCNTL       AX, BX;              \
+	LEAL         -1(AX), DX;          \
+	ANDL         DX, AX;              \
+	VBROADCASTSS (DI)(BX*4), V;       \
+	CMPQ         R9, R10;             \
+	JNE          room;                \
+	VMOVSS       -8(R8)(R9*8), X3;    \
+	VUCOMISS     X2, X3;              \
+	JLS          next;                \ // the last isn't farther any more
+	LEAQ         -1(R9), CX;          \
+	JMP          MOVE;                \
+room:                                 \
+	VUCOMISS     X2, X2;              \
+	JPC          number;              \
+	VBROADCASTSS infinity<>(SB), V;   \
+number:                               \
+	MOVQ         R9, CX;              \
+	INCQ         R9
+
 // PLACE puts row BX, whose distance is in X2, into position CX.
 #define PLACE \
 	MOVL    (SI)(BX*4), R11;   \
@@ -57,29 +82,7 @@ TEXT ·insertNearAVX512(SB), NOSPLIT, $0-64
 	VCMPPS       $0x11, Y2, Y1, K1, K1 // less
 	KMOVW        K1, AX
 
-next:
-	TESTL        AX, AX
-	JEQ          done
-	TZCNTL       AX, BX
-	LEAL         -1(AX), DX
-	ANDL         DX, AX
-	VBROADCASTSS (DI)(BX*4), Z2
-	CMPQ         R9, R10
-	JNE          room
-	VMOVSS       -8(R8)(R9*8), X3
-	VUCOMISS     X2, X3
-	JLS          next // the last isn't farther any more
-	LEAQ         -1(R9), CX
-	JMP          eight
-
-room:
-	VUCOMISS     X2, X2
-	JPC          number
-	VBROADCASTSS infinity<>(SB), Z2
-
-number:
-	MOVQ R9, CX
-	INCQ R9
+	NEXT(Z2, eight)
 
 eight: // CX entries are left
 	CMPQ    CX, $8
@@ -144,29 +147,7 @@ TEXT ·insertNearAVX2(SB), NOSPLIT, $0-64
 	VMOVMSKPS    Y1, DX
 	ANDL         DX, AX
 
-next:
-	TESTL        AX, AX
-	JEQ          done
-	TZCNTL       AX, BX
-	LEAL         -1(AX), DX
-	ANDL         DX, AX
-	VBROADCASTSS (DI)(BX*4), Y2
-	CMPQ         R9, R10
-	JNE          room
-	VMOVSS       -8(R8)(R9*8), X3
-	VUCOMISS     X2, X3
-	JLS          next // the last isn't farther any more
-	LEAQ         -1(R9), CX
-	JMP          four
-
-room:
-	VUCOMISS     X2, X2
-	JPC          number
-	VBROADCASTSS infinity<>(SB), Y2
-
-number:
-	MOVQ R9, CX
-	INCQ R9
+	NEXT(Y2, four)
 
 four: // CX entries are left
 	CMPQ      CX, $4
