@@ -30,9 +30,8 @@ type caretaker struct {
 
 	// mu guards the rest.
 	mu sync.Mutex
-	// ended says that no more rounds come.
-	ended bool
-	// next, which may be nil, is closed at the end of the next round that begins.
+	// next, which may be nil, is closed at the end of the next round that begins, and stays so
+	// when no more rounds come.
 	next chan struct{}
 	// failures are what went wrong at the last attempt, by incarnation.
 	failures map[string]error
@@ -67,13 +66,13 @@ func (c *Coordinator) stopCare() {
 	}
 	c.care.stop()
 	<-c.care.stopped
+	c.care.stop = nil
 	c.care.mu.Lock()
 	defer c.care.mu.Unlock()
-	c.care.ended = true
-	if c.care.next != nil {
-		close(c.care.next)
-		c.care.next = nil
+	if c.care.next == nil {
+		c.care.next = make(chan struct{})
 	}
+	close(c.care.next)
 }
 
 func (c *Coordinator) tend(ctx context.Context, reader *feed.Reader, changed <-chan struct{}) {
@@ -104,11 +103,6 @@ func (c *Coordinator) settle() { <-c.nextRound() }
 func (c *Coordinator) nextRound() <-chan struct{} {
 	c.care.mu.Lock()
 	defer c.care.mu.Unlock()
-	if c.care.ended {
-		none := make(chan struct{})
-		close(none)
-		return none
-	}
 	if c.care.next == nil {
 		c.care.next = make(chan struct{})
 	}
