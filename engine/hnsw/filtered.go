@@ -47,8 +47,8 @@ func (g *Graph) seedFiltered(s *searcher, p Params) {
 const minOrdered = 32
 
 // collect inserts what a filtered walk has met, askedAtOnce rows at most. It returns the lowest position that
-// changed, and tells whether an accepted row was near enough to be kept.
-func (g *Graph) collect(s *searcher, accept func(uint32) bool, rows []uint32, distances []float32) (low int, accepted bool) {
+// changed, and tells whether an accepted row was near enough to be wanted.
+func (g *Graph) collect(s *searcher, p *Params, rows []uint32, distances []float32) (low int, wanted bool) {
 	var near, good group
 	if len(s.found.items) < s.found.limit {
 		near.n = copy(near.rows[:], rows)
@@ -60,15 +60,15 @@ func (g *Graph) collect(s *searcher, accept func(uint32) bool, rows []uint32, di
 		return len(s.nav.items), false
 	}
 	for i, row := range near.rows[:near.n] {
-		if g.accepts(accept, row) {
+		if g.accepts(p.Accept, row) {
 			good.rows[good.n], good.distances[good.n] = row, near.distances[i]
 			good.n++
 		}
 	}
 	if good.n > 0 {
-		s.found.add(good.rows[:good.n], good.distances[:good.n])
+		wanted = s.found.add(good.rows[:good.n], good.distances[:good.n]) < p.Wanted
 	}
-	return s.keep(near.rows[:near.n], near.distances[:near.n]), good.n > 0
+	return s.keep(near.rows[:near.n], near.distances[:near.n]), wanted
 }
 
 // group is some of the rows that are inserted at once.

@@ -72,6 +72,28 @@ func TestFilteredWalkGivesUp(t *testing.T) {
 	}
 }
 
+// A walk whose farther candidates aren't wanted ends earlier, has as many candidates, and hardly fewer of the nearest.
+func TestFilteredWalkWantsTheNearest(t *testing.T) {
+	base, g, queries := filteredSet(t)
+	accept := func(row uint32) bool { return mix(uint64(row))%2 == 0 }
+	all := Params{Ef: 64, Accept: accept, Expected: 128}
+	some := all
+	some.Wanted = 12
+	var hops [2]int
+	for i := range uint32(queries.len()) {
+		for j, p := range []Params{all, some} {
+			found, stats := g.Search(nil, base.with(queries.row(i)), p)
+			require.Len(t, found, 64)
+			hops[j] += stats.Hops
+		}
+	}
+	require.Less(t, hops[1], hops[0])
+	r, zero := recall(base, g, queries, some)
+	t.Logf("recall %.4f, %d of %d lists", r, hops[1], hops[0])
+	require.Greater(t, r, 0.995)
+	require.Zero(t, zero)
+}
+
 // However wrong the expectation is, a walk doesn't give up before it has enough hits.
 func TestFilteredWalkFindsWhatIsFarAway(t *testing.T) {
 	base, g, queries := filteredSet(t)

@@ -23,6 +23,9 @@ type Params struct {
 	// by the share of accepted rows. It need not be right: with too few the walk takes
 	// longer or, many times too few, gives up early; 0 is any number.
 	Expected int
+	// Wanted is how many of the Keep accepted candidates, nearest first, are worth the patience of a walk with Accept:
+	// a list that brings none of those brought nothing. 0 is all.
+	Wanted int
 	// Beam is the width of the beam in the upper levels; 0 chooses by Ef.
 	Beam int
 	// Entries, when not nil, are where the search begins, and Sketch is that of the
@@ -56,6 +59,9 @@ func (g *Graph) Search(dst []Candidate, sc Scorer, p Params) ([]Candidate, Stats
 	p.Keep = min(max(p.Keep, p.Ef), g.opts.Capacity)
 	if p.Accept != nil {
 		p.Ef = p.Keep
+		if p.Wanted <= 0 {
+			p.Wanted = p.Keep
+		}
 	}
 	s := g.acquire()
 	defer g.release(s)
@@ -155,7 +161,7 @@ func (g *Graph) walk(s *searcher, sc Scorer, p Params) {
 		if !followed && len(asked) == 0 {
 			return // what is left, if anything, is too far
 		}
-		g.prefetchNext(&s.nav, next)
+		g.prefetchAt(&s.nav, next+soon-1)
 		distances := s.scoreAsked(sc, asked)
 		low, accepted := len(s.nav.items), false
 		for i := 0; i < max(len(rows), len(asked)); i += askedAtOnce {
@@ -165,11 +171,11 @@ func (g *Graph) walk(s *searcher, sc Scorer, p Params) {
 				at = s.nav.add(part(asked, i), part(distances, i))
 			} else {
 				var some bool
-				at, some = g.collect(s, p.Accept, part(asked, i), part(distances, i))
+				at, some = g.collect(s, &p, part(asked, i), part(distances, i))
 				accepted = accepted || some
 			}
 			if at < next+soon {
-				g.prefetchNext(&s.nav, next)
+				g.prefetchAt(&s.nav, at)
 			}
 			low = min(low, at)
 		}
@@ -217,20 +223,16 @@ func (g *Graph) follow(s *searcher, cur int, bound float32) (rows []uint32, next
 	return rows, cur + 1, true
 }
 
-// prefetchNext asks for the lists of the candidates that come next, unless nearer ones
-// are found meanwhile.
-func (g *Graph) prefetchNext(nav *pool, cur int) {
-	for _, c := range nav.items[cur:min(cur+soon, len(nav.items))] {
-		if c.Row&expanded == 0 {
-			g.prefetch(c.Row)
-		}
-	}
-}
-
-// soon is how many positions behind the current one a list is asked for.
+// soon is how many positions behind the current one a list is asked for, unless nearer ones are found meanwhile.
 const soon = 3
 
-// prefetch asks for a row's level-0 list, which will be read next.
-func (g *Graph) prefetch(row uint32) {
-	g.opts.Kernels.Prefetch(unsafe.Pointer(&g.links0[int(row)*g.m0]), min((g.m0*4+63)/64, 4))
+// prefetchAt asks for the level-0 list of the candidate at a position, which will be read soon: of the one that
+// came within reach, and of the nearest that was inserted. To ask for all within reach each time took 1 to 4 % longer.
+func (g *Graph) prefetchAt(nav *pool, at int) {
+	if at >= len(nav.items) {
+		return
+	}
+	if c := nav.items[at]; c.Row&expanded == 0 {
+		g.opts.Kernels.Prefetch(unsafe.Pointer(&g.links0[int(c.Row)*g.m0]), min((g.m0*4+63)/64, 4))
+	}
 }
