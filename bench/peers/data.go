@@ -20,15 +20,19 @@ func (o options) data(ctx context.Context) (set dataset.Set, err error) {
 	} else if set, err = o.read(); err != nil {
 		return set, err
 	}
-	metric := dataset.Dot
-	switch o.metric {
-	case "l2":
-		metric = dataset.L2
-	case "cosine":
+	if o.metric == "cosine" {
 		set.Base, set.Queries = normalized(set.Base), normalized(set.Queries)
 	}
-	set.Truth, err = dataset.Truth(ctx, set.Base, set.Queries, metric, o.k, nil)
+	set.Truth, err = dataset.Truth(ctx, set.Base, set.Queries, o.kind(), o.k, nil)
 	return set, err
+}
+
+// kind is how the rows of data are compared.
+func (o options) kind() dataset.Metric {
+	if o.metric == "l2" {
+		return dataset.L2
+	}
+	return dataset.Dot // rows of length 1 for cosine
 }
 
 func (o options) read() (set dataset.Set, err error) {

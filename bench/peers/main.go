@@ -2,6 +2,7 @@
 // usearch on the same data in one run.
 //
 //	make bench-peers DATA=lsa
+//	go run ./bench/peers -rows 300000 -efc 100 -libraries "" -passing 0.01,0.1,0.5
 //	go run ./bench/peers -rows 300000 -dim 128 -python .cache/peers/bin/python -cache .cache/peers/indexes
 //
 // All libraries are built first, one after the other with the same number of
@@ -111,6 +112,11 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 		return err
 	}
 	report(out, found.Libraries, o.targets)
+	if len(o.passing) > 0 {
+		if err := filtered(ctx, o, contestants[0].(*ours), out); err != nil {
+			return err
+		}
+	}
 	return writeJSON(o.json, found)
 }
 

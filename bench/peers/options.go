@@ -19,7 +19,7 @@ type options struct {
 	m, efc, threads, k  int
 	rounds              int
 	efs                 []int
-	targets             []float64
+	targets, passing    []float64
 	libraries           []string
 	python, script      string
 	cache               string
@@ -57,6 +57,7 @@ func parse(args []string, errs io.Writer) (options, error) {
 	f.Float64Var(&o.heavyTail, "tail", 0, "sigma of log-normal norms, of generated rows")
 	f.IntVar(&o.duplicates, "duplicates", 0, "identical rows, of generated ones")
 	f.Uint64Var(&o.seed, "seed", 0, "of the generated data")
+	passing := f.String("passing", "", "also measure ours with filters that let these shares of the rows pass, a `list`, at ef of construction")
 	names := f.String("libraries", strings.Join(libraries, ","), "`list` of libraries to compare with; may be empty")
 	if err := f.Parse(args); err != nil {
 		return o, err
@@ -68,8 +69,14 @@ func parse(args []string, errs io.Writer) (options, error) {
 	if o.efs, err = list(*efs, strconv.Atoi); err != nil {
 		return o, fmt.Errorf("-ef: %w", err)
 	}
-	if o.targets, err = list(*targets, func(s string) (float64, error) { return strconv.ParseFloat(s, 64) }); err != nil {
+	number := func(s string) (float64, error) { return strconv.ParseFloat(s, 64) }
+	if o.targets, err = list(*targets, number); err != nil {
 		return o, fmt.Errorf("-recall: %w", err)
+	}
+	if *passing != "" {
+		if o.passing, err = list(*passing, number); err != nil {
+			return o, fmt.Errorf("-passing: %w", err)
+		}
 	}
 	if *names != "" {
 		o.libraries = strings.Split(*names, ",")
@@ -100,8 +107,10 @@ func (o options) check() error {
 			return fmt.Errorf("-%s: %d is less than 1", name, v)
 		}
 	}
-	if first, last := o.targets[0], o.targets[len(o.targets)-1]; first <= 0 || last > 1 {
-		return fmt.Errorf("-recall: %g to %g is not within (0, 1]", first, last)
+	for name, shares := range map[string][]float64{"recall": o.targets, "passing": o.passing} {
+		if n := len(shares); n > 0 && (shares[0] <= 0 || shares[n-1] > 1) {
+			return fmt.Errorf("-%s: %g to %g is not within (0, 1]", name, shares[0], shares[n-1])
+		}
 	}
 	if !slices.Contains([]string{"l2", "dot", "cosine"}, o.metric) {
 		return fmt.Errorf("-metric: %q is none of l2, dot and cosine", o.metric)

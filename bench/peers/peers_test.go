@@ -161,6 +161,7 @@ func TestOptions(t *testing.T) {
 	f(`-ef: "" is not a number`, "-ef", "")
 	f("-ef: 0 is less than 1", "-ef", "64,0")
 	f("-rounds: 0 is less than 1", "-rounds", "0")
+	f("-passing: -1 to 0.5 is not within (0, 1]", "-passing", "0.5,-1")
 	f("-recall: 0.9 to 1.5 is not within (0, 1]", "-recall", "1.5,0.9")
 	f(`-metric: "manhattan" is none of`, "-metric", "manhattan")
 	f(`-libraries: "annoy" is none of hnswlib`, "-libraries", "annoy")
@@ -260,8 +261,10 @@ func TestRunOnAFile(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "rows.fvecs")
 	require.NoError(t, dataset.WriteMatrix(name, set.Base))
 	var out strings.Builder
-	args := peerArgs(t, "-base", name, "-metric", "cosine", "-libraries", "")
+	args := peerArgs(t, "-base", name, "-metric", "cosine", "-libraries", "", "-passing", "0.1,0.5")
 	require.NoError(t, run(t.Context(), args, &out))
+	require.Regexp(t, `10 % +│ scan_passing +│ 1\.0000`, out.String())
+	require.Regexp(t, `50 % +│ scan_passing +│ 1\.0000`, out.String())
 	require.Contains(t, out.String(), "rows.fvecs: 280 rows × 16, 20 queries, cosine, recall@4")
 
 	other := filepath.Join(t.TempDir(), "queries.fvecs")
