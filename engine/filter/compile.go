@@ -139,14 +139,18 @@ func compileHasID(h *pb.HasIdCondition) (node, error) {
 }
 
 func (c *compiler) nested(n *pb.NestedCondition, at string, depth int) (node, error) {
-	path, err := payload.ParsePath(n.GetKey())
+	if _, err := payload.ParsePath(n.GetKey()); err != nil {
+		return nil, err
+	}
+	elements := strings.TrimSuffix(n.GetKey(), "[]") + "[]" // the brackets may be left out
+	path, err := payload.ParsePath(elements)
 	if err != nil {
 		return nil, err
 	}
 	if n.GetFilter() == nil {
 		return nil, malformed("nested condition: it has no filter")
 	}
-	inner := compiler{src: c.src, prefix: c.prefix + strings.TrimSuffix(n.GetKey(), "[]") + "[].", conditions: c.conditions}
+	inner := compiler{src: c.src, prefix: c.prefix + elements + ".", conditions: c.conditions}
 	f, err := inner.filter(n.GetFilter(), at+".nested.filter", depth+1)
 	c.conditions = inner.conditions
 	return nested{path, f}, err

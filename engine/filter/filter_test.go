@@ -316,7 +316,7 @@ func genCondition(t *rapid.T, depth int, inNested bool) *pb.Condition {
 		return &pb.Condition{ConditionOneOf: &pb.Condition_Filter{Filter: genFilter(t, depth-1, inNested)}}
 	case k == 3 && depth > 0 && !inNested:
 		return &pb.Condition{ConditionOneOf: &pb.Condition_Nested{Nested: &pb.NestedCondition{
-			Key: rapid.SampledFrom([]string{"l", "o", "a"}).Draw(t, "nested"), Filter: genFilter(t, depth-1, true),
+			Key: rapid.SampledFrom([]string{"l", "l[]", "o", "a"}).Draw(t, "nested"), Filter: genFilter(t, depth-1, true),
 		}}}
 	case k == 4 && !inNested:
 		ids := &pb.HasIdCondition{}

@@ -133,9 +133,10 @@ func (n naive) condition(c *pb.Condition, d naiveDoc, prefix string) bool {
 	case *pb.Condition_Filter:
 		return n.filter(x.Filter, d, prefix)
 	case *pb.Condition_Nested:
-		for _, e := range flat(naiveGet(d.value, x.Nested.Key)) {
+		elements := strings.TrimSuffix(x.Nested.Key, "[]") + "[]"
+		for _, e := range naiveGet(d.value, elements) {
 			o, ok := e.(map[string]any)
-			if ok && n.filter(x.Nested.Filter, naiveDoc{value: o}, prefix+x.Nested.Key+"[].") {
+			if ok && n.filter(x.Nested.Filter, naiveDoc{value: o}, prefix+elements+".") {
 				return true
 			}
 		}

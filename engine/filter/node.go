@@ -250,16 +250,16 @@ func (n field) estimate(total int) estimate {
 	return guess(total)
 }
 
-// nested is satisfied when some element of an array, or the object itself,
-// satisfies a filter of its own.
+// nested is satisfied when some object in an array satisfies a filter of its own. An object
+// that isn't in an array never does.
 type nested struct {
-	path  payload.Path
+	path  payload.Path // to the elements
 	inner node
 }
 
 func (n nested) match(e *env) bool {
 	found := false
-	n.path.EachScalar(e.payload(), func(v payload.Value) bool {
+	n.path.Visit(e.payload(), func(v payload.Value) bool {
 		if o, ok := v.Object(); ok {
 			found = n.inner.match(&env{src: e.src, doc: e.doc, object: o, loaded: true})
 		}

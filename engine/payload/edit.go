@@ -1,20 +1,45 @@
 package payload
 
-import "github.com/sextantdb/sextant/internal/apierror"
+import (
+	"bytes"
+	"slices"
+
+	"github.com/sextantdb/sextant/internal/apierror"
+)
 
 // Merge returns dst with the keys of src set: those that exist keep their
-// place, the others come after.
+// place, the others come after. A key that is null in src is taken away, also when
+// it is null in dst.
 func Merge(dst, src Object) Object {
 	if len(src) == 0 {
 		return dst
 	}
+	var gone [][]byte
+	for key, v := range src.All() {
+		if v.Kind() == Null {
+			gone = append(gone, key)
+		}
+	}
 	b := make([]byte, 0, len(dst)+len(src))
-	return dedup(append(append(b, dst...), src...), 0)
+	return dedup(appendWithout(appendWithout(b, dst, gone), src, gone), 0)
 }
 
-// SetAt returns dst with src merged into the object at p. Objects that are
-// missing on the way are made, other values in place of an object are replaced;
-// an index out of range and an index or wildcard on what is no array change
+// appendWithout appends the entries of o, but for some keys.
+func appendWithout(b []byte, o Object, keys [][]byte) []byte {
+	if len(keys) == 0 {
+		return append(b, o...)
+	}
+	for key, v := range o.All() {
+		if !slices.ContainsFunc(keys, func(k []byte) bool { return bytes.Equal(k, key) }) {
+			b = append(appendKey(b, key), v...)
+		}
+	}
+	return b
+}
+
+// SetAt returns dst with src merged into the object at p. Objects and arrays that are
+// missing on the way are made, other values in their place are replaced. An array that is
+// made is empty, so that nothing comes into it, and an index out of range changes
 // nothing. The error, of kind BadInput, is about depth.
 func SetAt(dst Object, p Path, src Object) (Object, error) {
 	if len(p.steps) == 0 {
@@ -40,21 +65,13 @@ func setMap(b []byte, o Object, steps []step, src Object) []byte {
 			b = append(b, v...)
 		}
 	}
-	if found {
-		return b
-	}
-	size := len(b)
-	b = appendKey(b, []byte(steps[0].key))
-	at := len(b)
-	b = setValue(b, nil, steps[1:], src)
-	if len(b) == at {
-		return b[:size] // nothing was made
+	if !found {
+		b = setValue(appendKey(b, []byte(steps[0].key)), nil, steps[1:], src)
 	}
 	return b
 }
 
-// setValue appends what v, which may be Missing, becomes; nothing when it stays
-// Missing.
+// setValue appends what v, which may be Missing, becomes.
 func setValue(b []byte, v Value, steps []step, src Object) []byte {
 	if len(steps) == 0 || steps[0].kind == stepKey {
 		o, _ := v.Object()
@@ -66,12 +83,9 @@ func setValue(b []byte, v Value, steps []step, src Object) []byte {
 		}
 		return end(b, start)
 	}
-	if v.Kind() != Array {
-		return append(b, v...)
-	}
 	b, start := begin(b, tagArray)
 	i := 0
-	for e := range v.Elements() {
+	for e := range v.Elements() { // none of what is no array
 		if steps[0].kind == stepWildcard || steps[0].index == i {
 			b = setValue(b, e, steps[1:], src)
 		} else {

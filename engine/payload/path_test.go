@@ -64,48 +64,43 @@ func TestVisit(t *testing.T) {
 	})
 }
 
-// naiveExclude walks with the path taken so far and asks each pattern.
-func selects(p Path, taken []step) bool {
-	if len(p.steps) != len(taken) {
-		return false
-	}
-	for i, s := range p.steps {
-		if s.kind == stepWildcard && taken[i].kind == stepIndex {
-			continue
-		}
-		if s != taken[i] {
+// begins tells whether a pattern's first steps are the first of a way that was taken, as far as both go.
+func begins(p Path, taken []step) bool {
+	for i := range min(len(p.steps), len(taken)) {
+		s := p.steps[i]
+		if s != taken[i] && (s.kind != stepWildcard || taken[i].kind != stepIndex) {
 			return false
 		}
 	}
 	return true
 }
 
-func naiveProject(v any, taken []step, paths []Path, include bool) (any, bool) {
-	for _, p := range paths {
-		if selects(p, taken) {
-			return v, include
-		}
+// naiveProject walks with the way taken so far and asks each pattern: included is what lies on a pattern's way or behind
+// it, excluded what lies behind.
+func naiveProject(v any, taken []step, paths []Path, include bool) any {
+	stays := func(s step) bool {
+		way := append(slices.Clip(taken), s)
+		return include == slices.ContainsFunc(paths, func(p Path) bool { return begins(p, way) && (include || len(p.steps) <= len(way)) })
 	}
-	any1 := false
 	switch x := v.(type) {
 	case ordered:
 		out := newOrdered()
 		for _, k := range x.keys {
-			if c, ok := naiveProject(x.m[k], append(slices.Clip(taken), step{kind: stepKey, key: k}), paths, include); ok {
-				out, any1 = out.set(k, c), true
+			if s := (step{kind: stepKey, key: k}); stays(s) {
+				out = out.set(k, naiveProject(x.m[k], append(slices.Clip(taken), s), paths, include))
 			}
 		}
-		return out, any1 || !include
+		return out
 	case []any:
 		out := []any{}
 		for i, e := range x {
-			if c, ok := naiveProject(e, append(slices.Clip(taken), step{kind: stepIndex, index: i}), paths, include); ok {
-				out, any1 = append(out, c), true
+			if s := (step{kind: stepIndex, index: i}); stays(s) {
+				out = append(out, naiveProject(e, append(slices.Clip(taken), s), paths, include))
 			}
 		}
-		return out, any1 || !include
+		return out
 	}
-	return v, !include
+	return v
 }
 
 func TestProject(t *testing.T) {
@@ -116,11 +111,24 @@ func TestProject(t *testing.T) {
 			paths = append(paths, mustPath(t, s))
 		}
 		obj := fromOracle(t, o)
-		in, _ := naiveProject(o, nil, paths, true)
-		require.Equal(t, in, decodeObject(Include(obj, paths)))
-		ex, _ := naiveProject(o, nil, paths, false)
-		require.Equal(t, ex, decodeObject(Exclude(obj, paths)))
+		require.Equal(t, naiveProject(o, nil, paths, true), decodeObject(Include(obj, paths)))
+		require.Equal(t, naiveProject(o, nil, paths, false), decodeObject(Exclude(obj, paths)))
 	})
+}
+
+func TestIncludeKeepsWhatIsOnTheWay(t *testing.T) {
+	const doc = `{"a":{"b":1,"c":[{"d":1},2,{"e":3}]},"s":5,"l":[1,2]}`
+	for path, want := range map[string]string{
+		"a.b":     `{"a":{"b":1}}`,
+		"a.x":     `{"a":{}}`,
+		"a.c[].d": `{"a":{"c":[{"d":1},2,{}]}}`,
+		"a.c.d":   `{"a":{"c":[]}}`,
+		"s.x":     `{"s":5}`,
+		"l[1]":    `{"l":[2]}`,
+		"x.y":     `{}`,
+	} {
+		require.Equal(t, want, string(AppendJSON(nil, Include(object(t, doc), []Path{mustPath(t, path)}))), path)
+	}
 }
 
 func object(t require.TestingT, text string) Object {
@@ -137,8 +145,9 @@ func TestEdits(t *testing.T) {
 		{"a.c[0]", `{"e":1}`, `{"a":{"b":1,"c":[{"d":1,"e":1},2]},"s":5,"l":[1,2]}`},
 		{"a.c[]", `{"e":1}`, `{"a":{"b":1,"c":[{"d":1,"e":1},{"e":1}]},"s":5,"l":[1,2]}`},
 		{"a.c[9]", `{"e":1}`, doc},
-		{"s[]", `{"e":1}`, doc},
-		{"n[0]", `{"e":1}`, doc},
+		{"s[]", `{"e":1}`, `{"a":{"b":1,"c":[{"d":1},2]},"s":[],"l":[1,2]}`},
+		{"n[0].m", `{"e":1}`, `{"a":{"b":1,"c":[{"d":1},2]},"s":5,"l":[1,2],"n":[]}`},
+		{"a", `{"b":null,"z":null}`, `{"a":{"c":[{"d":1},2]},"s":5,"l":[1,2]}`},
 		{"n.m", `{"e":1}`, `{"a":{"b":1,"c":[{"d":1},2]},"s":5,"l":[1,2],"n":{"m":{"e":1}}}`},
 		{"s", `{}`, `{"a":{"b":1,"c":[{"d":1},2]},"s":{},"l":[1,2]}`},
 	} {
@@ -161,8 +170,8 @@ func TestEdits(t *testing.T) {
 		o := DeleteAt(object(t, doc), mustPath(t, c.path))
 		require.Equal(t, c.want, string(AppendJSON(nil, o)), c.path)
 	}
-	merged := Merge(object(t, doc), object(t, `{"s":null,"q":1}`))
-	want := `{"a":{"b":1,"c":[{"d":1},2]},"s":null,"l":[1,2],"q":1}`
+	merged := Merge(object(t, doc), object(t, `{"s":null,"q":1,"n":null}`))
+	want := `{"a":{"b":1,"c":[{"d":1},2]},"l":[1,2],"q":1}`
 	require.Equal(t, want, string(AppendJSON(nil, merged)))
 }
 
@@ -170,7 +179,7 @@ func TestDeleteAtAgainstOracle(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		o := genOrdered(3).Draw(t, "object")
 		p := mustPath(t, rapid.SampledFrom([]string{"a", "a.b", "a.b.c", "a[].b", "a[0].b", "b[].a", `"x.y".a`}).Draw(t, "path"))
-		want, _ := naiveProject(o, nil, []Path{p}, false)
+		want := naiveProject(o, nil, []Path{p}, false)
 		require.Equal(t, want, decodeObject(DeleteAt(fromOracle(t, o), p)))
 	})
 }

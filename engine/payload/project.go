@@ -1,11 +1,9 @@
 package payload
 
-// Include returns the part of o that the paths select, with the objects and
-// arrays around it: of `a[0]` an array with one element stays.
-func Include(o Object, paths []Path) Object {
-	out, _ := includeMap(nil, o, suffixes(paths))
-	return out
-}
+// Include returns the part of o that the paths select, with what lies on the way there: objects and
+// arrays, also when nothing in them is selected, and other values where a path would go on. Of `a[0]` an array
+// with one element stays.
+func Include(o Object, paths []Path) Object { return includeMap(nil, o, suffixes(paths)) }
 
 // Exclude returns o without what the paths select.
 func Exclude(o Object, paths []Path) Object {
@@ -53,50 +51,35 @@ func ends(paths [][]step) bool {
 	return false
 }
 
-func includeMap(b []byte, o Object, paths [][]step) (out []byte, found bool) {
+func includeMap(b []byte, o Object, paths [][]step) []byte {
 	for key, v := range o.All() {
-		sub := intoKey(paths, key)
-		if len(sub) == 0 {
-			continue
+		if sub := intoKey(paths, key); len(sub) > 0 {
+			b = include(appendKey(b, key), v, sub)
 		}
-		size := len(b)
-		b = appendKey(b, key)
-		var ok bool
-		if b, ok = include(b, v, sub); !ok {
-			b = b[:size]
-		}
-		found = found || ok
 	}
-	return b, found
+	return b
 }
 
-func include(b []byte, v Value, paths [][]step) (out []byte, found bool) {
-	if ends(paths) {
-		return append(b, v...), true
-	}
-	switch v.Kind() {
-	case Map:
+func include(b []byte, v Value, paths [][]step) []byte {
+	switch {
+	case ends(paths):
+		return append(b, v...)
+	case v.Kind() == Map:
 		o, _ := v.Object()
 		b, start := begin(b, tagMap)
-		b, found := includeMap(b, o, paths)
-		return end(b, start), found
-	case Array:
+		return end(includeMap(b, o, paths), start)
+	case v.Kind() == Array:
 		b, start := begin(b, tagArray)
 		i := 0
 		for e := range v.Elements() {
 			if sub := intoElement(paths, i); len(sub) > 0 {
-				size := len(b)
-				var ok bool
-				if b, ok = include(b, e, sub); !ok {
-					b = b[:size]
-				}
-				found = found || ok
+				b = include(b, e, sub)
 			}
 			i++
 		}
-		return end(b, start), found
+		return end(b, start)
 	default:
-		return b, false
+		return append(b, v...)
 	}
 }
 
