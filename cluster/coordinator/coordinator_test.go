@@ -518,6 +518,63 @@ func TestQueryByIDLeavesThePointOut(t *testing.T) {
 	}
 }
 
+// A point whose vector some level of a query asks with is out of the way on every level, before limits apply.
+func TestPointsAskedWithAreLeftOutEverywhere(t *testing.T) {
+	c := open(t, fsx.NewMem())
+	create(t, c, "a", 2)
+	create(t, c, "b", 1)
+	line := func(n uint64) []*pb.PointStruct {
+		batch := make([]*pb.PointStruct, n)
+		for i := range batch {
+			batch[i] = &pb.PointStruct{
+				Id:      pb.NewIDNum(uint64(i)),
+				Vectors: pb.NewVectorsMap(map[string]*pb.Vector{"v": pb.NewVectorDense([]float32{float32(i), 0, 0, 0})}),
+			}
+		}
+		return append(batch, &pb.PointStruct{Id: pb.NewIDNum(99), Vectors: pb.NewVectorsMap(nil)})
+	}
+	for _, name := range []string{"a", "b"} {
+		_, err := c.Points().Upsert(t.Context(), &pb.UpsertPoints{CollectionName: name, Points: line(9), Wait: new(true)})
+		require.NoError(t, err)
+	}
+	at := func(x float32) *pb.Query { return pb.NewQueryDense([]float32{x, 0, 0, 0}) }
+	id := func(n uint64) *pb.Query { return pb.NewQueryID(pb.NewIDNum(n)) }
+	from := func(q *pb.Query, limit uint64, more ...*pb.PrefetchQuery) *pb.PrefetchQuery {
+		return &pb.PrefetchQuery{Query: q, Using: new("v"), Limit: &limit, Prefetch: more}
+	}
+	ask := func(q *pb.Query, prefetch ...*pb.PrefetchQuery) (ids []uint64, err error) {
+		req := &pb.QueryPoints{CollectionName: "a", Query: q, Prefetch: prefetch}
+		if q.GetNearest() != nil {
+			req.Using = new("v")
+		}
+		got, err := c.Points().Query(t.Context(), req)
+		for _, h := range got.GetResult() {
+			ids = append(ids, h.GetId().GetNum())
+		}
+		return ids, err
+	}
+	found := func(want []uint64, q *pb.Query, prefetch ...*pb.PrefetchQuery) {
+		t.Helper()
+		got, err := ask(q, prefetch...)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+	found([]uint64{1, 3, 0}, id(2), from(at(0), 3))
+	found([]uint64{0, 2, 3}, at(0), from(at(0), 3), from(id(1), 1))
+	found([]uint64{0, 2, 4}, at(0), from(id(3), 3, from(id(1), 3)))
+	found([]uint64{0, 2}, pb.NewQueryFusion(pb.Fusion_RRF), from(id(1), 2))
+	other := from(id(1), 1)
+	other.LookupFrom = &pb.LookupLocation{CollectionName: "b"}
+	found([]uint64{0, 1, 2}, at(0), from(at(0), 3), other)
+
+	// What has no such vector can't be asked with, whatever is found below.
+	nothing := from(at(0), 3)
+	nothing.Filter = &pb.Filter{Must: []*pb.Condition{pb.NewMatch("color", "none")}}
+	_, err := ask(id(99), nothing)
+	require.Equal(t, apierror.NotFound, apierror.KindOf(err), err)
+	require.ErrorContains(t, err, `Vector with name "v" for point 99 not found`)
+}
+
 func TestPayloadThatNobodyAskedForIsAbsent(t *testing.T) {
 	c := open(t, fsx.NewMem())
 	create(t, c, "a", 1)

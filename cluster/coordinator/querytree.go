@@ -42,7 +42,9 @@ type node struct {
 	lookup    *pb.LookupLocation
 }
 
-func rootNode(q *pb.QueryPoints) (*node, error) {
+// rootNode makes the tree of a query of a collection. Points whose vectors are asked with anywhere in it are
+// found nowhere in it.
+func rootNode(q *pb.QueryPoints, collection string) (*node, error) {
 	n := &node{
 		query: q.GetQuery(), using: q.GetUsing(), filter: q.GetFilter(), params: q.GetParams(),
 		threshold: q.ScoreThreshold, limit: defaultLimit, offset: q.GetOffset(), lookup: q.GetLookupFrom(),
@@ -50,7 +52,32 @@ func rootNode(q *pb.QueryPoints) (*node, error) {
 	if q.Limit != nil {
 		n.limit = q.GetLimit()
 	}
-	return n, n.adopt(q.GetPrefetch(), 1)
+	if err := n.adopt(q.GetPrefetch(), 1); err != nil {
+		return nil, err
+	}
+	if ids := n.references(collection); len(ids) > 0 {
+		n.restrict(&pb.Filter{MustNot: hasID(ids).GetMust()})
+	}
+	return n, nil
+}
+
+// references returns the points of a collection whose vectors n and what is below ask with.
+func (n *node) references(collection string) (ids []*pb.PointId) {
+	if id := n.query.GetNearest().GetId(); id != nil && (n.lookup == nil || n.lookup.GetCollectionName() == collection) {
+		ids = append(ids, id)
+	}
+	for _, child := range n.prefetch {
+		ids = append(ids, child.references(collection)...)
+	}
+	return ids
+}
+
+// restrict lets a filter hold for n and everything below it, too.
+func (n *node) restrict(f *pb.Filter) {
+	n.filter = both(n.filter, f)
+	for _, child := range n.prefetch {
+		child.restrict(f)
+	}
 }
 
 // adopt hangs prefetches below n. The filter of a level holds for everything
@@ -294,7 +321,8 @@ func (x *execution) rescore(ctx context.Context, n *node, want int) ([]query.Sco
 		}
 	}
 	if len(among) == 0 {
-		return nil, nil
+		_, _, err := x.resolve(ctx, n) // what is wrong with a query doesn't depend on what the prefetches find
+		return nil, err
 	}
 	return x.leaf(ctx, n, among, want, false)
 }
@@ -374,7 +402,7 @@ func (x *execution) resolve(ctx context.Context, n *node) (*pb.QueryPoints, func
 		// fair sample of all.
 		order = nil
 	case *pb.Query_Nearest:
-		input, exclude, err := x.input(ctx, n, v.Nearest)
+		input, err := x.input(ctx, n, v.Nearest)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -382,9 +410,6 @@ func (x *execution) resolve(ctx context.Context, n *node) (*pb.QueryPoints, func
 			return nil, nil, err
 		}
 		q.Query = &pb.Query{Variant: &pb.Query_Nearest{Nearest: input}}
-		if exclude != nil {
-			q.Filter = both(q.Filter, &pb.Filter{MustNot: hasID([]*pb.PointId{exclude}).GetMust()})
-		}
 	default:
 		return nil, nil, unbuilt("this kind of query")
 	}
@@ -400,23 +425,18 @@ func (x *execution) checkCorpus(n *node) error {
 	return nil
 }
 
-// input returns the vector of a nearest query, and the ID that it came from when
-// that point must not be found itself.
-func (x *execution) input(ctx context.Context, n *node, in *pb.VectorInput) (_ *pb.VectorInput, exclude *pb.PointId, err error) {
-	in, err = readyInput(in)
+// input returns the vector of a nearest query.
+func (x *execution) input(ctx context.Context, n *node, in *pb.VectorInput) (*pb.VectorInput, error) {
+	in, err := readyInput(in)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if id, ok := in.GetVariant().(*pb.VectorInput_Id); ok {
-		in, err = x.vectorOf(ctx, n, id.Id)
-		if err != nil {
-			return nil, nil, err
-		}
-		if n.lookup == nil || n.lookup.GetCollectionName() == x.Name {
-			exclude = id.Id
+		if in, err = x.vectorOf(ctx, n, id.Id); err != nil {
+			return nil, err
 		}
 	}
-	return in, exclude, x.schema.CheckQueryVector(n.using, in)
+	return in, x.schema.CheckQueryVector(n.using, in)
 }
 
 // vectorOf fetches the vector of a point of this collection, or of the one that
@@ -431,7 +451,9 @@ func (x *execution) vectorOf(ctx context.Context, n *node, pid *pb.PointId) (*pb
 		if of, err = col.toRead(n.lookup.GetShardKeySelector()); err != nil {
 			return nil, err
 		}
-		name = n.lookup.GetVectorName()
+		if n.lookup.VectorName != nil {
+			name = n.lookup.GetVectorName()
+		}
 	}
 	if err := of.schema.CheckNames([]string{name}); err != nil {
 		return nil, err
@@ -450,7 +472,7 @@ func (x *execution) vectorOf(ctx context.Context, n *node, pid *pb.PointId) (*pb
 	if v := asInput(pick(found[0].GetVectors(), name)); v != nil {
 		return v, nil
 	}
-	return nil, apierror.New(apierror.NotFound, "No vector `%s` for point with id %s", name, id)
+	return nil, apierror.New(apierror.NotFound, "Vector with name %q for point %s not found", name, id)
 }
 
 // look fetches a vector of a point: of the first shard key that has the point.

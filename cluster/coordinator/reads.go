@@ -261,7 +261,7 @@ func (s *Points) query(ctx context.Context, req *pb.QueryPoints) ([]*pb.ScoredPo
 		return nil, err
 	}
 	defer cancel()
-	n, err := rootNode(req)
+	n, err := rootNode(req, x.Name)
 	if err != nil {
 		return nil, err
 	}
