@@ -1,7 +1,7 @@
 // Package filter compiles the filters of the public API and evaluates them:
 // document by document from payloads, or as a set from the payload indexes, with
-// the same answer. What an index changes about a condition (tokens instead of
-// substrings, UUIDs in any textual form) it changes for both ways.
+// the same answer. What an index changes about a condition (tokens of other
+// options, UUIDs in any textual form) it changes for both ways.
 //
 // Callers: engine/shard compiles a filter once per search or operation. The
 // doors call Validate before a request is accepted.

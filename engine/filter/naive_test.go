@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/dchest/siphash"
 	"github.com/google/uuid"
@@ -269,9 +270,19 @@ func naiveDate(v any) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-func naiveTokens(s string) map[string]bool {
+// naiveWords are the tokens of a text in order: the text indexes of these tests cut at white space.
+func naiveWords(s string, kind payloadindex.Kind) []string {
+	return strings.FieldsFunc(strings.ToLower(s), func(r rune) bool {
+		if kind == payloadindex.FullText {
+			return unicode.IsSpace(r)
+		}
+		return !unicode.IsLetter(r) && !unicode.IsNumber(r)
+	})
+}
+
+func naiveTokens(s string, kind payloadindex.Kind) map[string]bool {
 	set := map[string]bool{}
-	for w := range strings.FieldsSeq(strings.ToLower(s)) {
+	for _, w := range naiveWords(s, kind) {
 		set[w] = true
 	}
 	return set
@@ -285,7 +296,6 @@ func naiveMatch(m *pb.Match, values []any, kind payloadindex.Kind) bool {
 			return ok && is(s)
 		})
 	}
-	isText := kind == payloadindex.FullText
 	switch x := m.MatchValue.(type) {
 	case *pb.Match_Keyword:
 		return any1(func(v any) bool { return naiveEqual(v, x.Keyword, kind) })
@@ -308,10 +318,7 @@ func naiveMatch(m *pb.Match, values []any, kind payloadindex.Kind) bool {
 	case *pb.Match_Prefix:
 		return str(func(s string) bool { return strings.HasPrefix(s, x.Prefix) })
 	case *pb.Match_Text:
-		if !isText {
-			return str(func(s string) bool { return strings.Contains(s, x.Text) })
-		}
-		want, has := naiveTokens(x.Text), allTokens(values)
+		want, has := naiveTokens(x.Text, kind), allTokens(values, kind)
 		for t := range want {
 			if !has[t] {
 				return false
@@ -319,35 +326,27 @@ func naiveMatch(m *pb.Match, values []any, kind payloadindex.Kind) bool {
 		}
 		return len(want) > 0
 	case *pb.Match_TextAny:
-		if !isText {
-			return str(func(s string) bool {
-				return slices.ContainsFunc(strings.Fields(x.TextAny), func(w string) bool { return strings.Contains(s, w) })
-			})
-		}
-		has := allTokens(values)
-		for t := range naiveTokens(x.TextAny) {
+		has := allTokens(values, kind)
+		for t := range naiveTokens(x.TextAny, kind) {
 			if has[t] {
 				return true
 			}
 		}
 		return false
 	case *pb.Match_Phrase:
-		if !isText {
-			return str(func(s string) bool { return strings.Contains(s, x.Phrase) })
-		}
-		want := strings.Join(strings.Fields(strings.ToLower(x.Phrase)), " ")
+		want := strings.Join(naiveWords(x.Phrase, kind), " ")
 		return want != "" && str(func(s string) bool {
-			return strings.Contains(" "+strings.Join(strings.Fields(strings.ToLower(s)), " ")+" ", " "+want+" ")
+			return strings.Contains(" "+strings.Join(naiveWords(s, kind), " ")+" ", " "+want+" ")
 		})
 	}
 	panic("unknown match")
 }
 
-func allTokens(values []any) map[string]bool {
+func allTokens(values []any, kind payloadindex.Kind) map[string]bool {
 	has := map[string]bool{}
 	for _, v := range values {
 		if s, ok := v.(string); ok {
-			maps.Copy(has, naiveTokens(s))
+			maps.Copy(has, naiveTokens(s, kind))
 		}
 	}
 	return has

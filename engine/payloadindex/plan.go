@@ -4,9 +4,10 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 
 	"github.com/google/uuid"
+
+	"github.com/sextantdb/sextant/engine/text"
 )
 
 // certainty is what the index can say about some documents.
@@ -55,14 +56,17 @@ func (ix *Index) plan(p Predicate) (plan, bool) {
 		}
 		return ix.planNative(Keyword, func() []span { return []span{startingWith(p.Prefix)} })
 	case Text:
-		return ix.planSubstring(func(s string) bool { return strings.Contains(s, p.Query) })
-	case Phrase:
-		return ix.planSubstring(func(s string) bool { return strings.Contains(s, p.Query) })
+		want := tokensOf(p.Query)
+		pl, ok := ix.planTexts(func(s string) bool { return hasAny(s, want) })
+		if len(want) > 1 && pl.keys == yes {
+			pl.keys = maybe // a document may have the tokens in several strings
+		}
+		return pl, ok
 	case TextAny:
-		words := strings.Fields(p.Query)
-		return ix.planSubstring(func(s string) bool {
-			return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(s, w) })
-		})
+		want := tokensOf(p.Query)
+		return ix.planTexts(func(s string) bool { return hasAny(s, want) })
+	case Phrase:
+		return ix.planTexts(func(s string) bool { return hasPhrase(s, p.Query, new(text.Analyzer)) })
 	case Range:
 		return ix.planRange(p)
 	case DatetimeRange:
@@ -186,15 +190,35 @@ func (ix *Index) planExceptIntegers(p ExceptIntegers) (plan, bool) {
 	}
 }
 
-func (ix *Index) planSubstring(contains func(string) bool) (plan, bool) {
+// planTexts is the plan of a text predicate where there is no text index: an index of keywords has all strings.
+func (ix *Index) planTexts(holds func(string) bool) (plan, bool) {
 	if ix.cfg.Kind == Keyword {
 		return plan{
 			spans: []span{all(true)},
-			check: func(k key) bool { return contains(k.s) },
+			check: func(k key) bool { return holds(k.s) },
 			keys:  yes,
 		}, true
 	}
 	return plan{others: maybe}, !ix.strings()
+}
+
+// tokensOf returns the tokens of a query on a field without text index.
+func tokensOf(query string) map[string]struct{} {
+	tokens := map[string]struct{}{}
+	for t := range new(text.Analyzer).Query(query) {
+		tokens[t] = struct{}{}
+	}
+	return tokens
+}
+
+// hasAny tells whether a text without text index has any of some tokens.
+func hasAny(s string, tokens map[string]struct{}) bool {
+	for t := range new(text.Analyzer).Document(s) {
+		if _, ok := tokens[t]; ok {
+			return true
+		}
+	}
+	return false
 }
 
 func (ix *Index) planRange(p Range) (plan, bool) {

@@ -1,13 +1,13 @@
 package payloadindex
 
 import (
-	"bytes"
 	"iter"
 	"strings"
 
 	"github.com/google/uuid"
 
 	"github.com/sextantdb/sextant/engine/payload"
+	"github.com/sextantdb/sextant/engine/text"
 )
 
 // Tokenizer turns text into tokens, for stored values and for queries.
@@ -29,12 +29,20 @@ type Predicate interface {
 // Semantics is what the kind of a field's index changes about predicates, also
 // where the index itself isn't used.
 type Semantics struct {
-	// Tokenizer is set when the field has a text index: text predicates then
-	// compare tokens, else substrings.
+	// Tokenizer is that of the field's text index. Without one, nil, text predicates compare
+	// the tokens that a text index with the default options would have.
 	Tokenizer Tokenizer
 	// UUID is set when the field has a uuid index: strings that are UUIDs are
 	// then equal in every textual form.
 	UUID bool
+}
+
+// tokens returns the tokenizer of text predicates.
+func (s Semantics) tokens() Tokenizer {
+	if s.Tokenizer != nil {
+		return s.Tokenizer
+	}
+	return new(text.Analyzer)
 }
 
 // Keywords is satisfied by a string of the set.
@@ -119,44 +127,36 @@ func (p Prefix) one(v payload.Value, _ Semantics) bool {
 	return ok && strings.HasPrefix(string(s), p.Prefix)
 }
 
-// Text is satisfied when all tokens of the query are found in the field; without
-// tokenizer, by a string that contains the query.
+// Text is satisfied when all tokens of the query are found in the field.
 type Text struct{ Query string }
 
-func (p Text) one(v payload.Value, _ Semantics) bool { return containsText(v, p.Query) }
+func (p Text) one(payload.Value, Semantics) bool { return false } // about the field as a whole
 
-// TextAny is satisfied when some token of the query is found in the field;
-// without tokenizer, by a string that contains a word of the query.
+// TextAny is satisfied when some token of the query is found in the field.
 type TextAny struct{ Query string }
 
-func (p TextAny) one(v payload.Value, _ Semantics) bool {
-	for word := range strings.FieldsSeq(p.Query) {
-		if containsText(v, word) {
-			return true
-		}
-	}
-	return false
-}
+func (p TextAny) one(payload.Value, Semantics) bool { return false } // about the field as a whole
 
-// Phrase is satisfied when the tokens of the query follow each other in one
-// string; without tokenizer, by a string that contains the query.
+// Phrase is satisfied when the tokens of the query follow each other in one string.
 type Phrase struct{ Query string }
 
 func (p Phrase) one(v payload.Value, sem Semantics) bool {
-	if sem.Tokenizer == nil {
-		return containsText(v, p.Query)
-	}
+	s, ok := v.Text()
+	return ok && hasPhrase(string(s), p.Query, sem.tokens())
+}
+
+// hasPhrase tells whether the tokens of a query, of which there must be some, follow each other in a text.
+func hasPhrase(text, query string, tok Tokenizer) bool {
 	var want []string
-	for token := range sem.Tokenizer.Query(p.Query) {
+	for token := range tok.Query(query) {
 		want = append(want, token)
 	}
-	s, ok := v.Text()
-	if !ok || len(want) == 0 {
+	if len(want) == 0 {
 		return false
 	}
 	// window holds the last len(want) tokens.
 	window := make([]string, 0, 2*len(want))
-	for token := range sem.Tokenizer.Document(string(s)) {
+	for token := range tok.Document(text) {
 		if len(window) == cap(window) {
 			window = append(window[:0], window[len(window)-len(want)+1:]...)
 		}
@@ -175,11 +175,6 @@ func equal(a, b []string) bool {
 		}
 	}
 	return true
-}
-
-func containsText(v payload.Value, part string) bool {
-	s, ok := v.Text()
-	return ok && bytes.Contains(s, []byte(part))
 }
 
 // Bounds are the four optional limits of a range; all that are set must hold.
@@ -278,13 +273,9 @@ func Holds(p Predicate, o payload.Object, path payload.Path, sem Semantics) bool
 		})
 		return null
 	case Text:
-		if sem.Tokenizer != nil {
-			return holdsTokens(p.Query, true, o, path, sem.Tokenizer)
-		}
+		return holdsTokens(p.Query, true, o, path, sem.tokens())
 	case TextAny:
-		if sem.Tokenizer != nil {
-			return holdsTokens(p.Query, false, o, path, sem.Tokenizer)
-		}
+		return holdsTokens(p.Query, false, o, path, sem.tokens())
 	}
 	found := false
 	path.EachScalar(o, func(v payload.Value) bool {

@@ -38,7 +38,7 @@ type Options struct {
 const MaxPrefix = 64
 
 // Analyzer turns text into tokens. It is immutable: any number of goroutines
-// may use one.
+// may use one. The zero value is that of the default options.
 type Analyzer struct {
 	opts Options
 	stop map[string]struct{}
