@@ -181,6 +181,11 @@ fuzz: ## every fuzz target FUZZTIME long (300000x: so many inputs)
 fuzz-smoke: ## every fuzz target for a few seconds
 	$(MAKE) fuzz FUZZTIME=10000x
 
+.PHONY: compat-fuzz
+compat-fuzz: build $(CLIENTS) ## a node against the local mode of the Python client, asked the same at random: SEEDS=50, from seed FIRST=1 on
+	SEXTANT_BINARY=$(BIN)/sextant SEXTANT_PYTHON=$(VENV)/bin/python SEXTANT_SEEDS=$(or $(SEEDS),50) SEXTANT_FIRST_SEED=$(or $(FIRST),1) \
+	go test -count=1 -timeout 0 -v -run LocalMode ./tests/compat
+
 .PHONY: bench
 bench: ## Go benchmarks of the engine (see docs/benchmarks.md for the comparisons)
 	go test -run '^$$' -bench . -benchmem ./engine/... ./internal/...

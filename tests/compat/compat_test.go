@@ -39,6 +39,37 @@ func TestPython(t *testing.T) {
 	}
 }
 
+// TestLocalMode compares a node with the local mode of the Python client. SEXTANT_SEEDS
+// are more seeds than the few of every run, from SEXTANT_FIRST_SEED on.
+func TestLocalMode(t *testing.T) {
+	const steps = "150"
+	n := testbed.Start(t, t.TempDir())
+	python := os.Getenv("SEXTANT_PYTHON")
+	require.NotEmpty(t, python, "SEXTANT_PYTHON is not set: run `make test`")
+	first, seeds := number(t, "SEXTANT_FIRST_SEED", 1), number(t, "SEXTANT_SEEDS", 4)
+	for _, transport := range []string{"rest", "grpc"} {
+		t.Run(transport, func(t *testing.T) {
+			// In parts that end in time, and tell of themselves.
+			for from := first; from < first+seeds; from += 10 {
+				run(t, "python", python, "local_mode.py", transport, strconv.Itoa(n.HTTP), strconv.Itoa(n.GRPC),
+					strconv.Itoa(from), strconv.Itoa(min(10, first+seeds-from)), steps)
+			}
+		})
+	}
+}
+
+// number is what the variable of the environment says, or else fallback.
+func number(t *testing.T, variable string, fallback int) int {
+	t.Helper()
+	value := os.Getenv(variable)
+	if value == "" {
+		return fallback
+	}
+	n, err := strconv.Atoi(value)
+	require.NoError(t, err, variable)
+	return n
+}
+
 func TestJavaScript(t *testing.T) {
 	n := testbed.Start(t, t.TempDir())
 	modules := os.Getenv("SEXTANT_NODE_DIR")
