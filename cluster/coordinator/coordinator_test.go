@@ -524,14 +524,14 @@ func TestPointsAskedWithAreLeftOutEverywhere(t *testing.T) {
 	create(t, c, "a", 2)
 	create(t, c, "b", 1)
 	line := func(n uint64) []*pb.PointStruct {
-		batch := make([]*pb.PointStruct, n)
-		for i := range batch {
-			batch[i] = &pb.PointStruct{
-				Id:      pb.NewIDNum(uint64(i)),
+		batch := []*pb.PointStruct{{Id: pb.NewIDNum(99), Vectors: pb.NewVectorsMap(nil)}}
+		for i := range n {
+			batch = append(batch, &pb.PointStruct{
+				Id:      pb.NewIDNum(i),
 				Vectors: pb.NewVectorsMap(map[string]*pb.Vector{"v": pb.NewVectorDense([]float32{float32(i), 0, 0, 0})}),
-			}
+			})
 		}
-		return append(batch, &pb.PointStruct{Id: pb.NewIDNum(99), Vectors: pb.NewVectorsMap(nil)})
+		return batch
 	}
 	for _, name := range []string{"a", "b"} {
 		_, err := c.Points().Upsert(t.Context(), &pb.UpsertPoints{CollectionName: name, Points: line(9), Wait: new(true)})
