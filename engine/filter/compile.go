@@ -162,17 +162,19 @@ func (c *compiler) leaf(key string, pred payloadindex.Predicate) (node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := field{path: path, pred: pred}
+	n := field{pred: pred}
 	if c.src == nil {
 		return n, nil
 	}
+	var sem payloadindex.Semantics
 	if index := c.src.Index(c.prefix + key); index != nil {
-		n.sem = index.Semantics()
+		sem = index.Semantics()
 		// Inside nested the index speaks of the whole document, not the element.
 		if c.prefix == "" {
 			n.index = index
 		}
 	}
+	n.holds = payloadindex.Matcher(pred, path, sem)
 	return n, nil
 }
 

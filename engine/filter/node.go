@@ -214,14 +214,13 @@ func guess(total int) estimate {
 
 // field is a condition on a field.
 type field struct {
-	path  payload.Path
 	pred  payloadindex.Predicate
-	sem   payloadindex.Semantics
-	index *payloadindex.Index // nil when there is none, or inside nested
+	holds func(payload.Object) bool // pred without index; nil when nothing is evaluated
+	index *payloadindex.Index       // nil when there is none, or inside nested
 }
 
 func (n field) match(e *env) bool {
-	return payloadindex.Holds(n.pred, e.payload(), n.path, n.sem)
+	return n.holds(e.payload())
 }
 
 func (n field) approx(Source) approx {

@@ -285,7 +285,7 @@ func TestManyDocuments(t *testing.T) {
 		} {
 			want := roaring.New()
 			for doc, o := range f.docs {
-				if Holds(p, o, f.ix.cfg.Path, Semantics{}) {
+				if Matcher(p, f.ix.cfg.Path, Semantics{})(o) {
 					want.Add(doc)
 				}
 			}

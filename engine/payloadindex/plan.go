@@ -6,8 +6,6 @@ import (
 	"slices"
 
 	"github.com/google/uuid"
-
-	"github.com/sextantdb/sextant/engine/text"
 )
 
 // certainty is what the index can say about some documents.
@@ -56,17 +54,21 @@ func (ix *Index) plan(p Predicate) (plan, bool) {
 		}
 		return ix.planNative(Keyword, func() []span { return []span{startingWith(p.Prefix)} })
 	case Text:
-		want := tokensOf(p.Query)
-		pl, ok := ix.planTexts(func(s string) bool { return hasAny(s, want) })
+		tok := ix.Semantics().tokens()
+		want := tokensOf(tok, p.Query)
+		pl, ok := ix.planTexts(func(s string) bool { return hasAny(s, want, tok) })
 		if len(want) > 1 && pl.keys == yes {
 			pl.keys = maybe // a document may have the tokens in several strings
 		}
 		return pl, ok
 	case TextAny:
-		want := tokensOf(p.Query)
-		return ix.planTexts(func(s string) bool { return hasAny(s, want) })
+		tok := ix.Semantics().tokens()
+		want := tokensOf(tok, p.Query)
+		return ix.planTexts(func(s string) bool { return hasAny(s, want, tok) })
 	case Phrase:
-		return ix.planTexts(func(s string) bool { return hasPhrase(s, p.Query, new(text.Analyzer)) })
+		tok := ix.Semantics().tokens()
+		want := slices.Collect(tok.Query(p.Query))
+		return ix.planTexts(func(s string) bool { return hasPhrase(s, want, tok) })
 	case Range:
 		return ix.planRange(p)
 	case DatetimeRange:
@@ -202,18 +204,9 @@ func (ix *Index) planTexts(holds func(string) bool) (plan, bool) {
 	return plan{others: maybe}, !ix.strings()
 }
 
-// tokensOf returns the tokens of a query on a field without text index.
-func tokensOf(query string) map[string]struct{} {
-	tokens := map[string]struct{}{}
-	for t := range new(text.Analyzer).Query(query) {
-		tokens[t] = struct{}{}
-	}
-	return tokens
-}
-
-// hasAny tells whether a text without text index has any of some tokens.
-func hasAny(s string, tokens map[string]struct{}) bool {
-	for t := range new(text.Analyzer).Document(s) {
+// hasAny tells whether a text has any of some tokens.
+func hasAny(s string, tokens map[string]struct{}, tok Tokenizer) bool {
+	for t := range tok.Document(s) {
 		if _, ok := tokens[t]; ok {
 			return true
 		}

@@ -2,6 +2,8 @@ package payloadindex
 
 import (
 	"iter"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -140,17 +142,10 @@ func (p TextAny) one(payload.Value, Semantics) bool { return false } // about th
 // Phrase is satisfied when the tokens of the query follow each other in one string.
 type Phrase struct{ Query string }
 
-func (p Phrase) one(v payload.Value, sem Semantics) bool {
-	s, ok := v.Text()
-	return ok && hasPhrase(string(s), p.Query, sem.tokens())
-}
+func (p Phrase) one(payload.Value, Semantics) bool { return false } // its query is cut once, by Matcher
 
-// hasPhrase tells whether the tokens of a query, of which there must be some, follow each other in a text.
-func hasPhrase(text, query string, tok Tokenizer) bool {
-	var want []string
-	for token := range tok.Query(query) {
-		want = append(want, token)
-	}
+// hasPhrase tells whether tokens, of which there must be some, follow each other in a text.
+func hasPhrase(text string, want []string, tok Tokenizer) bool {
 	if len(want) == 0 {
 		return false
 	}
@@ -253,8 +248,42 @@ type IsNull struct{}
 
 func (IsNull) one(payload.Value, Semantics) bool { return false }
 
-// Holds evaluates a predicate on a payload, without index.
-func Holds(p Predicate, o payload.Object, path payload.Path, sem Semantics) bool {
+// Matcher returns the test of payloads by a predicate on the field at a path, without index. What the text of a
+// condition consists of is found out once.
+func Matcher(p Predicate, path payload.Path, sem Semantics) func(payload.Object) bool {
+	tok := sem.tokens()
+	switch p := p.(type) {
+	case Text:
+		want := tokensOf(tok, p.Query)
+		return func(o payload.Object) bool { return holdsTokens(want, len(want), o, path, tok) }
+	case TextAny:
+		want := tokensOf(tok, p.Query)
+		return func(o payload.Object) bool { return holdsTokens(want, 1, o, path, tok) }
+	case Phrase:
+		want := slices.Collect(tok.Query(p.Query))
+		return func(o payload.Object) bool {
+			return anyScalar(o, path, func(v payload.Value) bool {
+				s, ok := v.Text()
+				return ok && hasPhrase(string(s), want, tok)
+			})
+		}
+	default:
+		return func(o payload.Object) bool { return holds(p, o, path, sem) }
+	}
+}
+
+// anyScalar tells whether a test holds for some value at a path, arrays opened.
+func anyScalar(o payload.Object, path payload.Path, is func(payload.Value) bool) bool {
+	found := false
+	path.EachScalar(o, func(v payload.Value) bool {
+		found = is(v)
+		return !found
+	})
+	return found
+}
+
+// holds evaluates a predicate other than those on text.
+func holds(p Predicate, o payload.Object, path payload.Path, sem Semantics) bool {
 	switch p := p.(type) {
 	case ValuesCount:
 		return holdsCount(p, o, path)
@@ -266,23 +295,10 @@ func Holds(p Predicate, o payload.Object, path payload.Path, sem Semantics) bool
 		})
 		return empty
 	case IsNull:
-		null := false
-		path.EachScalar(o, func(v payload.Value) bool {
-			null = v.Kind() == payload.Null
-			return !null
-		})
-		return null
-	case Text:
-		return holdsTokens(p.Query, true, o, path, sem.tokens())
-	case TextAny:
-		return holdsTokens(p.Query, false, o, path, sem.tokens())
+		return anyScalar(o, path, func(v payload.Value) bool { return v.Kind() == payload.Null })
+	default:
+		return anyScalar(o, path, func(v payload.Value) bool { return p.one(v, sem) })
 	}
-	found := false
-	path.EachScalar(o, func(v payload.Value) bool {
-		found = p.one(v, sem)
-		return !found
-	})
-	return found
 }
 
 func isEmpty(v payload.Value) bool {
@@ -320,34 +336,39 @@ func valueCount(v payload.Value) uint64 {
 	}
 }
 
-// holdsTokens looks for all, or any, tokens of the query among the tokens of all
-// strings of the field. A query without tokens is never satisfied.
-func holdsTokens(query string, all bool, o payload.Object, path payload.Path, tok Tokenizer) bool {
-	want := map[string]struct{}{}
-	for token := range tok.Query(query) {
-		want[token] = struct{}{}
+// tokensOf returns the different tokens of a query.
+func tokensOf(tok Tokenizer, query string) map[string]struct{} {
+	tokens := map[string]struct{}{}
+	for t := range tok.Query(query) {
+		tokens[t] = struct{}{}
 	}
+	return tokens
+}
+
+// holdsTokens looks for enough of the wanted tokens among the tokens of all strings of the field. When none
+// is wanted it never holds.
+func holdsTokens(want map[string]struct{}, enough int, o payload.Object, path payload.Path, tok Tokenizer) bool {
 	if len(want) == 0 {
 		return false
 	}
-	enough := 1
-	if all {
-		enough = len(want)
-	}
-	path.EachScalar(o, func(v payload.Value) bool {
+	left := want
+	return anyScalar(o, path, func(v payload.Value) bool {
 		s, ok := v.Text()
 		if !ok {
-			return true
+			return false
 		}
 		for token := range tok.Document(string(s)) {
-			if _, ok := want[token]; ok {
-				delete(want, token)
-				if enough--; enough == 0 {
-					return false
-				}
+			if _, ok := left[token]; !ok {
+				continue
 			}
+			if enough--; enough == 0 {
+				return true
+			}
+			if len(left) == len(want) {
+				left = maps.Clone(want) // others look into it, too
+			}
+			delete(left, token)
 		}
-		return true
+		return false
 	})
-	return enough == 0
 }

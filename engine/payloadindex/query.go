@@ -151,12 +151,8 @@ func (q reading) count(p ValuesCount) Answer {
 }
 
 func (q reading) tokens(query string, all bool) Answer {
-	tokens := map[string]struct{}{}
-	for t := range q.ix.cfg.Tokenizer.Query(query) {
-		tokens[t] = struct{}{}
-	}
 	var acc *roaring.Bitmap
-	for t := range tokens {
+	for t := range tokensOf(q.ix.cfg.Tokenizer, query) {
 		found := q.fold(func(l layer) *roaring.Bitmap {
 			return collectSpans(l, plan{spans: []span{exactly(key{s: t}, FullText)}})
 		})
