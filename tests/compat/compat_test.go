@@ -46,7 +46,7 @@ func TestLocalMode(t *testing.T) {
 	n := testbed.Start(t, t.TempDir())
 	python := os.Getenv("SEXTANT_PYTHON")
 	require.NotEmpty(t, python, "SEXTANT_PYTHON is not set: run `make test`")
-	first, seeds := number(t, "SEXTANT_FIRST_SEED", 1), number(t, "SEXTANT_SEEDS", 4)
+	first, seeds := testbed.EnvNumber(t, "SEXTANT_FIRST_SEED", 1), testbed.EnvNumber(t, "SEXTANT_SEEDS", 4)
 	for _, transport := range []string{"rest", "grpc"} {
 		t.Run(transport, func(t *testing.T) {
 			// In parts that end in time, and tell of themselves.
@@ -56,18 +56,6 @@ func TestLocalMode(t *testing.T) {
 			}
 		})
 	}
-}
-
-// number is what the variable of the environment says, or else fallback.
-func number(t *testing.T, variable string, fallback int) int {
-	t.Helper()
-	value := os.Getenv(variable)
-	if value == "" {
-		return fallback
-	}
-	n, err := strconv.Atoi(value)
-	require.NoError(t, err, variable)
-	return n
 }
 
 func TestJavaScript(t *testing.T) {

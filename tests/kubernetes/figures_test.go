@@ -10,8 +10,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"os"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +24,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/sextantdb/sextant/internal/testbed"
 	appsv1 "github.com/sextantdb/sextant/operator/api/apps/v1"
 	"github.com/sextantdb/sextant/tests/operator/sample"
 )
@@ -45,9 +44,9 @@ const (
 func TestIdle(t *testing.T) {
 	b := newBed(t)
 	b.runs(3)
-	many := envNumber(t, envIdle, 0)
+	many := testbed.EnvNumber(t, envIdle, 0)
 	b.idle(many)
-	rest := time.Duration(envNumber(t, envRest, 30)) * time.Second
+	rest := time.Duration(testbed.EnvNumber(t, envRest, 30)) * time.Second
 	// What follows a change is over when nothing is written for a while.
 	b.eventually("rest", func() (string, error) {
 		before, err := b.operatorWrites()
@@ -81,17 +80,6 @@ func or(text, otherwise string) string {
 		return otherwise
 	}
 	return text
-}
-
-func envNumber(t *testing.T, name string, otherwise int) int {
-	t.Helper()
-	text := os.Getenv(name)
-	if text == "" {
-		return otherwise
-	}
-	n, err := strconv.Atoi(text)
-	require.NoError(t, err, name)
-	return n
 }
 
 // idle makes small clusters of one node, and waits until they run.
@@ -199,7 +187,7 @@ func difference(before, after map[string]float64) string {
 
 // Scaling out and in under load with as much data as is asked for.
 func Test18And19MuchData(t *testing.T) {
-	megabytes := envNumber(t, envMegabytes, 0)
+	megabytes := testbed.EnvNumber(t, envMegabytes, 0)
 	if megabytes == 0 {
 		t.Skip("set " + envMegabytes + " to how much data there shall be")
 	}

@@ -50,21 +50,11 @@ func TestKillUnderLoad(t *testing.T) {
 	require.NoError(t, err)
 	ledgers := make([]ledger, writers)
 	rng := rand.New(rand.NewPCG(seed(t), 0))
-	for round := range rounds(t) {
+	for round := range testbed.EnvNumber(t, "ROBUSTNESS_ROUNDS", 6) {
 		writeUntilKilled(t, n, ledgers, 50+rng.Int64N(400))
 		n.Restart(t)
 		check(t, connect(t, n), ledgers, round)
 	}
-}
-
-func rounds(t *testing.T) int {
-	t.Helper()
-	if s := os.Getenv("ROBUSTNESS_ROUNDS"); s != "" {
-		r, err := strconv.Atoi(s)
-		require.NoError(t, err)
-		return r
-	}
-	return 6
 }
 
 func seed(t *testing.T) uint64 {
