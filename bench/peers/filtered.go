@@ -33,7 +33,8 @@ const scanned = 100
 // filtered measures searches of ours at the index's own ef, in turns: all rows, subsets of them, and the plainest
 // way to search a subset, which compares each of its raw rows.
 func filtered(ctx context.Context, o options, s *ours, out io.Writer) error {
-	var subsets []*subset
+	all := &subset{share: 1, truth: s.set.Truth}
+	subsets := []*subset{all}
 	for _, share := range o.passing {
 		b, err := draft(ctx, o, s.set, share)
 		if err != nil {
@@ -41,16 +42,15 @@ func filtered(ctx context.Context, o options, s *ours, out io.Writer) error {
 		}
 		subsets = append(subsets, b)
 	}
-	all := &subset{share: 1, truth: s.set.Truth}
 	for range o.rounds {
-		for _, b := range append([]*subset{all}, subsets...) {
+		for _, b := range subsets {
 			if err := b.measure(ctx, o, s); err != nil {
 				return err
 			}
 		}
 	}
 	w := newTable(out, "passing", "plan", "recall", "µs", "of all rows", "µs, exact scan", "of the faster")
-	for _, b := range append([]*subset{all}, subsets...) {
+	for _, b := range subsets {
 		row := table.Row{fmt.Sprintf("%g %%", 100*b.share), b.plan, fmt.Sprintf("%.4f", b.recall), fmt.Sprintf("%.1f", median(b.walk))}
 		if b != all {
 			times, _ := ratioOf(speed{rounds: b.walk}, speed{rounds: all.walk})

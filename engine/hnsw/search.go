@@ -163,7 +163,7 @@ func (g *Graph) walk(s *searcher, sc Scorer, p Params) {
 		}
 		g.prefetchAt(&s.nav, next+soon-1)
 		distances := s.scoreAsked(sc, asked)
-		low, accepted := len(s.nav.items), false
+		low, wanted := len(s.nav.items), false
 		for i := 0; i < max(len(rows), len(asked)); i += askedAtOnce {
 			sc.Ask(part(rows, i))
 			var at int
@@ -172,7 +172,7 @@ func (g *Graph) walk(s *searcher, sc Scorer, p Params) {
 			} else {
 				var some bool
 				at, some = g.collect(s, &p, part(asked, i), part(distances, i))
-				accepted = accepted || some
+				wanted = wanted || some
 			}
 			if at < next+soon {
 				g.prefetchAt(&s.nav, at)
@@ -180,7 +180,7 @@ func (g *Graph) walk(s *searcher, sc Scorer, p Params) {
 			low = min(low, at)
 		}
 		cur = min(next, low)
-		if idle++; accepted || p.Accept == nil && (low < min(len(s.nav.items), p.Ef) || len(s.nav.items) < p.Keep) {
+		if idle++; wanted || p.Accept == nil && (low < min(len(s.nav.items), p.Ef) || len(s.nav.items) < p.Keep) {
 			idle = 0
 		}
 		asked = rows
